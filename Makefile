@@ -1,0 +1,46 @@
+# `make` alone prints the menu.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := menu
+.PHONY: menu run install test lint bench study soak clean
+
+menu:  ## this menu
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(VENV)/.run: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+run: $(VENV)/.run  ## recognise ten handwritten digits on the simulated neuron
+	$(BIN)/hil run --digits 0:10
+
+install: $(VENV)/.test  ## set up .venv with what running and testing need
+
+lint: $(VENV)/.test  ## ruff, mypy and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## lint, then the whole test suite
+	$(BIN)/pytest
+
+bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
+	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+
+study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
+	$(BIN)/python -m benchmarks.study
+
+soak: $(VENV)/.test  ## hundreds of killed and resumed runs
+	$(BIN)/python -m benchmarks.soak
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

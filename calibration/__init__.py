@@ -1,0 +1,1 @@
+"""Sweeps, fits, firing statistics, the calibration record and the device passport."""

@@ -1,0 +1,1 @@
+"""One module per piece of hardware, plus the vocabulary they share."""

@@ -1,0 +1,268 @@
+"""Bench files: which parts a bench has, how they are wired, and what they may do. TOML in, checked settings out."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from drivers.bench import InputError, LimitError
+from drivers.device import parse_toml, read_text
+from drivers.signals import Frame, Line, SlotTiming
+
+PULLED_UP_AT_BOOT = range(9)  # GPIO 0-8: BCM2835 ARM Peripherals, table 6-31
+WAVE_PINS = range(2, 28)  # the pigpio daemon's permission mask on a Pi 4, 0x0FFFFFFC
+SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
+COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
+
+
+class Section(BaseModel):
+    """A table of a bench file: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BoardSettings(Section):
+    """The PCB: how many select addresses are wired and what its one-shot and comparator do."""
+
+    addresses: int = Field(default=0, ge=0, le=65_536)
+    select: Literal["one-hot", "binary"] = "one-hot"
+    axon_width_s: float = Field(default=2e-6, ge=2e-6, le=1.0)
+    axon_delay_s: float = Field(default=COMPARATOR_RESPONSE_S, ge=0, le=1e-3)
+
+    @property
+    def select_lines(self) -> int:
+        """How many select lines it takes to address them all."""
+        if self.addresses == 0:
+            return 0
+        return self.addresses if self.select == "one-hot" else max(1, (self.addresses - 1).bit_length())
+
+    def select_code(self, slot: int) -> int:
+        """The select lines' levels (bit 0 = select0) that close the address of slot `slot`; 0 when none is wired."""
+        if self.addresses == 0:
+            return 0
+        address = slot % self.addresses
+        return 1 << address if self.select == "one-hot" else address
+
+    @model_validator(mode="after")
+    def _lines_fit(self) -> BoardSettings:
+        if self.select_lines > 16:
+            raise ValueError(
+                f"addresses = {self.addresses} ({self.select}) needs {self.select_lines} lines; at most 16"
+            )
+        return self
+
+
+class Limits(Section):
+    """What the bench may do to the device; a frame outside is refused before a pulse leaves."""
+
+    pulse_width_max_s: float = Field(default=1e-3, gt=0)
+    pulse_rate_max_hz: float = Field(default=250e3, gt=0)
+    duty_max: float = Field(default=0.5, gt=0, le=1)
+    vth_min_v: float = Field(default=0.2, ge=0)
+    vth_max_v: float = Field(default=2.0, gt=0, le=5)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Limits:
+        if self.vth_min_v >= self.vth_max_v:
+            raise ValueError(f"vth_min_v = {self.vth_min_v:g} must be below vth_max_v = {self.vth_max_v:g}")
+        return self
+
+
+class Wiring(Section):
+    """Line to pin (BCM numbers on a Pi, GPIO numbers on a Pico)."""
+
+    dendrite: int = Field(ge=0, le=29)
+    reset: int = Field(ge=0, le=29)
+    sync: int = Field(ge=0, le=29)
+    select: tuple[int, ...] = ()
+
+    def lines(self) -> tuple[Line, ...]:
+        """dendrite, reset, sync, select0…"""
+        selects = (Line(f"select{i}", pin) for i, pin in enumerate(self.select))
+        return (Line("dendrite", self.dendrite), Line("reset", self.reset), Line("sync", self.sync), *selects)
+
+    @model_validator(mode="after")
+    def _one_line_a_pin(self) -> Wiring:
+        seen: dict[int, str] = {}
+        for line in self.lines():
+            if line.pin in seen:
+                raise ValueError(f"pin {line.pin} has two lines: {seen[line.pin]} and {line.name}")
+            seen[line.pin] = line.name
+        return self
+
+
+class SpikeSettings(Section):
+    """How axon spikes and sync edges are found in traces: a Schmitt trigger at threshold ± hysteresis/2."""
+
+    threshold_v: float = Field(default=1.65, gt=0)
+    hysteresis_v: float = Field(default=0.6, gt=0)
+    min_width_s: float = Field(default=0.5e-6, ge=0)
+    slot_tolerance: float = Field(default=0.01, gt=0, lt=1)
+    inverted: bool = False
+
+
+class PigpioSettings(Section):
+    """Where pigpiod listens."""
+
+    host: str = "localhost"
+    port: int = Field(default=8888, ge=1, le=65_535)
+
+
+class ScopeSettings(Section):
+    """The RIGOL DS4024: its VISA resource and what is on its channels (trace name → channel 1-4)."""
+
+    resource: str
+    channels: dict[Literal["axon", "sync", "dendrite", "membrane", "vth"], int] = {"axon": 1, "sync": 2}
+    probe: float = Field(default=10.0, ge=0.01, le=1000)
+    volts_per_div: float = Field(default=0.5, gt=0)
+    samples_per_axon: int = Field(default=5, ge=2, le=1000)
+    timeout_s: float = Field(default=10.0, gt=0)
+    transfer_bytes_per_s: float = Field(default=0.3e6, gt=0)
+    audit_every: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _channels(self) -> ScopeSettings:
+        wrong = {n: c for n, c in self.channels.items() if not 1 <= c <= 4}
+        if wrong:
+            raise ValueError(f"channels {wrong}: a DS4024 has channels 1-4")
+        if len(set(self.channels.values())) != len(self.channels):
+            raise ValueError(f"channels {self.channels}: two signals on one channel")
+        if not {"axon", "sync"} <= set(self.channels):
+            raise ValueError("channels must name at least axon and sync")
+        return self
+
+
+class PicoSettings(Section):
+    """The Pico on USB: a serial port, or empty to find it by its USB identity."""
+
+    port: str = ""
+    axon_pin: int = Field(default=15, ge=0, le=29)
+    estop_pin: int | None = Field(default=None, ge=0, le=29)
+    heartbeat_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728"
+
+
+class ThresholdSettings(Section):
+    """What makes V_th when it is not the Pico."""
+
+    source: Literal["pico", "mcp4728", "mcp4725", "manual"] = "pico"
+    i2c_bus: int = Field(default=1, ge=0)
+    address: int = Field(default=0x60, ge=0x08, le=0x77)
+    vdd_v: float = Field(default=3.3, gt=0, le=5.5)
+
+
+class PanelSettings(Section):
+    """gpiozero pins (BCM): bench enable, e-stop (normally closed, opens on stop) and lamp."""
+
+    enable: int | None = Field(default=None, ge=0, le=27)
+    estop: int | None = Field(default=None, ge=0, le=27)
+    lamp: int | None = Field(default=None, ge=0, le=27)
+
+
+class BenchFile(Section):
+    """One bench: its parts, wiring, slot timing and limits."""
+
+    name: str = Field(min_length=1, max_length=64)
+    kind: Literal["mock", "pi"]
+    device: str = "nominal"
+    slot: SlotTiming = SlotTiming()
+    board: BoardSettings = BoardSettings()
+    limits: Limits = Limits()
+    spikes: SpikeSettings = SpikeSettings()
+    vth_v: float = Field(default=0.7, gt=0)
+    calibration: str = ""
+    pulse_source: Literal["pigpio", "pico"] | None = None
+    axon_reader: Literal["scope", "pico", "both"] | None = None
+    wiring: Wiring | None = None
+    pigpio: PigpioSettings = PigpioSettings()
+    scope: ScopeSettings | None = None
+    pico: PicoSettings | None = None
+    threshold: ThresholdSettings = ThresholdSettings()
+    panel: PanelSettings | None = None
+
+    @model_validator(mode="after")
+    def _settles(self) -> BenchFile:
+        need = self.board.axon_delay_s + self.board.axon_width_s
+        if self.slot.settle_s <= need:
+            raise ValueError(
+                f"slot.settle_s = {self.slot.settle_s:g} must exceed axon delay plus width = {need:g} (LM339, one-shot)"
+            )
+        if self.slot.guard_s < SWITCH_SETTLING_S:
+            raise ValueError(
+                f"slot.guard_s = {self.slot.guard_s:g} is shorter than a MAX313 takes: {SWITCH_SETTLING_S:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _complete(self) -> BenchFile:
+        if self.kind == "mock":
+            return self
+        if self.wiring is None or self.pulse_source is None or self.axon_reader is None:
+            raise ValueError("a bench of kind pi needs wiring, pulse_source and axon_reader")
+        if len(self.wiring.select) != self.board.select_lines:
+            raise ValueError(
+                f"wiring.select has {len(self.wiring.select)} pins; board.addresses = {self.board.addresses} "
+                f"({self.board.select}) needs {self.board.select_lines}"
+            )
+        if self.scope is None and self.axon_reader in ("scope", "both"):
+            raise ValueError(f"axon_reader = {self.axon_reader} needs a [scope] table")
+        if self.pico is None and "pico" in (self.pulse_source, self.axon_reader, self.threshold.source):
+            raise ValueError("pulse_source, axon_reader or threshold.source is the Pico: a [pico] table is needed")
+        if self.pico is None and self.axon_reader == "both":
+            raise ValueError("axon_reader = both needs a [pico] table")
+        return self._pins_possible(self.wiring)
+
+    def _pins_possible(self, wiring: Wiring) -> BenchFile:
+        if self.pulse_source != "pigpio":
+            return self
+        for line in wiring.lines():
+            if line.pin not in WAVE_PINS:
+                raise ValueError(f"wiring.{line.name} = {line.pin}: pigpio may drive GPIO 2-27 only")
+            if line.pin in PULLED_UP_AT_BOOT:
+                free = next(p for p in range(9, 28) if p not in {x.pin for x in wiring.lines()})
+                raise ValueError(
+                    f"wiring.{line.name} = {line.pin}: GPIO 0-8 are pulled up at boot and would close the switch; "
+                    f"use GPIO 9-27, for example {free}"
+                )
+        return self
+
+    def check_threshold(self, volts: float) -> None:
+        """Raise InputError when V_th cannot be made on this bench."""
+        if not self.limits.vth_min_v <= volts <= self.limits.vth_max_v:
+            raise InputError(
+                f"V_th = {volts:g} V cannot be made on bench {self.name!r}: "
+                f"allowed {self.limits.vth_min_v:g}…{self.limits.vth_max_v:g} V"
+            )
+
+    def check_frame(self, frame: Frame) -> None:
+        """Raise LimitError when a frame would exceed the bench's pulse width, rate or duty."""
+        timing, limits = frame.timing, self.limits
+        most = int(frame.pulses.max(initial=0))
+        rate = timing.dendrite_clock_hz if timing.mode == "adaptive" else most / timing.window_s
+        checks = (
+            ("pulse width", timing.pulse_width_s, limits.pulse_width_max_s, "s"),
+            ("pulse rate", rate, limits.pulse_rate_max_hz, "Hz"),
+            ("duty", rate * timing.pulse_width_s, limits.duty_max, ""),
+        )
+        for what, value, limit, unit in checks:
+            if value > limit * (1 + 1e-9):
+                raise LimitError(
+                    f"{what} = {value:g} {unit} exceeds the limit of bench {self.name!r}, {limit:g} {unit}".replace(
+                        " ,", ","
+                    )
+                )
+
+
+def load_bench(name: str) -> BenchFile:
+    """Read a bench file by path, or a shipped one by name; raises InputError."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        return parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}")
+    shipped = files("drivers") / "benches"
+    names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
+    if name not in names:
+        raise InputError(f"bench {name!r} is neither a .toml file nor one of: {', '.join(names)}")
+    return parse_toml(BenchFile, (shipped / f"{name}.toml").read_text(encoding="utf-8"), f"bench file {name}")

@@ -1,0 +1,277 @@
+"""The vocabulary every room shares: slot timing, frames, shots, traces and captures. Arrays and units, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+IntArray = NDArray[np.int32]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+MAX_PULSES = 65_535  # a slot's count is 16 bits wide on the Pico
+PROBE_LAYER = -1  # the layer of slots that belong to no network: sweeps and sentinels
+
+
+@dataclass(frozen=True)
+class Line:
+    """A named digital output wired to a pin (BCM or Pico GPIO number); active high and low at rest."""
+
+    name: str
+    pin: int
+
+
+class SlotTiming(BaseModel):
+    """How one slot is laid out in time; all times in seconds.
+
+    A slot starts with all selects open and `sync` high. After `break_s` the planned select closes, after `guard_s`
+    `reset` is high for `reset_width_s`, and after another `guard_s` `sync` falls and the dendrite pulses begin: this
+    lead is the same for every slot. *n* pulses follow at one period, and `settle_s` ends the slot.
+
+    In mode `adaptive` the period is that of `dendrite_clock_hz` and slots without pulses are not played; in mode
+    `fixed` (Wang et al. 2018: constant amplitude, frequency carries the value) the *n* pulses are spread over
+    `window_s`, period window/n rounded down to the tick of the pulse source, and every slot is equally long.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["adaptive", "fixed"] = "adaptive"
+    dendrite_clock_hz: float = Field(default=100e3, gt=0, le=1e6)
+    window_s: float = Field(default=3.2e-3, gt=0, le=100.0)
+    pulse_width_s: float = Field(default=2e-6, gt=0)
+    reset_width_s: float = Field(default=5e-6, gt=0)
+    break_s: float = Field(default=2e-6, ge=1e-6)  # MAX313: 425 ns worst case, Maxim 19-0420
+    guard_s: float = Field(default=3e-6, ge=0)
+    settle_s: float = Field(default=8e-6, gt=0)
+
+    @model_validator(mode="after")
+    def _pulse_fits_period(self) -> SlotTiming:
+        if self.mode == "adaptive" and self.pulse_width_s >= 1 / self.dendrite_clock_hz:
+            raise ValueError(
+                f"pulse_width_s = {self.pulse_width_s:g} does not fit the period of dendrite_clock_hz = "
+                f"{self.dendrite_clock_hz:g}; it must be below {1 / self.dendrite_clock_hz:g}"
+            )
+        return self
+
+    @property
+    def lead_s(self) -> float:
+        """Time from the start of a slot to its first dendrite pulse; `sync` is high for just this long."""
+        return self.break_s + 2 * self.guard_s + self.reset_width_s
+
+    def key(self) -> str:
+        """What a transfer curve depends on besides V_th: the mode and its clock or window."""
+        if self.mode == "adaptive":
+            return f"adaptive@{self.dendrite_clock_hz:g}Hz"
+        return f"fixed@{self.window_s:g}s"
+
+
+@dataclass(frozen=True)
+class FrameKey:
+    """What a frame is for; together with a slot's (layer, channel, position) it names every slot ever played."""
+
+    purpose: str
+    image: int = 0
+    noise: int = 0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An ordered list of slots, of any length. Arrays are (slots,) int32.
+
+    `first_slot` is the index of slot 0 in the frame that this one was cut from: slot i asserts select address
+    (first_slot + i) mod A. `pulses_before` is how many dendrite pulses the device has had before this frame.
+    """
+
+    key: FrameKey
+    timing: SlotTiming
+    pulses: IntArray
+    layer: IntArray
+    channel: IntArray
+    position: IntArray
+    first_slot: int = 0
+    pulses_before: int = 0
+
+    def __post_init__(self) -> None:
+        shape = self.pulses.shape
+        if len(shape) != 1 or any(a.shape != shape for a in (self.layer, self.channel, self.position)):
+            raise ValueError(f"a frame's arrays must be equally long and flat, not {shape}")
+        if len(self) and (self.pulses.min() < 0 or self.pulses.max() > MAX_PULSES):
+            bad = self.pulses.min() if self.pulses.min() < 0 else self.pulses.max()
+            raise ValueError(f"pulses per slot = {bad} is outside 0…{MAX_PULSES}")
+
+    def __len__(self) -> int:
+        return len(self.pulses)
+
+    @property
+    def played(self) -> BoolArray:
+        """(slots,) true where the slot is played; adaptive frames leave empty slots out."""
+        if self.timing.mode == "fixed":
+            return np.ones(len(self), dtype=np.bool_)
+        return self.pulses > 0
+
+    @property
+    def total_pulses(self) -> int:
+        """Dendrite pulses in the frame."""
+        return int(self.pulses.sum(dtype=np.int64))
+
+    def part(self, start: int, stop: int) -> Frame:
+        """Slots start…stop−1 as a frame of their own, which plays exactly as they would inside this one."""
+        cut = slice(start, stop)
+        before = int(self.pulses[:start].sum(dtype=np.int64))
+        return replace(
+            self,
+            pulses=self.pulses[cut],
+            layer=self.layer[cut],
+            channel=self.channel[cut],
+            position=self.position[cut],
+            first_slot=self.first_slot + start,
+            pulses_before=self.pulses_before + before,
+        )
+
+
+def probe_frame(purpose: str, timing: SlotTiming, pulses: Sequence[int] | IntArray, **key: int) -> Frame:
+    """A frame whose slots hold chosen counts: what a calibration sweep plays."""
+    counts = np.asarray(pulses, dtype=np.int32)
+    where = np.arange(len(counts), dtype=np.int32)
+    zero = np.zeros_like(where)
+    return Frame(FrameKey(purpose, **key), timing, counts, zero + PROBE_LAYER, zero, where)
+
+
+@dataclass(frozen=True)
+class SlotTicks:
+    """A `SlotTiming` in whole ticks of one pulse source, as a source compiles it."""
+
+    tick_s: float
+    break_: int
+    guard: int
+    reset: int
+    width: int
+    settle: int
+
+    @property
+    def lead(self) -> int:
+        """Ticks from the start of a slot to its first pulse."""
+        return self.break_ + 2 * self.guard + self.reset
+
+
+def slot_ticks(timing: SlotTiming, tick_s: float) -> SlotTicks:
+    """Round a slot's fixed times up to whole ticks (at least one), so that no guard gets shorter."""
+
+    def up(seconds: float) -> int:
+        return max(1, int(np.ceil(seconds / tick_s - 1e-6)))
+
+    return SlotTicks(
+        tick_s,
+        up(timing.break_s),
+        up(timing.guard_s),
+        up(timing.reset_width_s),
+        up(timing.pulse_width_s),
+        up(timing.settle_s),
+    )
+
+
+def period_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
+    """(slots,) dendrite period of every slot in ticks, 0 for an empty slot.
+
+    Adaptive: 1/clock to the nearest tick. Fixed: window/n rounded down, so that all pulses fit the window.
+    """
+    if frame.timing.mode == "adaptive":
+        period = max(1, round(1 / (frame.timing.dendrite_clock_hz * tick_s)))
+        return np.where(frame.pulses > 0, period, 0).astype(np.int64)
+    window = int(frame.timing.window_s / tick_s + 1e-6)
+    return np.where(frame.pulses > 0, window // np.maximum(frame.pulses, 1), 0).astype(np.int64)
+
+
+def length_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
+    """(slots,) planned length of every slot in ticks: lead + n periods (or the window) + settle; 0 if not played."""
+    ticks = slot_ticks(frame.timing, tick_s)
+    if frame.timing.mode == "fixed":
+        body = np.full(len(frame), int(frame.timing.window_s / tick_s + 1e-6), dtype=np.int64)
+    else:
+        body = period_ticks(frame, tick_s) * frame.pulses
+    return np.where(frame.played, ticks.lead + body + ticks.settle, 0).astype(np.int64)
+
+
+def shots(frame: Frame, tick_s: float, *, longest_s: float = 1.0, most_slots: int | None = None) -> Iterator[Frame]:
+    """Cut a frame at slot boundaries into shots no longer than `longest_s` (or one slot) and `most_slots` played slots.
+
+    A shot bounds what Ctrl-C, a power cut or a lost link can cost. The closing sync pulse is not counted.
+    """
+    elapsed = np.concatenate([[0], np.cumsum(length_ticks(frame, tick_s))])
+    count = np.concatenate([[0], np.cumsum(frame.played)])
+    longest = int(longest_s / tick_s)
+    start = 0
+    while start < len(frame):
+        stop = int(np.searchsorted(elapsed, elapsed[start] + longest, side="right")) - 1
+        if most_slots is not None:
+            stop = min(stop, int(np.searchsorted(count, count[start] + most_slots, side="right")) - 1)
+        stop = max(stop, start + 1)
+        yield frame.part(start, stop)
+        start = stop
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """One oscilloscope channel, exactly as received: raw 8-bit codes and what turns them into volts and seconds.
+
+    volts = (code − y_origin − y_reference) · y_increment_v (RIGOL programming guide, `:WAVeform:PREamble?`);
+    sample i was taken at x_origin_s + i · x_increment_s, 0 being the trigger.
+    """
+
+    name: str
+    codes: NDArray[np.uint8]
+    y_increment_v: float
+    y_origin: int
+    y_reference: int
+    x_increment_s: float
+    x_origin_s: float
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def volts(self) -> FloatArray:
+        """(samples,) float64, V."""
+        return (self.codes.astype(np.float64) - self.y_origin - self.y_reference) * self.y_increment_v
+
+    @property
+    def times_s(self) -> FloatArray:
+        """(samples,) float64, s from the trigger."""
+        return np.arange(len(self.codes), dtype=np.float64) * self.x_increment_s + self.x_origin_s
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Axon spikes that belong to no slot: reported, never counted."""
+
+    before: int = 0
+    guard: int = 0
+    after: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.guard or self.after)
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """What a bench saw while one shot played.
+
+    `frame` is the shot: the part of a frame that was played at once. `spikes` (slots,) int32; `slot_s` (slots,)
+    measured length of every slot in s, 0 where not played; `ok` (slots,) false where a slot was late, missing or
+    unreadable and has to be retaken. `bench_s` is how long the bench was playing.
+    """
+
+    frame: Frame
+    spikes: IntArray
+    slot_s: FloatArray
+    ok: BoolArray
+    bench_s: float
+    stray: Stray = Stray()
+    traces: tuple[Trace, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""MicroPython firmware for the Raspberry Pi Pico; importable by CPython where it is pure."""
