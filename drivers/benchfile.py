@@ -37,14 +37,17 @@ class BoardSettings(Section):
         """How many select lines it takes to address them all."""
         if self.addresses == 0:
             return 0
-        return self.addresses if self.select == "one-hot" else max(1, (self.addresses - 1).bit_length())
+        return self.addresses if self.select == "one-hot" else self.addresses.bit_length()
 
     def select_code(self, slot: int) -> int:
-        """The select lines' levels (bit 0 = select0) that close the address of slot `slot`; 0 when none is wired."""
+        """The select lines' levels (bit 0 = select0) that close the address of slot `slot`.
+
+        0 closes nothing, so that lines at rest are safe: binary codes count from 1.
+        """
         if self.addresses == 0:
             return 0
         address = slot % self.addresses
-        return 1 << address if self.select == "one-hot" else address
+        return 1 << address if self.select == "one-hot" else address + 1
 
     @model_validator(mode="after")
     def _lines_fit(self) -> BoardSettings:

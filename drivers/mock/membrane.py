@@ -1,0 +1,57 @@
+"""The membrane voltage as a probe sees it, from the pieces of the neuron's history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.mock.neuron import NeuronModel, Trains, membrane
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BoardSettings
+    from drivers.mock.board import Segments
+
+Floats = NDArray[np.float64]
+
+
+def membrane_volts(
+    model: NeuronModel, board: BoardSettings, segments: list[Segments], t_ns: NDArray[np.int64]
+) -> Floats:
+    """(n,) V_m at the times t_ns (n,): sensed between pulses, grounded during pulses and while the axon is high."""
+    starts, ys = [], []
+    for block in segments:
+        lo = max(0, int(np.searchsorted(block.start_ns, t_ns[0], side="right")) - 1)
+        hi = max(lo + 1, int(np.searchsorted(block.start_ns, t_ns[-1], side="right")))
+        pieces = membrane(
+            model.aged(block.pulses_before), board, block.vth_v, _cut(block.trains, lo, hi), block.keys[lo:hi]
+        )
+        starts.append(block.start_ns[lo:hi][pieces.segment] + pieces.start_s * 1e9)
+        ys.append(pieces.y)
+    start, y = np.concatenate(starts), np.concatenate(ys)
+    order = np.argsort(start, kind="stable")
+    start, y = start[order], y[order]
+    at = np.searchsorted(start, t_ns, side="right") - 1
+    inside = at >= 0
+    at = np.maximum(at, 0)
+    volts = _sensed(model, y[at], (t_ns - start[at]) * 1e-9)
+    # A grounded node decays from where sensing had brought it.
+    before = np.maximum(at - 1, 0)
+    reached = np.nan_to_num(_sensed(model, y[before], (start[at] - start[before]) * 1e-9))
+    decay = np.exp(-(t_ns - start[at]) * 1e-9 / model.node_s) if model.node_s else 0.0
+    volts = np.where(np.isnan(volts), reached * decay, volts)
+    return np.where(inside, volts, 0.0)
+
+
+def _sensed(model: NeuronModel, y: Floats, since_s: Floats) -> Floats:
+    leaked = y * np.exp(-since_s / model.leak_s)
+    rise = 1 - np.exp(-since_s / model.node_s) if model.node_s else 1.0
+    return model.i_sense_a * model.r_lrs_ohm * np.exp(leaked) * rise
+
+
+def _cut(trains: Trains, lo: int, hi: int) -> Trains:
+    first, last = trains.offsets[lo], trains.offsets[hi]
+    return Trains(
+        trains.offsets[lo : hi + 1] - first, trains.rise_s[first:last], trains.fall_s[first:last], trains.end_s[lo:hi]
+    )

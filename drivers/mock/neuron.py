@@ -1,0 +1,268 @@
+"""The memristive neuron: what dendrite pulses do to it, and when its axon fires.
+
+The state is y = ln(R / R_LRS). Equation (1) of Wang et al. (Sci. Rep. 8:12546, 2018), dy/dt = −L(y) + g(y, t)·u,
+becomes
+
+* L: y relaxes to 0 with time constant `leak_s`;
+* g·u: a dendrite pulse adds `step`·(1 − y/y_HRS)·ξ with ξ lognormal of mean 1, or, with `jump_probability`, carries y a
+  random fraction of the way to the high-resistance state: "most pulses change little, some jump".
+
+While no pulse is applied a fixed current turns R into the membrane voltage, which approaches I_sense·R with the time
+constant of its node: V_m = I_sense·R·(1 − exp(−t/τ_node)), starting from 0 after every pulse. The comparator fires when
+V_m passes V_th + offset + noise (one draw a sensing interval); the axon rises after its delay, and the board meanwhile
+returns the memristor to a freshly drawn low-resistance state. A slot's reset does the same. Pulses that arrive while
+the board is doing that have no effect. The leak is slow against the node, so y counts as constant while V_m rises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from drivers.bench import InputError
+from drivers.device import validation_line
+from drivers.mock.random import U64, normal, uniform
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BoardSettings
+    from drivers.device import DeviceFile
+
+Floats = NDArray[np.float64]
+_DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
+_REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
+
+
+class NeuronModel(BaseModel):
+    """Parameters of the simulated neuron; every one is fitted or assumed, none is measured on the paper's device.
+
+    Sources: 40 kΩ initial resistance, Hu et al. (Nat. Commun. 6:7522, 2015); lognormal steps in ln R and lognormal low
+    state, "Statistical assessment of endurance degradation …" (2013); offset ±2 / ±5 mV, TI LM339.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    r_lrs_ohm: float = Field(gt=0)
+    lrs_spread: float = Field(ge=0, le=1, description="standard deviation of ln R in the low-resistance state")
+    y_hrs: float = Field(gt=0, le=20, description="ln(R_HRS / R_LRS)")
+    step: float = Field(gt=0, description="mean step of ln R a pulse, from the low-resistance state")
+    step_spread: float = Field(ge=0, le=3, description="standard deviation of ln step")
+    jump_probability: float = Field(ge=0, le=1)
+    jump_least: float = Field(
+        default=0.5, ge=0, le=1, description="least fraction of the way to y_HRS that a jump goes"
+    )
+    leak_s: float = Field(gt=0, description="time constant of the relaxation of y; inf for none")
+    node_s: float = Field(ge=0, description="time constant of the membrane node")
+    i_sense_a: float = Field(gt=0)
+    comparator_offset_v: float = 0.0
+    comparator_noise_v: float = Field(default=0.0, ge=0)
+    step_drift_per_gigapulse: float = Field(default=0.0, description="relative change of step in 1e9 pulses")
+    lrs_drift_per_gigapulse: float = Field(default=0.0, description="change of ln R_LRS in 1e9 pulses")
+    change_at_pulses: int | None = Field(default=None, ge=0, description="from here on the step is changed abruptly")
+    change_factor: float = Field(default=1.0, gt=0)
+
+    def aged(self, pulses: int) -> NeuronModel:
+        """The model after `pulses` dendrite pulses: slow history enters only here."""
+        gigapulses = pulses * 1e-9
+        changed = self.change_at_pulses is not None and pulses >= self.change_at_pulses
+        step = self.step * (1 + self.step_drift_per_gigapulse * gigapulses) * (self.change_factor if changed else 1.0)
+        r_lrs = self.r_lrs_ohm * float(np.exp(self.lrs_drift_per_gigapulse * gigapulses))
+        return self.model_copy(update={"step": max(step, 1e-9), "r_lrs_ohm": r_lrs})
+
+
+def neuron_model(device: DeviceFile) -> NeuronModel:
+    """The parameters in a device file; raises InputError where they are missing or wrong."""
+    if device.model is None:
+        raise InputError(f"device {device.id!r} has no [model] table: it can be used on a real bench only")
+    try:
+        return NeuronModel.model_validate(device.model)
+    except ValidationError as error:
+        raise InputError(f"device {device.id!r}: [model]: {validation_line(error)}") from error
+
+
+@dataclass(frozen=True)
+class Trains:
+    """Pulse trains of many segments, a segment being the time from one reset to the next.
+
+    `offsets` (segments + 1,) into the flat arrays `rise_s`, `fall_s` (pulses,); `end_s` (segments,). Times are seconds
+    from the fall of the reset that begins the segment.
+    """
+
+    offsets: NDArray[np.int64]
+    rise_s: Floats
+    fall_s: Floats
+    end_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.end_s)
+
+
+def regular_trains(
+    pulses: NDArray[np.integer], first_s: float, period_s: Floats, width_s: float, end_s: Floats
+) -> Trains:
+    """Trains of `pulses` (segments,) equally spaced pulses, the first `first_s` after the reset."""
+    offsets = np.concatenate([[0], np.cumsum(pulses, dtype=np.int64)])
+    k = np.arange(offsets[-1]) - np.repeat(offsets[:-1], pulses)
+    rise = first_s + k * np.repeat(period_s, pulses)
+    return Trains(offsets, rise, rise + width_s, end_s)
+
+
+@dataclass(frozen=True)
+class Firings:
+    """Axon spikes: segment (spikes,), pulse after which it fired (−1: before any), and when the axon rose, s."""
+
+    segment: NDArray[np.intp]
+    pulse: NDArray[np.int64]
+    axon_s: Floats
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The membrane's history: from `start_s` on the node senses y (nan: it is grounded) until the next piece."""
+
+    segment: NDArray[np.intp]
+    start_s: Floats
+    y: Floats
+
+
+@dataclass
+class State:
+    """Neurons side by side: y as it was at `since_s`; the board holds each until then if it has just fired."""
+
+    y: Floats
+    since_s: Floats
+
+
+def fresh(model: NeuronModel, keys: U64) -> State:
+    """Neurons just reset."""
+    return State(_low_state(model, keys, -1), np.zeros(len(keys)))
+
+
+def _low_state(model: NeuronModel, keys: U64, k: int, again: int = 0) -> Floats:
+    if model.lrs_spread == 0:
+        return np.zeros(len(keys))
+    return model.lrs_spread * normal(keys, (k + 1) * _DRAWS + 4 + again * _REFIRE)
+
+
+def apply_pulse(model: NeuronModel, state: State, keys: U64, k: int, rise_s: Floats, fall_s: Floats) -> None:
+    """Let pulse number k act on the first len(rise_s) neurons (in place)."""
+    m = len(rise_s)
+    keys, base = keys[:m], (k + 1) * _DRAWS
+    y, since = state.y[:m], state.since_s[:m]
+    held = since > rise_s
+    now = y if np.isinf(model.leak_s) else y * np.exp(np.minimum(since - rise_s, 0.0) / model.leak_s)
+    xi = np.ones(m)
+    if model.step_spread > 0:
+        xi = np.exp(model.step_spread * normal(keys, base + 2) - model.step_spread**2 / 2)
+    new = now + model.step * np.maximum(1 - now / model.y_hrs, 0.0) * xi
+    if model.jump_probability > 0:
+        jumps = np.flatnonzero(uniform(keys, base) < model.jump_probability)
+        fraction = model.jump_least + (1 - model.jump_least) * uniform(keys[jumps], base + 1)
+        new[jumps] = now[jumps] + fraction * np.maximum(model.y_hrs - now[jumps], 0.0)
+    np.minimum(new, np.maximum(model.y_hrs, now), out=new)
+    state.y[:m] = np.where(held, y, new)
+    state.since_s[:m] = np.where(held, since, fall_s)
+
+
+def sense(
+    model: NeuronModel,
+    board: BoardSettings,
+    vth_v: float,
+    state: State,
+    keys: U64,
+    k: int,
+    end_s: Floats,
+) -> list[tuple[NDArray[np.intp], Floats]]:
+    """Sense the first len(end_s) neurons after pulse k until `end_s`; returns (neuron, axon rise) of each round.
+
+    A neuron that fires is returned to a low-resistance state, and may fire again if that is above the threshold too.
+    """
+    rounds: list[tuple[NDArray[np.intp], Floats]] = []
+    who = np.arange(len(end_s))
+    again = 0
+    while len(who):
+        start, end = state.since_s[who], end_s[who]
+        theta = _threshold(model, vth_v, keys[who], k, again)
+        v_end = model.i_sense_a * model.r_lrs_ohm * np.exp(state.y[who])
+        cross = start + _rise_time(model, theta, v_end)
+        fired = np.flatnonzero((cross < end) & (start < end))
+        who, cross = who[fired], cross[fired]
+        if len(who):
+            axon = cross + board.axon_delay_s
+            rounds.append((who, axon))
+            state.y[who] = _low_state(model, keys[who], k, again + 1)
+            state.since_s[who] = axon + board.axon_width_s
+        again += 1
+    return rounds
+
+
+def _threshold(model: NeuronModel, vth_v: float, keys: U64, k: int, again: int) -> Floats:
+    level = np.full(len(keys), vth_v + model.comparator_offset_v)
+    if model.comparator_noise_v > 0:
+        level += model.comparator_noise_v * normal(keys, (k + 1) * _DRAWS + 3 + again * _REFIRE)
+    return level
+
+
+def _rise_time(model: NeuronModel, theta: Floats, v_end: Floats) -> Floats:
+    """When a node that starts at 0 passes theta on its way to v_end; inf if it never does."""
+    ratio = theta / v_end
+    time = np.full(len(theta), np.inf)
+    passes = ratio < 1
+    time[passes] = -model.node_s * np.log1p(-np.maximum(ratio[passes], 0.0))
+    return time
+
+
+def fire(model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64) -> Firings:
+    """Play the trains, one neuron a segment; `keys` (segments,) decides every random draw."""
+    return _play(model, board, vth_v, trains, keys, None)
+
+
+def membrane(model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64) -> Pieces:
+    """The same neurons' membrane history, as pieces in order of segment and time."""
+    log: list[tuple[NDArray[np.intp], Floats, Floats]] = []
+    firings = _play(model, board, vth_v, trains, keys, log)
+    count = np.diff(trains.offsets)
+    grounded = [
+        (np.repeat(np.arange(len(trains)), count), trains.rise_s, np.full(len(trains.rise_s), np.nan)),
+        (firings.segment, firings.axon_s, np.full(len(firings.axon_s), np.nan)),
+    ]
+    segment, start, y = (np.concatenate(columns) for columns in zip(*log, *grounded, strict=True))
+    order = np.lexsort((start, segment))
+    return Pieces(segment[order], start[order], y[order])
+
+
+def _play(
+    model: NeuronModel,
+    board: BoardSettings,
+    vth_v: float,
+    trains: Trains,
+    keys: U64,
+    log: list[tuple[NDArray[np.intp], Floats, Floats]] | None,
+) -> Firings:
+    count = np.diff(trains.offsets)
+    order = np.argsort(-count, kind="stable")  # so that the neurons with a k-th pulse are always the first m
+    count, first, end, keys = count[order], trains.offsets[:-1][order], trains.end_s[order], keys[order]
+    state = fresh(model, keys)
+    found: list[tuple[NDArray[np.intp], NDArray[np.int64], Floats]] = []
+    m = len(count)
+    for k in range(-1, int(count[0]) if m else 0):
+        if k >= 0:
+            m = int(np.searchsorted(-count, -k, side="left"))
+            apply_pulse(model, state, keys, k, trains.rise_s[first[:m] + k], trains.fall_s[first[:m] + k])
+        until = end[:m].copy()
+        more = int(np.searchsorted(-count, -(k + 1), side="left"))
+        until[:more] = trains.rise_s[first[:more] + k + 1]
+        if log is not None:
+            log.append((order[:m], state.since_s[:m].copy(), state.y[:m].copy()))
+        for who, axon in sense(model, board, vth_v, state, keys, k, until):
+            found.append((order[who], np.full(len(who), k), axon))
+            if log is not None:
+                log.append((order[who], state.since_s[who].copy(), state.y[who].copy()))
+    if not found:
+        return Firings(np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0))
+    segment, pulse, axon = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    sort = np.lexsort((axon, segment))
+    return Firings(segment[sort], pulse[sort], axon[sort])
