@@ -200,6 +200,11 @@ def length_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
     return np.where(frame.played, ticks.lead + body + ticks.settle, 0).astype(np.int64)
 
 
+def seconds(ticks: NDArray[np.int64], tick_s: float) -> FloatArray:
+    """Whole ticks as seconds."""
+    return ticks.astype(np.float64) * tick_s
+
+
 def shots(frame: Frame, tick_s: float, *, longest_s: float = 1.0, most_slots: int | None = None) -> Iterator[Frame]:
     """Cut a frame at slot boundaries into shots no longer than `longest_s` (or one slot) and `most_slots` played slots.
 

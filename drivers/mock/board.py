@@ -25,6 +25,7 @@ from drivers.mock.checks import DENDRITE, RESET, SELECT0, SYNC, Levels, Times, c
 from drivers.mock.membrane import membrane_volts
 from drivers.mock.neuron import Trains, fire, neuron_model
 from drivers.mock.random import U64, sequence_keys
+from drivers.signals import seconds
 
 LOGIC_V = 3.3
 HISTORY_NS = 30_000_000_000
@@ -278,7 +279,7 @@ class Board:
         owner = np.searchsorted(starts, rises, side="right") - 1
         offsets = np.searchsorted(owner, np.arange(len(starts) + 1))
         base = starts[owner]
-        trains = Trains(offsets, _seconds(rises - base), _seconds(falls - base), _seconds(ends - starts))
+        trains = Trains(offsets, seconds(rises - base, 1e-9), seconds(falls - base, 1e-9), seconds(ends - starts, 1e-9))
         keys = self._keys(starts)
         firings = fire(self._model.aged(self.pulses_total), self.settings, self._vth_v, trains, keys)
         axon = starts[firings.segment] + np.round(firings.axon_s * 1e9).astype(np.int64)
@@ -313,7 +314,3 @@ def _edges(t_ns: Times, words: Levels, bit: int) -> tuple[Times, Times]:
     """Rising and falling times of one line; words has one row more than t_ns, the state before it."""
     high = (words & bit) != 0
     return t_ns[~high[:-1] & high[1:]], t_ns[high[:-1] & ~high[1:]]
-
-
-def _seconds(ns: Times) -> NDArray[np.float64]:
-    return ns.astype(np.float64) * 1e-9

@@ -1,0 +1,167 @@
+"""The mock bench: the twin's neuron in process, behind the same seam as the hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.bench import UnsafeError
+from drivers.mock.counts import SlotPlan, SpikeTable, fixed_table, nested_table
+from drivers.mock.neuron import NeuronModel, fire, neuron_model, regular_trains
+from drivers.mock.random import slot_keys, uniform
+from drivers.signals import (
+    Capture,
+    Frame,
+    IntArray,
+    SlotTiming,
+    Stray,
+    length_ticks,
+    period_ticks,
+    seconds,
+    shots,
+    slot_ticks,
+)
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.device import DeviceFile
+    from drivers.mock.scoped import ScopedBoard
+
+TICK_S = 1e-6  # as pigpio: what is planned here can be played there
+_SPIKE_DRAW = 0
+
+
+class MockBench:
+    """A bench without hardware.
+
+    fidelity "pulses" plays every pulse; "counts" samples the spike-count distribution of the same model. With `traces`
+    every shot is also put through a simulated oscilloscope and decoded from its codes, as on a real bench.
+    Every draw depends on (seed, frame key, slot identity) alone.
+    """
+
+    def __init__(
+        self,
+        file: BenchFile,
+        device: DeviceFile,
+        *,
+        seed: int = 0,
+        fidelity: Literal["pulses", "counts"] = "pulses",
+        traces: bool = False,
+    ) -> None:
+        self.file = file
+        self.device = device
+        self.seed = seed
+        self.fidelity = fidelity
+        self._model = neuron_model(device)
+        self._vth_v: float | None = None
+        self._tables: dict[tuple[SlotTiming, float, NeuronModel], SpikeTable] = {}
+        self._scoped = _scoped(file, device) if traces else None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What is behind the seam."""
+        return {"bench": self.file.name, "kind": "mock", "device": self.device.id, "fidelity": self.fidelity}
+
+    def set_threshold(self, volts: float) -> None:
+        """Set V_th; raises InputError outside the bench's limits."""
+        self.file.check_threshold(volts)
+        self._vth_v = volts
+
+    def make_safe(self) -> None:
+        """Park V_th; there is nothing else to bring to rest."""
+        self._vth_v = None
+
+    def __enter__(self) -> MockBench:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.make_safe()
+
+    def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
+        """Play frames shot by shot; see `drivers.bench.Bench.play`."""
+        try:
+            for frame in frames:
+                self.file.check_frame(frame)
+                for shot in shots(frame, TICK_S):
+                    yield self._play_shot(shot)
+        except BaseException:
+            self.make_safe()
+            raise
+
+    def _play_shot(self, shot: Frame) -> Capture:
+        if self._vth_v is None:
+            raise UnsafeError("V_th is parked: set_threshold before playing")
+        lengths = length_ticks(shot, TICK_S)
+        spikes = np.zeros(len(shot), dtype=np.int32)
+        slots = np.flatnonzero(shot.played)
+        if not len(slots):
+            return Capture(shot, spikes, seconds(lengths, TICK_S), np.ones(len(shot), dtype=np.bool_), bench_s=0.0)
+        if self._scoped is not None:
+            return self._scoped.play(shot, self._vth_v, slot_keys(self.seed, shot, slots))
+        stray = Stray()
+        if self.fidelity == "counts":
+            spikes[slots] = self._sampled(shot, slots, self._vth_v)
+        else:
+            spikes[slots], stray = self._played(shot, slots, self._vth_v)
+        lead = slot_ticks(shot.timing, TICK_S).lead
+        return Capture(
+            frame=shot,
+            spikes=spikes,
+            slot_s=seconds(lengths, TICK_S),
+            ok=np.ones(len(shot), dtype=np.bool_),
+            bench_s=float(lengths.sum() + lead) * TICK_S,
+            stray=stray,
+        )
+
+    def _played(self, shot: Frame, slots: NDArray[np.intp], vth_v: float) -> tuple[IntArray, Stray]:
+        """Pulse by pulse: spikes whose axon rises in the slot's window count, those in its guard are stray."""
+        ticks = slot_ticks(shot.timing, TICK_S)
+        guard_s = ticks.guard * TICK_S
+        end_s = seconds(length_ticks(shot, TICK_S)[slots] - ticks.lead + ticks.guard, TICK_S)
+        trains = regular_trains(
+            shot.pulses[slots], guard_s, seconds(period_ticks(shot, TICK_S)[slots], TICK_S), ticks.width * TICK_S, end_s
+        )
+        keys = slot_keys(self.seed, shot, slots)
+        firings = fire(self._model.aged(shot.pulses_before), self.file.board, vth_v, trains, keys)
+        inside = (firings.axon_s >= guard_s) & (firings.axon_s < end_s[firings.segment])
+        counts = np.bincount(firings.segment[inside], minlength=len(slots)).astype(np.int32)
+        return counts, Stray(guard=int(len(inside) - inside.sum()))
+
+    def _sampled(self, shot: Frame, slots: NDArray[np.intp], vth_v: float) -> IntArray:
+        pulses = shot.pulses[slots]
+        table = self._table(shot, int(pulses.max(initial=0)), vth_v)
+        return table.sample(pulses, uniform(slot_keys(self.seed, shot, slots), _SPIKE_DRAW))
+
+    def _table(self, shot: Frame, most: int, vth_v: float) -> SpikeTable:
+        model = _coarsely_aged(self._model, shot.pulses_before)
+        key = (shot.timing, vth_v, model)
+        table = self._tables.get(key)
+        if table is None or table.most_pulses < most:
+            table = self._make_table(model, shot.timing, max(32, 1 << (most - 1).bit_length()), vth_v)
+            self._tables[key] = table
+        return table
+
+    def _make_table(self, model: NeuronModel, timing: SlotTiming, most: int, vth_v: float) -> SpikeTable:
+        plan = SlotPlan.of(slot_ticks(timing, TICK_S))
+        if timing.mode == "adaptive":
+            period_s = max(1, round(1 / (timing.dendrite_clock_hz * TICK_S))) * TICK_S
+            return nested_table(model, self.file.board, vth_v, plan, period_s, most)
+        window = int(timing.window_s / TICK_S + 1e-6)
+        periods_s = window // np.maximum(np.arange(most + 1), 1) * TICK_S
+        return fixed_table(model, self.file.board, vth_v, plan, window * TICK_S, periods_s)
+
+
+def _scoped(file: BenchFile, device: DeviceFile) -> ScopedBoard:
+    from drivers.mock.scoped import ScopedBoard
+
+    return ScopedBoard(file, device)
+
+
+def _coarsely_aged(model: NeuronModel, pulses: int) -> NeuronModel:
+    """The aged model in steps of 0.1 %, so that slow drift does not ask for a new table every frame."""
+    aged = model.aged(pulses)
+    step, r_lrs = (round(aged.step / model.step, 3), round(aged.r_lrs_ohm / model.r_lrs_ohm, 3))
+    return model.model_copy(update={"step": model.step * step, "r_lrs_ohm": model.r_lrs_ohm * r_lrs})

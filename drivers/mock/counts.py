@@ -1,0 +1,129 @@
+"""Counts only: the spike-count distribution of the pulse-by-pulse model, tabulated once and then sampled.
+
+The table is the model's own: it is made by playing many neurons pulse by pulse (drivers.mock.neuron), never by a
+formula. Sampling is one look-up a slot, fast enough for whole test sets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.mock.neuron import NeuronModel, State, apply_pulse, fire, fresh, regular_trains, sense
+from drivers.mock.random import U64, sequence_keys
+from drivers.signals import SlotTicks
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BoardSettings
+
+NESTED_NEURONS = 1 << 16
+FIXED_NEURONS = 1 << 14
+_SEED = 0x5EED  # of the neurons that make a table: a property of the method, so that every worker has the same table
+
+
+@dataclass(frozen=True)
+class SpikeTable:
+    """P(spikes ≤ s | n pulses) for n = 0…N, flat: entry n·width + s is n + that probability."""
+
+    flat: NDArray[np.float64]
+    width: int
+
+    @property
+    def most_pulses(self) -> int:
+        """N."""
+        return len(self.flat) // self.width - 1
+
+    def sample(self, pulses: NDArray[np.int32], u: NDArray[np.float64]) -> NDArray[np.int32]:
+        """(slots,) spikes for `pulses` (slots,), by inversion of u (slots,) in (0, 1)."""
+        row = pulses.astype(np.float64)
+        spikes = np.searchsorted(self.flat, row + u, side="right") - pulses.astype(np.int64) * self.width
+        return spikes.astype(np.int32)
+
+
+@dataclass(frozen=True)
+class SlotPlan:
+    """Times of a slot from the fall of its reset, s."""
+
+    guard_s: float
+    width_s: float
+    settle_s: float
+
+    @classmethod
+    def of(cls, ticks: SlotTicks) -> SlotPlan:
+        """From whole ticks, so that the model sees what a source would make."""
+        return cls(ticks.guard * ticks.tick_s, ticks.width * ticks.tick_s, ticks.settle * ticks.tick_s)
+
+
+def nested_table(
+    model: NeuronModel, board: BoardSettings, vth_v: float, plan: SlotPlan, period_s: float, most_pulses: int
+) -> SpikeTable:
+    """The table for one dendrite period: one long train, looked at after every pulse as if it were the last."""
+    keys = sequence_keys(_SEED, 0, NESTED_NEURONS)
+    state = fresh(model, keys)
+    rows = [_ended(model, board, vth_v, state, keys, -1, plan.guard_s, plan.guard_s + plan.settle_s)]
+    total = _counted(
+        sense(model, board, vth_v, state, keys, -1, np.full(len(keys), plan.guard_s)), len(keys), plan.guard_s, np.inf
+    )
+    for k in range(most_pulses):
+        rise = np.full(len(keys), plan.guard_s + k * period_s)
+        apply_pulse(model, state, keys, k, rise, rise + plan.width_s)
+        end = plan.guard_s + (k + 1) * period_s + plan.settle_s
+        rows.append(total + _ended(model, board, vth_v, state, keys, k, plan.guard_s, end))
+        rounds = sense(model, board, vth_v, state, keys, k, rise + period_s)
+        total = total + _counted(rounds, len(keys), plan.guard_s, np.inf)
+    return _tabulate(rows)
+
+
+def fixed_table(
+    model: NeuronModel,
+    board: BoardSettings,
+    vth_v: float,
+    plan: SlotPlan,
+    window_s: float,
+    periods_s: NDArray[np.float64],
+) -> SpikeTable:
+    """The table for slots of one window, whose period differs with the count: periods_s (N + 1,)."""
+    rows = []
+    end = plan.guard_s + window_s + plan.settle_s
+    for n, period in enumerate(periods_s):
+        m = max(1 << 10, min(FIXED_NEURONS, (1 << 24) // max(n, 1)))
+        full = np.full(m, end)
+        trains = regular_trains(np.full(m, n), plan.guard_s, np.full(m, period), plan.width_s, full)
+        firings = fire(model, board, vth_v, trains, sequence_keys(_SEED, n * FIXED_NEURONS, m))
+        inside = (firings.axon_s >= plan.guard_s) & (firings.axon_s < end)
+        rows.append(np.bincount(firings.segment[inside], minlength=m))
+    return _tabulate(rows)
+
+
+def _ended(
+    model: NeuronModel,
+    board: BoardSettings,
+    vth_v: float,
+    state: State,
+    keys: U64,
+    k: int,
+    begin_s: float,
+    end_s: float,
+) -> NDArray[np.int64]:
+    """Spikes after pulse k if the slot ended at end_s; `state` is left alone."""
+    last = State(state.y.copy(), state.since_s.copy())
+    rounds = sense(model, board, vth_v, last, keys, k, np.full(len(keys), end_s))
+    return _counted(rounds, len(keys), begin_s, end_s)
+
+
+def _counted(
+    rounds: list[tuple[NDArray[np.intp], NDArray[np.float64]]], neurons: int, begin_s: float, end_s: float
+) -> NDArray[np.int64]:
+    total = np.zeros(neurons, dtype=np.int64)
+    for who, axon in rounds:
+        total[who[(axon >= begin_s) & (axon < end_s)]] += 1
+    return total
+
+
+def _tabulate(rows: list[NDArray[np.int64]]) -> SpikeTable:
+    width = max(int(r.max()) for r in rows) + 1
+    cdf = np.stack([np.cumsum(np.bincount(r, minlength=width)) / len(r) for r in rows])
+    return SpikeTable((np.arange(len(rows))[:, None] + cdf).ravel(), width)

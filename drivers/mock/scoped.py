@@ -1,0 +1,50 @@
+"""Shots through the whole simulated chain: edges, board, oscilloscope, decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drivers.edges import compile_levels
+from drivers.mock.board import Board
+from drivers.mock.probe import render
+from drivers.spikes import decode
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.device import DeviceFile
+    from drivers.mock.random import U64
+    from drivers.signals import Capture, Frame
+
+TICK_S = 1e-6
+MARGIN_S = 20e-6  # recorded before the first sync edge and after the closing sync pulse
+CHANNELS = ("axon", "sync", "dendrite", "membrane")
+SAMPLES_AN_AXON = 5
+
+
+class ScopedBoard:
+    """A board on a clock of its own, with an oscilloscope on its axon, sync, dendrite and membrane."""
+
+    def __init__(self, file: BenchFile, device: DeviceFile) -> None:
+        self._file = file
+        self._now_ns = 0
+        self._board = Board(device, file.board, clock=lambda: self._now_ns)
+
+    def play(self, shot: Frame, vth_v: float, keys: U64) -> Capture:
+        """Play one shot; `keys` (played slots,) decide the neuron's draws. Returns the decoded capture with traces."""
+        board = self._board
+        ticks, levels = compile_levels(shot, self._file.board, TICK_S)
+        self._now_ns = board.busy_until_ns() + 1_000_000
+        if board.threshold_v != vth_v:
+            board.set_threshold(vth_v)
+        board.pulses_total = shot.pulses_before
+        start_ns = self._now_ns + round(MARGIN_S * 1e9)
+        board.play(start_ns, np.round(ticks * (TICK_S * 1e9)).astype(np.int64), levels, keys)
+        bench_s = (board.busy_until_ns() - start_ns) * 1e-9
+        first_ns = self._now_ns
+        self._now_ns = board.busy_until_ns() + round(MARGIN_S * 1e9)
+        dt_s = self._file.board.axon_width_s / SAMPLES_AN_AXON
+        n = int((self._now_ns - first_ns) * 1e-9 / dt_s)
+        traces = [render(board.volts, name, first_ns, dt_s, n, 0.5, int(keys[0] >> np.uint64(40))) for name in CHANNELS]
+        return decode(shot, traces, self._file.spikes, TICK_S, bench_s)
