@@ -1,0 +1,90 @@
+"""Do what a configuration says on an open bench: digits in, one result a digit out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.config import RunConfig, noisy, recogniser
+from hil.recognise import Odometer
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.network import Floats
+    from hil.recognise import Watcher
+    from hil.weights import Weights
+
+
+@dataclass(frozen=True)
+class DigitResult:
+    """One digit's answer, its truth and what it cost."""
+
+    index: int
+    label: int
+    answer: int
+    confidence: float
+    pulses: int
+    spikes: int
+    bench_s: float
+    noise: int
+    saturated: int
+    stray: int
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is the label."""
+        return self.answer == self.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def execute(
+    config: RunConfig,
+    weights: Weights,
+    bench: Bench | None,
+    *,
+    batch: int = 1,
+    odometer: Odometer | None = None,
+    watch: Watcher | None = None,
+    keep: bool = False,
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
+
+    Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set.
+    """
+    from hil.mnist import load_test
+
+    images, labels = load_test()
+    distance = odometer or Odometer()
+    for noise in config.noise:
+        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, watch=watch)
+        for answer in host.answers(bench, _batches(images, config, noise, batch)):
+            spent = answer.spent
+            result = DigitResult(
+                index=answer.index,
+                label=int(labels[answer.index]),
+                answer=answer.answer,
+                confidence=round(answer.confidence, 6),
+                pulses=spent.pulses,
+                spikes=spent.spikes,
+                bench_s=spent.bench_s,
+                noise=noise,
+                saturated=spent.saturated,
+                stray=spent.stray,
+            )
+            yield result, answer.kept
+
+
+def _batches(
+    images: NDArray[np.uint8], config: RunConfig, noise: int, batch: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
+    wanted = config.images
+    for start in range(wanted.start, wanted.stop, batch):
+        index = np.arange(start, min(start + batch, wanted.stop))
+        yield index, noisy(images[index], index, noise, config.seed)
