@@ -44,6 +44,13 @@ class DigitResult:
         return asdict(self)
 
 
+def heading(config: RunConfig) -> str:
+    """What is played where, in a few words."""
+    return (
+        f"{config.physical} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
+    )
+
+
 def execute(
     config: RunConfig,
     weights: Weights,

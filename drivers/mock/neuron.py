@@ -164,7 +164,7 @@ def apply_pulse(model: NeuronModel, state: State, keys: U64, k: int, rise_s: Flo
         new[jumps] = now[jumps] + fraction * np.maximum(model.y_hrs - now[jumps], 0.0)
     np.minimum(new, np.maximum(model.y_hrs, now), out=new)
     state.y[:m] = np.where(held, y, new)
-    state.since_s[:m] = np.where(held, since, fall_s)
+    state.since_s[:m] = np.maximum(since, fall_s)  # the comparator is blanked while the pulse lasts
 
 
 def sense(

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hil.execute import DigitResult, execute
+from hil.execute import DigitResult, execute, heading
 from hil.live import Live
 from hil.physical import parse_physical
 from hil.setup import add_common_arguments, open_measured, percent, settle
@@ -88,8 +88,7 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
     right = sum(r.correct for r in results)
     saturated = sum(r.saturated for r in results)
     lines = [
-        f"{right} of {len(results)} right; {config.physical} on {config.bench.name} ({config.device.id}, "
-        f"V_th {config.vth_v:g} V, {config.timing.key()})",
+        f"{right} of {len(results)} right; {heading(config)}",
         f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, utilisation {bench_s / wall_s:.0%}",
     ]
     if saturated:

@@ -1,0 +1,158 @@
+"""Accuracy on the test set, clean and with randomly chosen pixels set to zero, with its 95 % interval.
+
+The paper's experiment on the simulated neuron:   hil evaluate --noise 0,40
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from drivers.bench import InputError
+from hil.execute import DigitResult, execute, heading
+from hil.setup import add_common_arguments, open_measured, settle
+from hil.statistics import wilson_interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hil.config import RunConfig
+
+BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
+PART = 500  # images a worker is given at a time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil evaluate`."""
+    parser.add_argument(
+        "--digits", default="10000", metavar="N|A:B", help="how many test digits, or which (default: all)"
+    )
+    parser.add_argument("--noise", default="0", metavar="P,…", help="shares of zeroed pixels in percent, e.g. 0,40,90")
+    add_common_arguments(parser)
+    parser.add_argument("--fidelity", choices=("pulses", "counts"), help="of the simulated neuron (default: counts)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; 1 on a real bench)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print; returns the exit code."""
+    config, _ = settle(args, "evaluate", _digits(args.digits), _levels(args.noise), args.fidelity or "counts", False)
+    began = time.perf_counter()
+    results = _evaluate(config, _jobs(args.jobs, config), quiet=args.json)
+    wall_s = time.perf_counter() - began
+    levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
+    if args.json:
+        print(json.dumps({"physical": config.physical, "device": config.device.id, "levels": levels, "wall_s": wall_s}))
+    else:
+        print(_table(config, levels, wall_s))
+    return 0
+
+
+def _digits(text: str) -> str:
+    return text if ":" in text else f"0:{text}"
+
+
+def _levels(text: str) -> tuple[int, ...]:
+    try:
+        levels = tuple(int(item) for item in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--noise {text!r}: give whole percentages, for example 0,40") from error
+    wrong = [level for level in levels if not 0 <= level <= 100]
+    if wrong:
+        raise InputError(f"--noise {wrong[0]}: allowed 0…100 percent")
+    return tuple(dict.fromkeys(levels))
+
+
+def _jobs(wanted: int | None, config: RunConfig) -> int:
+    if wanted is not None and wanted < 1:
+        raise InputError(f"--jobs {wanted}: at least 1")
+    if config.bench.kind != "mock":
+        if wanted not in (None, 1):
+            raise InputError(f"--jobs {wanted}: bench {config.bench.name!r} is one piece of hardware; use --jobs 1")
+        return 1
+    return wanted or len(os.sched_getaffinity(0))
+
+
+def _evaluate(config: RunConfig, jobs: int, *, quiet: bool) -> list[DigitResult]:
+    parts = _parts(config)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task("evaluating", total=len(config.images) * len(config.noise))
+
+        def advance(done: int) -> None:
+            progress.update(task, advance=done)
+
+        if jobs == 1 or len(parts) == 1:
+            return _work(config, advance)
+        # A fresh interpreter a worker: a fork would copy the threads of the matrix library in an unknown state.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            results: list[DigitResult] = []
+            for part in pool.map(_work, parts):
+                results.extend(part)
+                advance(len(part))
+            return results
+
+
+def _parts(config: RunConfig) -> list[RunConfig]:
+    """One configuration a level of noise and PART digits. Each part starts with a fresh odometer: evaluate a device
+    that drifts with --jobs 1.
+    """
+    images = config.images
+    return [
+        config.model_copy(update={"noise": (noise,), "digits": f"{start}:{min(start + PART, images.stop)}"})
+        for noise in config.noise
+        for start in range(images.start, images.stop, PART)
+    ]
+
+
+def _work(config: RunConfig, advance: Callable[[int], None] | None = None) -> list[DigitResult]:
+    from contextlib import ExitStack
+
+    from hil.weights import load_weights
+
+    weights = load_weights(config.weights_path)
+    results = []
+    with ExitStack() as stack:
+        bench, config = open_measured(config, stack)
+        for result, _ in execute(config, weights, bench, batch=BATCH):
+            results.append(result)
+            if advance is not None:
+                advance(1)
+    return results
+
+
+def _level(noise: int, results: list[DigitResult]) -> dict[str, Any]:
+    correct = sum(r.correct for r in results)
+    return {
+        "noise": noise / 100,
+        "digits": len(results),
+        "correct": correct,
+        "accuracy": correct / len(results),
+        "interval": list(wilson_interval(correct, len(results))),
+        "pulses_per_digit": sum(r.pulses for r in results) / len(results),
+        "spikes_per_digit": sum(r.spikes for r in results) / len(results),
+        "bench_s_per_digit": sum(r.bench_s for r in results) / len(results),
+        "saturated_per_digit": sum(r.saturated for r in results) / len(results),
+    }
+
+
+def _table(config: RunConfig, levels: list[dict[str, Any]], wall_s: float) -> str:
+    lines = [
+        heading(config),
+        "zeroed  digits  accuracy  95 % interval     pulses a digit  spikes a digit  bench s a digit",
+    ]
+    lines += [
+        f"{level['noise']:>6.0%}  {level['digits']:>6}  {level['accuracy']:>8.2%}  "
+        f"{level['interval'][0]:.2%}…{level['interval'][1]:.2%}  {level['pulses_per_digit']:>14,.0f}  "
+        f"{level['spikes_per_digit']:>14,.0f}  {level['bench_s_per_digit']:>15.3f}"
+        for level in levels
+    ]
+    return "\n".join([*lines, f"{wall_s:.1f} s here"])

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drivers.bench import InputError, LimitError
+from drivers.benchfile import BoardSettings, load_bench
+from drivers.device import load_device
+from drivers.signals import SlotTiming, probe_frame
+
+PI = """
+name = "bench 1"
+kind = "pi"
+device = "ideal"
+pulse_source = "pigpio"
+axon_reader = "scope"
+[wiring]
+dendrite = {dendrite}
+reset = {reset}
+sync = 22
+select = [23, 24]
+[board]
+addresses = 2
+axon_width_s = {width}
+[threshold]
+source = "manual"
+[scope]
+resource = "TCPIP0::192.0.2.1::INSTR"
+"""
+
+
+def write(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "bench.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def pi(tmp_path: Path, dendrite: int = 17, reset: int = 27, width: float = 2e-6, more: str = "") -> str:
+    return write(tmp_path, PI.format(dendrite=dendrite, reset=reset, width=width) + more)
+
+
+def test_a_complete_bench_file_is_read(tmp_path: Path) -> None:
+    bench = load_bench(pi(tmp_path))
+    assert bench.wiring is not None
+    assert [line.name for line in bench.wiring.lines()] == ["dendrite", "reset", "sync", "select0", "select1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dendrite": 3}, "wiring.dendrite = 3: GPIO 0-8 are pulled up at boot.*for example 9"),
+        ({"dendrite": 28}, "pigpio may drive GPIO 2-27 only"),
+        ({"dendrite": 27}, "pin 27 has two lines: dendrite and reset"),
+        ({"width": 9e-6}, "settle_s = 8e-06 must exceed axon delay plus width = 1.03e-05"),
+        ({"more": "volts = 3\n"}, r"scope.volts: Extra inputs are not permitted"),
+        ({"more": "[limits]\nduty_max = 2.0\n"}, r"limits.duty_max = 2.0: Input should be less than or equal to 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(tmp_path: Path, change: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_bench(pi(tmp_path, **change))  # type: ignore[arg-type]
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"bench file .*none.toml: No such file"):
+        load_bench(str(tmp_path / "none.toml"))
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_bench(write(tmp_path, "name = "))
+    with pytest.raises(InputError, match=r"neither a .toml file nor one of: mock"):
+        load_bench("nowhere")
+
+
+def test_a_frame_beyond_the_limits_is_refused() -> None:
+    bench = load_bench("mock")
+    bench.check_frame(probe_frame("test", SlotTiming(), [32]))
+    with pytest.raises(LimitError, match=r"pulse rate = 300000 Hz exceeds the limit of bench 'mock', 250000 Hz"):
+        bench.check_frame(probe_frame("test", SlotTiming(dendrite_clock_hz=300e3, pulse_width_s=1e-6), [32]))
+    with pytest.raises(LimitError, match="duty"):
+        bench.check_frame(probe_frame("test", SlotTiming(pulse_width_s=6e-6), [32]))
+    with pytest.raises(LimitError, match="pulse rate"):
+        bench.check_frame(probe_frame("test", SlotTiming(mode="fixed", window_s=1e-3), [300]))
+
+
+def test_a_threshold_that_cannot_be_made_is_refused() -> None:
+    with pytest.raises(InputError, match=r"V_th = 3 V cannot be made on bench 'mock': allowed 0.2…2 V"):
+        load_bench("mock").check_threshold(3.0)
+
+
+def test_select_codes_close_one_address_and_rest_closes_none() -> None:
+    one_hot = BoardSettings(addresses=4)
+    assert [one_hot.select_code(i) for i in range(5)] == [1, 2, 4, 8, 1]
+    binary = BoardSettings(addresses=4, select="binary")
+    assert binary.select_lines == 3
+    assert [binary.select_code(i) for i in range(5)] == [1, 2, 3, 4, 1]
+    assert BoardSettings().select_code(7) == 0
+
+
+def test_a_device_must_state_its_endurance(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('id = "mine"\nendurance_resets = 5\n')
+    with pytest.raises(InputError, match="endurance_pulses: Field required"):
+        load_device(str(file))
+
+
+def test_shipped_devices_load_and_others_are_listed() -> None:
+    assert load_device("nominal").id == "nominal"
+    with pytest.raises(InputError, match="ideal, nominal"):
+        load_device("nobody")
