@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from drivers.bench import InputError, TwinError
 from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
-from drivers.mock.checks import DENDRITE, RESET, SELECT0, SYNC, Levels, Times, check_levels
+from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
+from drivers.mock.checks import check_levels
 from drivers.mock.membrane import membrane_volts
 from drivers.mock.neuron import Trains, fire, neuron_model
 from drivers.mock.random import U64, sequence_keys

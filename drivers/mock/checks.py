@@ -7,14 +7,11 @@ from numpy.typing import NDArray
 
 from drivers.bench import TwinError
 from drivers.benchfile import SWITCH_SETTLING_S, BoardSettings
+from drivers.edges import DENDRITE, RESET, SELECT0, Levels, Times
 
-DENDRITE, RESET, SYNC, SELECT0 = 1, 2, 4, 8
 LEAST_PULSE_NS = 300  # LM339 large-signal response, TI LM339: shorter is not seen
 LEAST_GAP_NS = 300
 LEAST_RESET_NS = 1_000
-
-Times = NDArray[np.int64]
-Levels = NDArray[np.uint32]
 
 
 def check_levels(board: BoardSettings, t_ns: Times, levels: Levels) -> None:
