@@ -40,9 +40,10 @@ def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Float
     short = excess < -allowed_s
     joined = np.abs(excess[:-1] - planned_s[1:]) <= allowed_s[:-1] + allowed_s[1:]
     if short.any() or joined.any():
-        stop = bad[-1] + 1 if short.any() else len(ok)
-        ok[bad[0] : stop] = False
-        interval[bad[0] : stop] = -1
+        damaged = slice(bad[0], bad[-1] + 1 if short.any() else len(ok))
+        _check_time(measured_s[damaged], planned_s[damaged], allowed_s[damaged])
+        ok[damaged] = False
+        interval[damaged] = -1
         if not ok.any():
             raise CaptureError(_unlike(measured_s, planned_s))
     return Alignment(interval, ok)
@@ -50,22 +51,27 @@ def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Float
 
 def _align_unequal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> Alignment:
     k, slots = len(measured_s), len(planned_s)
-    if measured_s.sum() < planned_s.sum() - allowed_s.sum():
-        raise CaptureError(
-            f"sync shows {k} slots in {measured_s.sum():.4g} s where {slots} slots in {planned_s.sum():.4g} s were "
-            "planned: part of the shot was not played or not recorded"
-        )
     n = min(k, slots)
     forward = _matching(measured_s[:n], planned_s[:n], allowed_s[:n])
     backward = _matching(measured_s[::-1][:n], planned_s[::-1][:n], allowed_s[::-1][:n])
     # Where both directions claim the same intervals, only what either reading leaves in place is certain.
     head, tail = min(forward, n - backward), min(backward, n - forward)
+    _check_time(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail])
     if head + tail == 0:
         raise CaptureError(_unlike(measured_s, planned_s))
     interval = np.full(slots, -1, dtype=np.intp)
     interval[:head] = np.arange(head)
     interval[slots - tail :] = np.arange(k - tail, k)
     return Alignment(interval, interval >= 0)
+
+
+def _check_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> None:
+    """Refuse a damaged stretch that lasted less than planned: there, slots are missing and not only edges."""
+    if measured_s.sum() < planned_s.sum() - allowed_s.sum():
+        raise CaptureError(
+            f"sync shows {len(measured_s)} slots in {measured_s.sum():.4g} s where {len(planned_s)} slots in "
+            f"{planned_s.sum():.4g} s were planned: part of the shot was not played or not recorded"
+        )
 
 
 def _matching(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> int:

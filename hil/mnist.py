@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import os
+import urllib.request
 import zlib
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +18,14 @@ from drivers.bench import InputError
 
 SIDE = 28
 _IMAGES, _LABELS = 0x803, 0x801
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+TRAINING_MD5 = {
+    "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+    "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
+}
 Digits = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
@@ -65,6 +77,52 @@ def _load(folder: Path, stem: str) -> Digits:
     if len(digits[0]) != len(digits[1]):
         raise InputError(f"{folder}: {len(digits[0])} images but {len(digits[1])} labels")
     return digits
+
+
+def load_training(folder: Path | None, tell: Callable[[str], None]) -> Digits:
+    """The 60,000 training images and labels, from `folder`, or else from the cache or the public mirrors.
+
+    `tell` is told what is being downloaded. Raises InputError when a file is missing, cannot be had or is not MNIST.
+    """
+    if folder is None:
+        folder = _cache()
+        for name in TRAINING_MD5:
+            if not (folder / name).exists():
+                _download(name, folder / name, tell)
+    for name, md5 in TRAINING_MD5.items():
+        if not (folder / name).exists():
+            raise InputError(f"{folder / name} is missing; give --data a folder with the four MNIST files")
+        found = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        if found != md5:
+            raise InputError(f"{folder / name}: MD5 is {found}; it must be {md5}: delete the file and try again")
+    return _load(folder, "train")
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "memristive-hil" / "mnist"
+
+
+def _download(name: str, to: Path, tell: Callable[[str], None]) -> None:
+    """Try each mirror once; the file appears only when it is whole and right."""
+    failures = []
+    for mirror in MIRRORS:
+        tell(f"downloading {mirror}{name}")
+        try:
+            with urllib.request.urlopen(mirror + name, timeout=30) as reply:  # noqa: S310 (fixed https addresses)
+                raw = reply.read()
+        except OSError as error:
+            failures.append(f"{mirror}: {error}")
+            continue
+        found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
+        if found == TRAINING_MD5[name]:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            partial = to.with_suffix(".partial")
+            partial.write_bytes(raw)
+            partial.replace(to)
+            return
+        failures.append(f"{mirror}: MD5 {found} is wrong")
+    raise InputError(f"{name} cannot be downloaded ({'; '.join(failures)}); give --data a folder with the MNIST files")
 
 
 def zero_pixels(images: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -65,7 +65,8 @@ def drives(layer: Layer, weights: LayerWeights, maps: Floats) -> Floats:
     padded = np.pad(maps, ((0, 0), (0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     windows = sliding_window_view(padded, (KERNEL, KERNEL), axis=(2, 3))  # images, channels, rows, columns, 5, 5
     columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(maps), -1, layer.positions)
-    return np.matmul(kernels, columns)
+    sums: Floats = np.matmul(kernels, columns)
+    return sums
 
 
 def activations(layer: Layer, weights: LayerWeights, drive: Floats) -> Floats:
@@ -91,4 +92,5 @@ def as_maps(images: NDArray[np.uint8]) -> Floats:
 def softmax(logits: Floats) -> Floats:
     """(images, 10) → probabilities."""
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    chances: Floats = e / e.sum(axis=1, keepdims=True)
+    return chances

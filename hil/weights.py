@@ -44,12 +44,11 @@ def load_weights(path: str | Path | None = None) -> Weights:
 
     Raises InputError naming the tensor, the value and what is allowed.
     """
-    from safetensors import SafetensorError, deserialize, safe_open
+    from safetensors import SafetensorError, safe_open
 
     name = str(path) if path is not None else str(files("hil") / "data" / "weights.safetensors")
     try:
         raw = Path(name).read_bytes()
-        deserialize(raw)
         with safe_open(name, framework="numpy") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             metadata = dict(file.metadata() or {})
