@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ class EmergencyStopError(UnsafeError):
 
 class TwinError(HilError):
     """The simulated board was misused where hardware would quietly misbehave."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One start-up check: what was looked at, whether it is well, what was found, and what to do if it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
 
 
 @runtime_checkable
