@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.bench import LimitError
 from drivers.signals import Frame, length_ticks, period_ticks, slot_ticks
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def select_levels(board: BoardSettings, slots: NDArray[np.integer]) -> Levels:
     if board.addresses == 0:
         return np.zeros(len(slots), dtype=np.uint32)
     codes = np.array([board.select_code(i) for i in range(board.addresses)], dtype=np.uint32)
-    return codes[np.asarray(slots) % board.addresses] * np.uint32(SELECT0)
+    levels: Levels = codes[slots % board.addresses] * np.uint32(SELECT0)
+    return levels
 
 
 def compile_levels(shot: Frame, board: BoardSettings, tick_s: float) -> tuple[Times, Levels]:
@@ -34,6 +36,7 @@ def compile_levels(shot: Frame, board: BoardSettings, tick_s: float) -> tuple[Ti
 
     Each played slot: selects open and sync high; break; the address closes; guard; reset; guard; sync low and the
     dendrite pulses; settle. After the last slot sync is high once more, as long as a lead, and then all lines are low.
+    Raises LimitError where a slot has so many pulses that, in ticks of this source, they would touch.
     """
     ticks = slot_ticks(shot.timing, tick_s)
     slots = np.flatnonzero(shot.played)
@@ -42,6 +45,13 @@ def compile_levels(shot: Frame, board: BoardSettings, tick_s: float) -> tuple[Ti
     length, period, pulses = length_ticks(shot, tick_s)[slots], period_ticks(shot, tick_s)[slots], shot.pulses[slots]
     ends = np.cumsum(length)
     start = ends - length
+    touching = np.flatnonzero((pulses > 0) & (period <= ticks.width))
+    if len(touching):
+        i = touching[0]
+        raise LimitError(
+            f"slot {shot.first_slot + int(slots[i])}: {int(pulses[i])} pulses every {period[i] * tick_s:g} s, each "
+            f"{ticks.width * tick_s:g} s wide, would touch; use fewer pulses, a slower dendrite clock or a longer window"
+        )
     select = select_levels(board, shot.first_slot + slots)
     sync = np.uint32(SYNC)
     begin_reset = start + ticks.break_ + ticks.guard

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.bench import LimitError
 from drivers.benchfile import BoardSettings
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, compile_levels
 from drivers.mock.checks import check_levels
@@ -59,3 +61,9 @@ def test_slots_are_laid_out_as_planned(pulses: list[int], timing: SlotTiming, bo
 def test_the_strict_board_takes_it(pulses: list[int], timing: SlotTiming, board: BoardSettings) -> None:
     t, levels = compile_levels(probe_frame("test", timing, pulses), board, TICK_S)
     check_levels(board, t * 1000, levels)
+
+
+def test_pulses_that_would_touch_are_refused() -> None:
+    timing = SlotTiming(mode="fixed", window_s=1e-3, pulse_width_s=2e-6)
+    with pytest.raises(LimitError, match="slot 1: 500 pulses every 2e-06 s"):
+        compile_levels(probe_frame("test", timing, [10, 500]), BoardSettings(), TICK_S)
