@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.bench import CaptureError
-from drivers.signals import FloatArray, Trace
+from drivers.signals import BoolArray, FloatArray, Trace
 
 CLIPPED_LOW, CLIPPED_HIGH = 1, 254  # codes at or beyond these lie at the edge of the screen
 _BLOCK = 1 << 21
-_ABOVE = 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
+_BETWEEN, _ABOVE = 1, 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,8 @@ class Pulses:
     def at_least(self, width_s: float) -> Pulses:
         """Only the pulses of this width or more."""
         keep = self.width_s >= width_s
+        if keep.all():
+            return self
         return Pulses(self.rise_s[keep], self.fall_s[keep], self.starts_high, self.ends_high)
 
 
@@ -61,44 +63,49 @@ def find_pulses(trace: Trace, low_v: float, high_v: float, *, inverted: bool = F
             f"trace {trace.name!r} shows {bottom:.3g}…{top:.3g} V, its trigger levels are {low_v:g} and {high_v:g} V: "
             "set scope.volts_per_div and scope.probe so that both are on the screen"
         )
-    first, at, above = _crossings(trace.codes, low, high)
-    index = at + _fraction(trace.codes, at, np.where(above, high, low))
-    times = trace.x_origin_s + index * trace.x_increment_s
+    first, index = _crossings(trace.codes, low, high)
+    index *= trace.x_increment_s
+    index += trace.x_origin_s
     if inverted:
-        first, above = not first, ~above
-    rise, fall = times[above], times[~above]
+        first = not first
+    rise, fall = index[int(first) :: 2], index[1 - int(first) :: 2]  # changes of state alternate
     if first:
         fall = fall[1:]
-    ends_high = bool(above[-1]) if len(above) else first
+    ends_high = first ^ bool(len(index) % 2)
     if len(fall) < len(rise):
         fall = np.append(fall, np.inf)
     return Pulses(rise, fall, first, ends_high)
 
 
-def _crossings(codes: NDArray[np.uint8], low: float, high: float) -> tuple[bool, NDArray[np.intp], NDArray[np.bool_]]:
-    """State at the first sample; then, for each change of state, the sample before it and whether it went high."""
-    upper, lower = int(np.ceil(high)), int(np.floor(low))
-    at, reached = [], []
+def _crossings(codes: NDArray[np.uint8], low: float, high: float) -> tuple[bool, FloatArray]:
+    """State at the first sample; then, for each change of state, where between samples it was."""
+    first = bool(codes[0] >= high) or bool(codes[0] > low and 2 * int(codes[0]) >= low + high)
+    state, where = first, [np.empty(0)]
     for start in range(0, len(codes), _BLOCK):
         block = codes[start : start + _BLOCK + 1]
-        level = (block >= upper).view(np.uint8)
-        level += (block > lower).view(np.uint8)
-        changes = np.flatnonzero(level[1:] != level[:-1])
-        at.append(changes + start)
-        reached.append(level[changes + 1])
-    where, level_there = np.concatenate(at), np.concatenate(reached)
-    decided = level_there != 1
-    where, above = where[decided], level_there[decided] == _ABOVE
-    first = bool(codes[0] >= upper) or bool(codes[0] > lower and 2 * int(codes[0]) >= low + high)
-    changed = above != np.concatenate([[first], above[:-1]])
-    return first, where[changed], above[changed]
+        at, above = _changes(block, low, high, state)
+        before, after = block[at].astype(np.float64), block[at + 1].astype(np.float64)
+        where.append(at + start + (np.where(above, high, low) - before) / (after - before))
+        state ^= bool(len(at) % 2)
+    return first, np.concatenate(where)
 
 
-def _fraction(codes: NDArray[np.uint8], at: NDArray[np.intp], level: FloatArray) -> FloatArray:
-    """How far between sample `at` and the next one the trace crosses `level`, 0…1."""
-    before, after = codes[at].astype(np.float64), codes[at + 1].astype(np.float64)
-    fraction: FloatArray = (level - before) / (after - before)
-    return fraction
+def _changes(block: NDArray[np.uint8], low: float, high: float, state: bool) -> tuple[NDArray[np.intp], BoolArray]:
+    """The samples before each change of state, and whether the change is upwards; `state` is that before the block."""
+    level = (block >= int(np.ceil(high))).view(np.uint8)
+    level += (block > int(np.floor(low))).view(np.uint8)
+    at = np.flatnonzero(level[1:] != level[:-1])
+    reached = level[at + 1]
+    decided = reached != _BETWEEN
+    if not decided.all():  # edges slower than a sample; rare, and the copies are not free
+        at, reached = at[decided], reached[decided]
+    above = reached == _ABOVE
+    changed = np.empty(len(above), dtype=np.bool_)
+    changed[1:] = above[1:] != above[:-1]
+    changed[:1] = above[:1] != state
+    if not changed.all():
+        at, above = at[changed], above[changed]
+    return at, above
 
 
 def _code(trace: Trace, volts: float) -> float:

@@ -23,10 +23,12 @@ def sample(
     volts: Volts, volts_per_div: float, origin: int, rng: np.random.Generator, noise_codes: float = NOISE_CODES
 ) -> NDArray[np.uint8]:
     """Volts (n,) → codes (n,) uint8; `origin` shifts the picture up by that many codes."""
-    exact = volts * (CODES_A_DIVISION / volts_per_div) + (REFERENCE + origin)
+    exact = (volts * (CODES_A_DIVISION / volts_per_div) + (REFERENCE + origin)).astype(np.float32)
     if noise_codes > 0:
-        exact = exact + rng.standard_normal(len(volts), dtype=np.float32) * np.float32(noise_codes)
-    return np.clip(np.rint(exact), 0, 255).astype(np.uint8)
+        exact += rng.standard_normal(len(volts), dtype=np.float32) * np.float32(noise_codes)
+    np.rint(exact, out=exact)
+    np.clip(exact, 0, 255, out=exact)
+    return exact.astype(np.uint8)
 
 
 def render(
@@ -37,8 +39,13 @@ def render(
     n: int,
     volts_per_div: float,
     seed: int,
+    *,
+    trigger_ns: int | None = None,
 ) -> Trace:
-    """A trace of `n` samples from t0_ns on of the signal `name`, with zero volts three divisions below the middle."""
+    """A trace of `n` samples from t0_ns on of the signal `name`, with zero volts three divisions below the middle.
+
+    Its time 0 is `trigger_ns`, or its first sample.
+    """
     t_ns = t0_ns + np.round(np.arange(n) * (dt_s * 1e9)).astype(np.int64)
     origin = -3 * CODES_A_DIVISION
     rng = np.random.default_rng([seed, *name.encode()])
@@ -49,6 +56,6 @@ def render(
         y_origin=origin,
         y_reference=REFERENCE,
         x_increment_s=dt_s,
-        x_origin_s=0.0,
+        x_origin_s=0.0 if trigger_ns is None else (t0_ns - trigger_ns) * 1e-9,
         settings={"volts_per_div": f"{volts_per_div:g}"},
     )
