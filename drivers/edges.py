@@ -50,7 +50,7 @@ def compile_levels(shot: Frame, board: BoardSettings, tick_s: float) -> tuple[Ti
         i = touching[0]
         raise LimitError(
             f"slot {shot.first_slot + int(slots[i])}: {int(pulses[i])} pulses every {period[i] * tick_s:g} s, each "
-            f"{ticks.width * tick_s:g} s wide, would touch; use fewer pulses, a slower dendrite clock or a longer window"
+            f"{ticks.width * tick_s:g} s wide, would touch; use fewer pulses, a slower clock or a longer window"
         )
     select = select_levels(board, shot.first_slot + slots)
     sync = np.uint32(SYNC)
