@@ -98,10 +98,11 @@ def measure_transfer(
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
-    Every count is measured in so many slots that about `pulses_per_count` pulses are spent on it, but in 16 to 4,096.
+    Every count is measured in so many slots that about `pulses_per_count` pulses are spent on it, but in 16 to 4,096;
+    slots of fixed length cost time and not pulses: of those at most 256.
     """
     grid = pulse_grid(full_scale)
-    slots = np.clip(pulses_per_count // np.maximum(grid, 1), 16, 4_096)
+    slots = np.clip(pulses_per_count // np.maximum(grid, 1), 16, 4_096 if timing.mode == "adaptive" else 256)
     counts = np.repeat(np.arange(len(grid)), slots)
     order = np.random.default_rng(0).permutation(len(counts))  # so that drift does not look like a slope
     bench.set_threshold(vth_v)

@@ -24,7 +24,7 @@ DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 64, "fc1": 256, "fc2": 16_384}
 class RunConfig(BaseModel):
     """One command's settings, as stored in its run file; `noise` are the shares of zeroed pixels in percent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     command: Literal["run", "evaluate"]
     digits: str

@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hil.execute import DigitResult, execute, heading
 from hil.live import Live
 from hil.physical import parse_physical
@@ -21,6 +23,7 @@ from hil.setup import add_common_arguments, open_measured, percent, settle
 if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.config import RunConfig
+    from hil.network import Floats
     from hil.weights import Weights
 
 
@@ -50,9 +53,7 @@ def play(config: RunConfig, weights: Weights, bench: Bench | None, *, as_json: b
     with Live(slots, len(config.images), quiet=as_json) as live:
         for result, maps in execute(config, weights, bench, watch=live.watch, keep=figure is not None):
             if figure is not None and not results:
-                from hil.figures import draw_maps
-
-                draw_maps(figure, result, maps)
+                draw(figure, config, result, maps)
             results.append(result)
             if not as_json:
                 live.show(row(result))
@@ -62,6 +63,16 @@ def play(config: RunConfig, weights: Weights, bench: Bench | None, *, as_json: b
     else:
         print(closing(config, results, wall_s, live.bench_s))
     return 0
+
+
+def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:
+    """Write the picture of one digit's maps."""
+    from hil.config import noisy
+    from hil.figures import draw_maps
+    from hil.mnist import load_test
+
+    index = np.array([result.index])
+    draw_maps(figure, result, noisy(load_test()[0][index], index, result.noise, config.seed)[0], maps)
 
 
 def row(result: DigitResult) -> str:

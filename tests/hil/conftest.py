@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from hil.weights import SHAPES, Weights, load_weights
+
+
+@pytest.fixture(scope="session")
+def tensors() -> dict[str, np.ndarray]:
+    """A small valid network: mostly tiny non-negative weights."""
+    rng = np.random.default_rng(0)
+    made: dict[str, np.ndarray] = {}
+    for name, shape in SHAPES.items():
+        inputs = int(np.prod(shape[1:]))
+        weight = rng.exponential(1 / inputs, shape) * (rng.random(shape) < max(4 / inputs, 0.02))
+        made[f"{name}.weight"] = weight.astype(np.float32)
+        made[f"{name}.bias"] = -0.01 * rng.random(shape[0]).astype(np.float32)
+        made[f"{name}.full_scale"] = np.full(shape[0], 2.0, dtype=np.float32)
+    return made
+
+
+@pytest.fixture(scope="session")
+def weights_file(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_file(tensors, file, metadata={"command": "test"})
+    return file
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Weights:
+    return load_weights()

@@ -1,0 +1,101 @@
+"""`hil run` and `hil evaluate` as their user calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hil.cli import COMMANDS, main
+
+
+def call(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    assert main([*argv, "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_run_prints_each_digit(capsys: pytest.CaptureFixture[str]) -> None:
+    result = call(capsys, "run", "--digits", "0:3")
+    assert [d["label"] for d in result["digits"]] == [7, 2, 1]
+    assert [d["answer"] for d in result["digits"]] == [7, 2, 1]
+    assert result["accuracy"] == 1.0
+    assert all(d["pulses"] > d["spikes"] > 0 and d["bench_s"] > 0 for d in result["digits"])
+    assert main(["run", "--digits", "0:1"]) == 0
+    assert "digit     0: 7  ✓" in capsys.readouterr().out
+
+
+def test_run_without_the_neuron_is_the_software_network(capsys: pytest.CaptureFixture[str]) -> None:
+    result = call(capsys, "run", "--digits", "0:3", "--physical", "none")
+    assert [d["pulses"] for d in result["digits"]] == [0, 0, 0]
+
+
+def test_evaluate_in_one_or_more_processes_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    one = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--jobs", "1")
+    two = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--jobs", "2")
+    assert one["levels"] == two["levels"]
+    clean, noisy = one["levels"]
+    assert clean["digits"] == noisy["digits"] == 600
+    assert noisy["noise"] == 0.4
+    low, high = clean["interval"]
+    assert low < clean["accuracy"] < high
+    assert clean["pulses_per_digit"] > noisy["pulses_per_digit"] > 0
+
+
+def test_a_figure_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    call(capsys, "run", "--digits", "7", "--figure", str(tmp_path / "nine.png"))
+    assert (tmp_path / "nine.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["run", "--digits", "9999:10002"], "digits '9999:10002' are outside the test set: allowed 0:10000"),
+        (["run", "--digits", "a"], "digits 'a': give a:b"),
+        (["run", "--vth", "9"], "V_th = 9 V cannot be made on bench 'mock'"),
+        (["run", "--physical", "conv9"], "unknown layer 'conv9'"),
+        (["run", "--device", "nobody"], "device 'nobody' is neither"),
+        (["run", "--bench", "nothing"], "bench 'nothing' is neither"),
+        (["run", "--clock", "9e5"], "slot timing: file: pulse_width_s = 2e-06 does not fit"),
+        (["run", "--full-scale", "conv7=3"], "--full-scale 'conv7=3'"),
+        (["run", "--weights", "none.safetensors"], "weights file none.safetensors: No such file"),
+        (["evaluate", "--noise", "0,140"], "--noise 140: allowed 0…100"),
+        (["evaluate", "--noise", "some"], "--noise 'some'"),
+        (["evaluate", "--jobs", "0"], "--jobs 0: at least 1"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], argv: list[str], message: str) -> None:
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_a_frame_beyond_the_limits_is_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--clock", "3e5"]) == 1
+    assert "pulse rate = 300000 Hz exceeds the limit" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_without_importing_any() -> None:
+    code = """
+import sys
+from hil.cli import main
+sys.argv = ["hil", "--help"]
+try:
+    main()
+finally:
+    assert "numpy" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["dance"])
+    assert stop.value.code == 2
