@@ -83,11 +83,10 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings) ->
         if pre_s + shot_s + margin_s > DIVISIONS * s_per_div:
             continue
         for depth in depths(settings):
-            rate_hz = depth / (DIVISIONS * s_per_div)
+            rate_hz = sample_rate_hz(depth, s_per_div)
             if rate_least_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings):
-                plan = _fit(shot_s, s_per_div, depth, pre_s, margin_s, settings)
-                if best is None or plan.bytes < best.bytes:
-                    best = plan
+                if best is None or rate_hz < best.rate_hz:  # records grow longer: of equal rates the first is shortest
+                    best = _fit(shot_s, s_per_div, depth, pre_s, margin_s, settings)
                 break
     if best is None:
         raise LimitError(
@@ -122,6 +121,11 @@ def rate_max_hz(settings: ScopeSettings) -> float:
     return RATE_MAX_PAIR_HZ if paired(settings) else RATE_MAX_SINGLE_HZ
 
 
+def sample_rate_hz(depth: int, s_per_div: float) -> float:
+    """Depth = rate · s/div · 14, to the 12 digits that such a quotient of round numbers needs."""
+    return float(f"{depth / (DIVISIONS * s_per_div):.12g}")
+
+
 def _pre_trigger(margin_s: float, s_per_div: float) -> float:
     """At least the margin, in steps that the horizontal offset can be set in."""
     step = s_per_div / _OFFSET_STEPS
@@ -131,7 +135,7 @@ def _pre_trigger(margin_s: float, s_per_div: float) -> float:
 def _fit(
     shot_s: float, s_per_div: float, depth: int, pre_s: float, margin_s: float, settings: ScopeSettings
 ) -> CapturePlan:
-    rate_hz = depth / (DIVISIONS * s_per_div)
+    rate_hz = sample_rate_hz(depth, s_per_div)
     start = max(1, math.floor((pre_s - margin_s) * rate_hz) + 1)
     stop = min(depth, math.ceil((pre_s + shot_s + margin_s) * rate_hz) + 1)
     channels = len(settings.channels)
