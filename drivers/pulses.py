@@ -26,8 +26,8 @@ class PigpioPulses:
     """Plays shots on the lines; see `drivers.bench.PulseSource`.
 
     `frequencies_hz` (slots,) are the dendrite frequencies really made in the loaded shot (periods are whole µs), 0
-    where there are no pulses. `underruns` counts the pauses in the last shot in which the daemon had nothing to play: each
-    makes the slot before it too long, which an axon reader sees.
+    where there are no pulses. `underruns` counts the pauses in the last shot in which the daemon had nothing
+    to play: each makes the slot before it too long, which an axon reader sees.
     """
 
     def __init__(

@@ -1,0 +1,157 @@
+"""The daemon behind the socket: what every command does, and what it answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from drivers.bench import TwinError
+from drivers.mock.pigpiod import gpio
+from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
+from drivers.mock.pigpiod.pins import Pins
+from drivers.mock.pigpiod.player import Player
+from drivers.mock.pigpiod.protocol import REVISION, VERSION, Code, Command, Refused
+
+if TYPE_CHECKING:
+    from drivers.benchfile import Wiring
+    from drivers.mock.board import Board
+
+HANDLES = 32
+HELD_BLOCKS = 20_000  # what another program's waves take with the fault out_of_control_blocks
+SLOWNESS = {"doubled_clock": 2.0, "slow_clock": 1.13}
+
+Handler = Callable[["Daemon", int, int, bytes], int]
+
+
+class Daemon:
+    """State and commands; `answer` is called with the lock held. `error` is the first misuse of the board."""
+
+    def __init__(self, board: Board, wiring: Wiring, faults: frozenset[str]) -> None:
+        self.lock = threading.RLock()
+        self.clock: Callable[[], int] = board.clock
+        self.pins: Pins = Pins(board, wiring)
+        self.memory = WaveMemory(held_blocks=HELD_BLOCKS if "out_of_control_blocks" in faults else 0)
+        slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
+        self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
+        self.pwm = gpio.Pwm()
+        self.watched: dict[int, int] = {}  # notification handle → GPIO mask
+        self.in_shot = False
+
+    def answer(self, cmd: int, p1: int, p2: int, extension: bytes) -> int:
+        """Carry out a command; its result, below zero if it is refused. Raises TwinError on misuse."""
+        try:
+            handler = _COMMANDS.get(cmd)
+            return int(Code.UNKNOWN_COMMAND) if handler is None else handler(self, p1, p2, extension)
+        except Refused as refused:
+            return int(refused.code)
+
+    def tick_us(self, at_ns: int | None = None) -> int:
+        """The system tick, µs, which wraps at 32 bits."""
+        return (self.clock() if at_ns is None else at_ns) // 1000 & 0xFFFF_FFFF
+
+    def open_handle(self) -> int:
+        """A new notification handle."""
+        handle = next((h for h in range(HANDLES) if h not in self.watched), None)
+        if handle is None:
+            raise Refused(Code.NO_HANDLE)
+        self.watched[handle] = 0
+        return handle
+
+    def send(self, wid: int, mode: int) -> int:
+        """Send a wave."""
+        blocks = self.player.send(wid, mode)
+        pulses = self.memory.get(wid).pulses
+        self.in_shot |= bool(((pulses.on | pulses.off) & self.pins.wired).any())
+        return blocks
+
+    def make(self, blocks: int | None = None, words: int | None = None) -> int:
+        """Make a wave, padded to percentages if given."""
+        wid = self.memory.create(blocks, words)
+        self.player.check_free(self.memory.get(wid))
+        return wid
+
+
+def _watch(daemon: Daemon, handle: int, bits: int, _: bytes) -> int:
+    if handle not in daemon.watched:
+        raise Refused(Code.BAD_HANDLE)
+    daemon.watched[handle] = bits
+    return 0
+
+
+def _unwatch(daemon: Daemon, handle: int, _p2: int, _: bytes) -> int:
+    if daemon.watched.pop(handle, None) is None:
+        raise Refused(Code.BAD_HANDLE)
+    return 0
+
+
+def _clear(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
+    daemon.memory.clear()
+    daemon.player.forget_tail()
+    return 0
+
+
+def _new(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
+    daemon.memory.add_new()
+    return 0
+
+
+def _pad(daemon: Daemon, p1: int, p2: int, extension: bytes) -> int:
+    """WVCAP: one percentage for both, or blocks and words apart; with a third (raw waves) it is not modelled."""
+    if extension:
+        raise TwinError("WVCAP with an extension is not modelled")
+    return daemon.make(p1, p2 or p1)
+
+
+def _delete(daemon: Daemon, wid: int, _p2: int, _: bytes) -> int:
+    daemon.memory.delete(wid)
+    return 0
+
+
+def _chain(daemon: Daemon, _p1: int, _p2: int, extension: bytes) -> int:
+    daemon.player.chain(extension)
+    daemon.in_shot = True
+    return 0
+
+
+def _halt(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
+    daemon.player.stop()
+    return 0
+
+
+def _statistic(key: str, most: int, wrong: Code) -> Handler:
+    def handler(daemon: Daemon, p1: int, _p2: int, _: bytes) -> int:
+        answers = (daemon.memory.now[key], daemon.memory.high[key], most)
+        if p1 >= len(answers):
+            raise Refused(wrong)
+        return answers[p1]
+
+    return handler
+
+
+_COMMANDS: dict[int, Handler] = {
+    **gpio.COMMANDS,
+    Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
+    Command.HWVER: lambda _d, _1, _2, _x: REVISION,
+    Command.PIGPV: lambda _d, _1, _2, _x: VERSION,
+    Command.NO: lambda d, _1, _2, _x: d.open_handle(),
+    Command.NB: _watch,
+    Command.NP: lambda d, handle, _2, x: _watch(d, handle, 0, x),
+    Command.NC: _unwatch,
+    Command.WVCLR: _clear,
+    Command.WVNEW: _new,
+    Command.WVAG: lambda d, _1, _2, x: d.memory.add(parse(x)),
+    Command.WVCRE: lambda d, _1, _2, _x: d.make(),
+    Command.WVCAP: _pad,
+    Command.WVDEL: _delete,
+    Command.WVTX: lambda d, wid, _2, _x: d.send(wid, 0),
+    Command.WVTXR: lambda d, wid, _2, _x: d.send(wid, 1),
+    Command.WVTXM: lambda d, wid, mode, _x: d.send(wid, mode),
+    Command.WVCHA: _chain,
+    Command.WVBSY: lambda d, _1, _2, _x: int(d.player.busy()),
+    Command.WVTAT: lambda d, _1, _2, _x: d.player.at(),
+    Command.WVHLT: _halt,
+    Command.WVSM: _statistic("micros", MOST_MICROS, Code.BAD_WVSM_COMMND),
+    Command.WVSP: _statistic("pulses", MOST_PULSES, Code.BAD_WVSP_COMMND),
+    Command.WVSC: _statistic("blocks", BLOCKS, Code.BAD_WVSC_COMMND),
+}

@@ -1,0 +1,197 @@
+"""The daemon's TCP server: connections, notifications, and the ways it can fail."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING
+
+from drivers.bench import InputError, TwinError
+from drivers.mock.pigpiod import protocol
+from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
+from drivers.mock.pigpiod.protocol import Command, Refused
+
+if TYPE_CHECKING:
+    from drivers.benchfile import Wiring
+    from drivers.mock.board import Board
+
+HOST = "127.0.0.1"
+HOUSEKEEPING_S = 0.005
+FAULTS = frozenset({"dies_in_shot", "out_of_control_blocks", "connection_refused", *SLOWNESS})
+
+
+class PigpiodServer:
+    """A pigpiod on loopback in front of a board; a context manager.
+
+    Faults: `dies_in_shot` (no command after the first wave that drives a line is answered), `out_of_control_blocks`
+    (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
+    `connection_refused`. Misuse of the board closes all connections, and leaving the context raises it.
+    `latency_s` is how long every answer takes.
+    """
+
+    def __init__(
+        self, board: Board, wiring: Wiring, *, port: int = 0, faults: Collection[str] = (), latency_s: float = 0.0
+    ) -> None:
+        unknown = set(faults) - FAULTS
+        if unknown:
+            raise InputError(f"unknown pigpiod fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
+        self._faults = frozenset(faults)
+        self._daemon = Daemon(board, wiring, self._faults)
+        self._latency_s = latency_s
+        self._connections: set[socket.socket] = set()
+        self._reports: dict[int, tuple[socket.socket, int]] = {}  # handle → connection, number of the next report
+        self._gone = threading.Event()
+        self._error: TwinError | None = None
+        self._tcp = _Tcp((HOST, port), self)
+        self.host: str = HOST
+        self.port: int = self._tcp.server_address[1]
+        self._threads: list[threading.Thread] = []
+        if "connection_refused" in self._faults:
+            self._tcp.server_close()
+
+    def __enter__(self) -> PigpiodServer:
+        if "connection_refused" not in self._faults:
+            serve, keep = partial(self._tcp.serve_forever, HOUSEKEEPING_S), self._keep_house
+            self._threads = [threading.Thread(target=run, name="pigpiod", daemon=True) for run in (serve, keep)]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.close()
+        if self._error is not None and (kind is None or issubclass(kind, ConnectionError)):
+            raise self._error
+
+    def close(self) -> None:
+        """Stop serving; idempotent."""
+        self._die()
+        for thread in self._threads:
+            thread.join()
+
+    def drive(self, pin: int, level: int | None) -> None:
+        """Drive one of the Pi's inputs from outside; None lets go."""
+        with self._daemon.lock:
+            self._daemon.pins.drive(pin, level)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one connection until it ends."""
+        with self._daemon.lock:
+            self._connections.add(connection)
+        try:
+            while not self._gone.is_set() and self._answer(connection):
+                pass
+        except OSError:
+            return  # the client has gone
+        finally:
+            with self._daemon.lock:
+                self._connections.discard(connection)
+                for handle in [h for h, (to, _) in self._reports.items() if to is connection]:
+                    del self._reports[handle]
+                    self._daemon.watched.pop(handle, None)
+
+    def _answer(self, connection: socket.socket) -> bool:
+        message = _receive(connection, protocol.MESSAGE_BYTES)
+        if message is None:
+            return False
+        cmd, p1, p2, size = protocol.unpack(message)
+        if size >= protocol.MOST_EXTENSION:
+            return False
+        extension = _receive(connection, size) if size else b""
+        if extension is None:
+            return False
+        with self._daemon.lock:
+            if "dies_in_shot" in self._faults and self._daemon.in_shot:
+                self._die()
+                return False
+            try:
+                result = self._open_in_band(connection) if cmd == Command.NOIB else None
+                if result is None:
+                    result = self._daemon.answer(cmd, p1, p2, extension)
+            except TwinError as error:
+                self._error = error
+                self._die()
+                return False
+        if self._latency_s:
+            time.sleep(self._latency_s)
+        connection.sendall(protocol.reply(cmd, p1, p2, result))
+        return True
+
+    def _open_in_band(self, connection: socket.socket) -> int:
+        try:
+            handle = self._daemon.open_handle()
+        except Refused as refused:
+            return int(refused.code)
+        self._reports[handle] = (connection, 0)
+        return handle
+
+    def _keep_house(self) -> None:
+        """Keep endless waves going, and report level changes."""
+        seen_ns = self._daemon.clock()
+        while not self._gone.wait(HOUSEKEEPING_S):
+            with self._daemon.lock:
+                try:
+                    now = self._daemon.player.pump()
+                except TwinError as error:
+                    self._error = error
+                    self._die()
+                    return
+                if now > seen_ns:
+                    self._report_changes(seen_ns, now)
+                    seen_ns = now
+
+    def _report_changes(self, since_ns: int, now_ns: int) -> None:
+        pins = self._daemon.pins
+        times, words = pins.changes(since_ns, now_ns)
+        before = pins.levels(since_ns)
+        for t, word in zip(times.tolist(), words.tolist(), strict=True):
+            for handle, (connection, number) in list(self._reports.items()):
+                if (before ^ word) & self._daemon.watched.get(handle, 0):
+                    with contextlib.suppress(OSError):  # its own thread notices that the client has gone
+                        connection.sendall(protocol.report(number, self._daemon.tick_us(t), word))
+                    self._reports[handle] = (connection, number + 1)
+            before = word
+
+    def _die(self) -> None:
+        """Close everything, as a killed daemon does; what was queued goes on playing."""
+        with self._daemon.lock:
+            if self._gone.is_set():
+                return
+            self._gone.set()
+            if self._threads:
+                self._tcp.shutdown()
+            self._tcp.server_close()
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Tcp(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], owner: PigpiodServer) -> None:
+        self.owner = owner
+        super().__init__(address, _Connection)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        owner = self.server.owner  # type: ignore[attr-defined]
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        owner.serve(self.request)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes | None:
+    """Exactly so many bytes; None if the client has gone first."""
+    data = bytearray()
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            return None
+        data += part
+    return bytes(data)
