@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
+import math
 import os
 import urllib.request
 import zlib
@@ -57,8 +59,8 @@ def _read_idx(raw: bytes, name: str, magic: int, dimensions: int) -> tuple[tuple
     if found != magic:
         raise InputError(f"{name}: magic number {found:#x}; it must be {magic:#x}")
     body = np.frombuffer(data, dtype=np.uint8, offset=head)
-    if len(body) != int(np.prod(shape)):
-        raise InputError(f"{name}: {len(body)} bytes of data where the header says {int(np.prod(shape))}")
+    if len(body) != math.prod(shape):
+        raise InputError(f"{name}: {len(body)} bytes of data where the header says {math.prod(shape)}")
     return tuple(shape), body
 
 
@@ -69,14 +71,18 @@ def load_test() -> Digits:
 
 def _load(folder: Path, stem: str) -> Digits:
     names = (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz")
-    try:
-        images, labels = ((folder / name).read_bytes() for name in names)
-    except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from error
-    digits = read_images(images, names[0]), read_labels(labels, names[1])
+    raw = [_bytes(folder / name) for name in names]
+    digits = read_images(raw[0], names[0]), read_labels(raw[1], names[1])
     if len(digits[0]) != len(digits[1]):
         raise InputError(f"{folder}: {len(digits[0])} images but {len(digits[1])} labels")
     return digits
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror or error}") from error
 
 
 def load_training(folder: Path | None, tell: Callable[[str], None]) -> Digits:
@@ -88,11 +94,11 @@ def load_training(folder: Path | None, tell: Callable[[str], None]) -> Digits:
         folder = _cache()
         for name in TRAINING_MD5:
             if not (folder / name).exists():
-                _download(name, folder / name, tell)
+                _download(name, folder, tell)
     for name, md5 in TRAINING_MD5.items():
         if not (folder / name).exists():
             raise InputError(f"{folder / name} is missing; give --data a folder with the four MNIST files")
-        found = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        found = _md5(_bytes(folder / name))
         if found != md5:
             raise InputError(f"{folder / name}: MD5 is {found}; it must be {md5}: delete the file and try again")
     return _load(folder, "train")
@@ -103,26 +109,37 @@ def _cache() -> Path:
     return Path(base) / "memristive-hil" / "mnist"
 
 
-def _download(name: str, to: Path, tell: Callable[[str], None]) -> None:
-    """Try each mirror once; the file appears only when it is whole and right."""
+def _md5(raw: bytes) -> str:
+    return hashlib.md5(raw, usedforsecurity=False).hexdigest()
+
+
+def _download(name: str, folder: Path, tell: Callable[[str], None]) -> None:
+    """Try each mirror once; the file appears in `folder` only when it is whole and right."""
     failures = []
     for mirror in MIRRORS:
         tell(f"downloading {mirror}{name}")
         try:
             with urllib.request.urlopen(mirror + name, timeout=30) as reply:  # noqa: S310 (fixed https addresses)
                 raw = reply.read()
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             failures.append(f"{mirror}: {error}")
             continue
-        found = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-        if found == TRAINING_MD5[name]:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            partial = to.with_suffix(".partial")
-            partial.write_bytes(raw)
-            partial.replace(to)
+        if _md5(raw) == TRAINING_MD5[name]:
+            _keep(raw, folder, name)
             return
-        failures.append(f"{mirror}: MD5 {found} is wrong")
+        failures.append(f"{mirror}: MD5 {_md5(raw)} is wrong")
     raise InputError(f"{name} cannot be downloaded ({'; '.join(failures)}); give --data a folder with the MNIST files")
+
+
+def _keep(raw: bytes, folder: Path, name: str) -> None:
+    """Under a name of its own first, so that neither an interrupt nor a second training leaves half a file."""
+    partial = folder / f"{name}.{os.getpid()}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(raw)
+        partial.replace(folder / name)
+    except OSError as error:
+        raise InputError(f"cannot keep {name} in {folder} ({error.strerror or error}); set XDG_CACHE_HOME") from error
 
 
 def zero_pixels(images: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
