@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 _TICK_COMMAND = 16
 _ADVICE = "start it with `sudo systemctl start pigpiod` (a Raspberry Pi 5 cannot run it: use pulse_source = pico there)"
-_REMEDIES = {
-    "no more CBs for waveform": ": another program's waves fill its memory; stop that program or restart pigpiod",
-    "no more OOL for waveform": ": another program's waves fill its memory; stop that program or restart pigpiod",
-}
+_MEMORY_ADVICE = ": another program's waves fill its memory; stop that program or restart pigpiod"
 
 
 @dataclass(frozen=True)
@@ -45,6 +42,8 @@ class PigpioLink:
         self.where = f"{settings.host}:{settings.port}"
         self._pigpio = pigpio
         self._lock = threading.RLock()
+        memory_full = (pigpio.PI_TOO_MANY_CBS, pigpio.PI_TOO_MANY_OOL, pigpio.PI_NO_WAVEFORM_ID)
+        self._advice = {pigpio.error_text(code): _MEMORY_ADVICE for code in memory_full}
         self._probe(settings, timeout_s)
         self._pi: Any = pigpio.pi(settings.host, settings.port, show_errors=False)
         if not self._pi.connected:
@@ -76,7 +75,9 @@ class PigpioLink:
             try:
                 return int(getattr(self._pi, method)(*arguments))
             except self._pigpio.error as error:
-                raise BenchError(f"pigpiod refused {method}: {error.value}{_REMEDIES.get(error.value, '')}") from error
+                raise BenchError(
+                    f"pigpiod refused {method}: {error.value}{self._advice.get(error.value, '')}"
+                ) from error
             except (OSError, struct.error) as error:
                 self.close()
                 raise ConnectionLostError(

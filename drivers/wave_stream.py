@@ -123,7 +123,7 @@ class WaveStream:
                 raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
             if self._clock.wait(self._stop, max(POLL_S, -late_s)):
                 raise BenchError("the shot was stopped")
-        early_s = wave.end_s - self._clock.now_s()
+        early_s = self._made[-1].end_s - self._clock.now_s()
         if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
             raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")
         if at != NO_WAVE and at not in [made.wid for made in self._made]:
