@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,16 @@ class Pulses:
 
     def __len__(self) -> int:
         return len(self.on)
+
+    @cached_property
+    def duration_us(self) -> int:
+        """From the first pulse to the end of the last delay, µs."""
+        return int(self.delay_us.sum())
+
+    @cached_property
+    def since_us(self) -> Column:
+        """(n,) when each pulse acts, µs after the first."""
+        return np.cumsum(self.delay_us) - self.delay_us
 
     @property
     def blocks(self) -> int:
@@ -109,7 +120,7 @@ class WaveMemory:
         if len(pulses) > MOST_PULSES or len(total) >= MOST_PULSES:
             raise Refused(Code.TOO_MANY_PULSES)
         self._building = total
-        self.now = {"micros": int(total.delay_us.sum()), "pulses": len(total), "blocks": total.blocks - 1}
+        self.now = {"micros": total.duration_us, "pulses": len(total), "blocks": total.blocks - 1}
         self.high = {key: max(self.high[key], value) for key, value in self.now.items()}
         if (masked.on != pulses.on).any() or (masked.off != pulses.off).any():
             raise Refused(Code.SOME_PERMITTED)

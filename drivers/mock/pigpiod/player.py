@@ -6,15 +6,16 @@ if that has ended; so a wave sent twice in sync mode follows itself for ever (jo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drivers.bench import TwinError
 from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
-from drivers.mock.pigpiod.memory import NOTHING, Pulses, Wave, WaveMemory
-from drivers.mock.pigpiod.pins import Pins
+from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
+from drivers.mock.pigpiod.pins import Pins, Times
 from drivers.mock.pigpiod.protocol import Code, Refused
 
 LEAD_IN_US = 20
@@ -26,14 +27,24 @@ UNKNOWN_WAVE, NO_WAVE = 9998, 9999
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A wave (or a chain's delay: wid CHAIN) from start to end, as it was when it was put on the pins."""
+    """A wave as it was when it was put on the pins, played so many times; a chain's delay is a wave without pulses."""
 
     wid: int
     wave: Wave | None
-    pulses: Pulses
     start_ns: int
-    end_ns: int
+    pass_ns: float
+    passes: int
     in_chain: bool
+
+    @property
+    def end_ns(self) -> int:
+        """When the last pass has ended."""
+        return self.start_ns + round(self.passes * self.pass_ns)
+
+    def until(self, now_ns: int) -> Segment:
+        """Only the passes that have begun by a time, the first at least."""
+        begun = int((now_ns - self.start_ns) // self.pass_ns) + 1 if self.pass_ns else 1
+        return replace(self, passes=min(max(begun, 1), self.passes))
 
 
 class Player:
@@ -77,8 +88,7 @@ class Player:
         now = self._clock()
         self._chain = run_chain(steps)
         self._next[CHAIN] = None
-        start = Segment(CHAIN, None, NOTHING, now, self._lead_in_ends(now), in_chain=True)
-        self._begin(now, start)
+        self._begin(now, self._delay(LEAD_IN_US, now))
         self._tail = None if endless(steps) else CHAIN
 
     def stop(self) -> None:
@@ -126,8 +136,10 @@ class Player:
 
     def _segment(self, wid: int, start_ns: int, *, in_chain: bool = False) -> Segment:
         wave = self._memory.get(wid)
-        end = start_ns + round(int(wave.pulses.delay_us.sum()) * self._ns_a_us)
-        return Segment(wid, wave, wave.pulses, start_ns, end, in_chain)
+        return Segment(wid, wave, start_ns, wave.pulses.duration_us * self._ns_a_us, 1, in_chain)
+
+    def _delay(self, us: int, start_ns: int) -> Segment:
+        return Segment(CHAIN, None, start_ns, us * self._ns_a_us, 1, in_chain=True)
 
     def _begin(self, now: int, first: Segment) -> None:
         self._pins.halt(now)
@@ -143,11 +155,17 @@ class Player:
             following = self._following(last)
             if following is None:
                 break
-            if following.end_ns == last.end_ns and following.wid == last.wid and not following.in_chain:
-                raise TwinError(f"wave {last.wid} has no duration and repeats for ever")
+            if self._next.get(following.wid) == following.wid and not following.in_chain:
+                following = self._repeated(following, now)
             fresh.append(following)
         self._show(fresh)
         self._plan += fresh
+
+    def _repeated(self, segment: Segment, now: int) -> Segment:
+        """A wave that follows itself, as often as it takes to be ahead of time."""
+        if segment.pass_ns == 0:
+            raise TwinError(f"wave {segment.wid} has no duration and repeats for ever")
+        return replace(segment, passes=max(1, math.ceil((now + AHEAD_NS - segment.start_ns) / segment.pass_ns)))
 
     def _following(self, last: Segment) -> Segment | None:
         if last.in_chain:
@@ -155,8 +173,7 @@ class Player:
             if isinstance(step, Play):
                 return self._segment(step.wid, last.end_ns, in_chain=True)
             if isinstance(step, Delay):
-                end = last.end_ns + round(step.us * self._ns_a_us)
-                return Segment(CHAIN, None, NOTHING, last.end_ns, end, in_chain=True)
+                return self._delay(step.us, last.end_ns)
             self._chain = None
             wid = self._next.get(CHAIN)
         else:
@@ -165,24 +182,28 @@ class Player:
 
     def _follow(self, now: int) -> None:
         """A pointer has changed: take back what was put on the pins but will not follow now."""
-        for i, segment in enumerate(self._plan[:-1]):
-            if not segment.in_chain and self._next.get(segment.wid) != self._plan[i + 1].wid:
-                self._plan = self._plan[: i + 1]
+        for i, segment in enumerate(self._plan):
+            following = (
+                segment.wid if segment.passes > 1 else self._plan[i + 1].wid if i + 1 < len(self._plan) else None
+            )
+            if not segment.in_chain and following is not None and self._next.get(segment.wid) != following:
+                self._plan = [*self._plan[:i], segment.until(now)]
                 self._pins.halt(now)
                 self._show(self._plan, after_ns=now)
                 break
         self._extend(now)
 
     def _show(self, segments: list[Segment], after_ns: int | None = None) -> None:
-        if not segments:
+        waves = [(s, s.wave.pulses) for s in segments if s.wave is not None]
+        if not waves:
             return
-        t = np.concatenate([self._times(s) for s in segments])
-        on = np.concatenate([s.pulses.on for s in segments])
-        off = np.concatenate([s.pulses.off for s in segments])
+        t = np.concatenate([self._times(s, pulses) for s, pulses in waves])
+        on = np.concatenate([np.tile(pulses.on, s.passes) for s, pulses in waves])
+        off = np.concatenate([np.tile(pulses.off, s.passes) for s, pulses in waves])
         later = slice(None) if after_ns is None else t > after_ns
         self._pins.play(t[later], on[later], off[later])
 
-    def _times(self, segment: Segment) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        delay = segment.pulses.delay_us
-        since_us = np.cumsum(delay) - delay
-        return segment.start_ns + np.round(since_us * self._ns_a_us).astype(np.int64)
+    def _times(self, segment: Segment, pulses: Pulses) -> Times:
+        starts = segment.start_ns + np.arange(segment.passes)[:, None] * segment.pass_ns
+        times: Times = np.round(starts + pulses.since_us * self._ns_a_us).astype(np.int64)
+        return times.ravel()
