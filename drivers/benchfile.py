@@ -125,6 +125,7 @@ class ScopeSettings(Section):
     timeout_s: float = Field(default=10.0, gt=0)
     transfer_bytes_per_s: float = Field(default=0.3e6, gt=0)
     audit_every: int = Field(default=1, ge=1)
+    read_style: Literal["windows", "whole"] = "windows"  # by STARt and STOP, or the whole memory by POINts
 
     @model_validator(mode="after")
     def _channels(self) -> ScopeSettings:

@@ -1,0 +1,71 @@
+"""Automatic measurements of a simulated DS4024, taken from the screen's record.
+
+RIGOL MSO4000&DS4000 programming guide, :MEASure; 9.9e37 stands for a measurement that is not possible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+INVALID = 9.9e37
+
+Volts = NDArray[np.float64]
+
+
+def _middle(volts: Volts) -> float:
+    return float(volts.max() + volts.min()) / 2
+
+
+def _top(volts: Volts) -> float:
+    return float(np.median(volts[volts >= _middle(volts)]))
+
+
+def _base(volts: Volts) -> float:
+    return float(np.median(volts[volts <= _middle(volts)]))
+
+
+LEVELS: dict[str, Callable[[Volts], float]] = {
+    "VMAX": lambda v: float(v.max()),
+    "VMIN": lambda v: float(v.min()),
+    "VPP": lambda v: float(np.ptp(v)),
+    "VAVG": lambda v: float(v.mean()),
+    "VRMS": lambda v: float(np.sqrt(np.mean(v**2))),
+    "VTOP": _top,
+    "VBASe": _base,
+    "VAMP": lambda v: _top(v) - _base(v),
+}
+TIMES = ("FREQuency", "PERiod", "PWIDth", "NWIDth", "PDUTy", "NDUTy")
+
+
+def measure(item: str, volts: Volts, step_s: float) -> float:
+    """One item of a record; INVALID where the record has no whole period or no sample."""
+    if not len(volts):
+        return INVALID
+    if item in LEVELS:
+        return LEVELS[item](volts)
+    rise, fall = _edges(volts)
+    if len(rise) < 2 or not len(fall):
+        return INVALID
+    period = float(np.diff(rise).mean()) * step_s
+    following = np.searchsorted(fall, rise[:-1], side="right")
+    width = float((fall[following] - rise[:-1]).mean()) * step_s
+    found = {
+        "FREQuency": 1 / period,
+        "PERiod": period,
+        "PWIDth": width,
+        "NWIDth": period - width,
+        "PDUTy": width / period,
+        "NDUTy": 1 - width / period,
+    }
+    return found[item]
+
+
+def _edges(volts: Volts) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rises and falls through the middle, if the record has two levels that noise cannot make."""
+    if np.ptp(volts) < 16 * np.median(np.abs(np.diff(volts))) + 1e-9:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    high = volts > _middle(volts)
+    return np.flatnonzero(~high[:-1] & high[1:]), np.flatnonzero(high[:-1] & ~high[1:])

@@ -1,0 +1,66 @@
+"""How a simulated DS4024 hands out its memory: the reading thread of RAW mode and the 1400 points of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BUFFER = 1_000_000  # bytes that the reading thread may be ahead
+SCREEN_POINTS = 1_400
+
+Codes = NDArray[np.uint8]
+
+
+@dataclass
+class Reading:
+    """One run of the reading thread, from BEGin to END: a window of one channel of one record.
+
+    `bytes_per_s` is how fast samples are copied into the buffer; None for at once.
+    """
+
+    codes: Callable[[int, int], Codes]  # (first sample from 0, count)
+    first: int
+    total: int
+    began_ns: int
+    bytes_per_s: float | None
+    idle_after: int = 0  # how many further STATus? say READ when all is done, as a fault
+    taken: int = 0
+
+    def buffered(self, now_ns: int) -> int:
+        """Bytes ready to be fetched."""
+        copied = self.total
+        if self.bytes_per_s is not None:
+            copied = min(self.total, int((now_ns - self.began_ns) * 1e-9 * self.bytes_per_s))
+        return max(0, min(copied - self.taken, BUFFER))
+
+    def status(self, now_ns: int) -> str:
+        """`:WAVeform:STATus?`: READ while samples are still being copied; n is what is buffered."""
+        ready = self.buffered(now_ns)
+        copying = self.taken + ready < self.total
+        if not copying and self.idle_after > 0:
+            self.idle_after -= ready == 0
+            copying = True
+        return f"{'READ' if copying else 'IDLE'},{ready}"
+
+    def fetch(self, now_ns: int) -> Codes:
+        """`:WAVeform:DATA?`: one buffer-full; consecutive blocks join without a gap."""
+        count = self.buffered(now_ns)
+        block = self.codes(self.first + self.taken, count) if count else np.empty(0, dtype=np.uint8)
+        self.taken += count
+        return block
+
+
+def envelope(codes: Codes) -> Codes:
+    """(n,) codes of a whole record → (1400,): the least and the greatest of each of 700 columns, in turn."""
+    edges = np.linspace(0, len(codes), SCREEN_POINTS // 2 + 1).astype(np.intp)
+    edges = np.minimum(edges[:-1], len(codes) - 1)
+    pairs = np.stack([np.minimum.reduceat(codes, edges), np.maximum.reduceat(codes, edges)], axis=1)
+    return pairs.ravel()
+
+
+def block(data: bytes) -> bytes:
+    """A definite-length block with nine digits, as the instrument sends every block."""
+    return b"#9%09d" % len(data) + data

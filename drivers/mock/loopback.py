@@ -1,0 +1,50 @@
+"""A TCP server on the loopback interface, and the raw-socket front end of a message-based instrument."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable
+
+LOOPBACK = "127.0.0.1"
+
+
+class LoopbackServer:
+    """Accepts connections on a free port of the loopback interface and serves each in a thread of its own."""
+
+    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+        sockets: set[socket.socket] = set()
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sockets.add(self.request)
+                try:
+                    serve(self.request)
+                except OSError:  # the other side has gone; its connection is over
+                    pass
+                finally:
+                    sockets.discard(self.request)
+
+        self._sockets = sockets
+        self._server = socketserver.ThreadingTCPServer((LOOPBACK, 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return int(self._server.server_address[1])
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self._server.shutdown()
+        for sock in list(self._sockets):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it was closed meanwhile
+                continue
+        self._server.server_close()
+        self._thread.join()
