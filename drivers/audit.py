@@ -1,0 +1,57 @@
+"""Two readers at once: the Pico counts every shot, and one shot in N the oscilloscope looks over its shoulder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drivers.bench import CaptureError
+
+if TYPE_CHECKING:
+    from drivers.bench import AxonReader
+    from drivers.signals import Capture, Frame
+
+
+class AuditedReader:
+    """An `AxonReader` that trusts `counter`, and stops the run when `auditor` counts differently.
+
+    Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times.
+    """
+
+    def __init__(self, counter: AxonReader, auditor: AxonReader, every: int) -> None:
+        self._counter, self._auditor, self._every = counter, auditor, every
+        self._shots = 0
+        self._auditing = False
+
+    def arm(self, frame: Frame) -> None:
+        """Arm the counter, and the auditor when it is its turn."""
+        self._auditing = self._shots % self._every == 0
+        self._shots += 1
+        if self._auditing:
+            self._auditor.arm(frame)
+        self._counter.arm(frame)
+
+    def read(self) -> Capture:
+        """The counter's capture, or the auditor's when both agree; raises CaptureError when they do not."""
+        counted = self._counter.read()
+        if not self._auditing:
+            return counted
+        seen = self._auditor.read()
+        both = counted.ok & seen.ok
+        differ = np.flatnonzero(both & (counted.spikes != seen.spikes))
+        if len(differ):
+            slot = int(differ[0])
+            raise CaptureError(
+                f"the Pico counted {counted.spikes[slot]} spikes in slot {seen.frame.first_slot + slot} and the "
+                f"oscilloscope {seen.spikes[slot]} ({len(differ)} of {both.sum()} slots differ): check the axon "
+                "threshold of both, then run hil doctor"
+            )
+        return seen
+
+    def close(self) -> None:
+        """Close both."""
+        try:
+            self._counter.close()
+        finally:
+            self._auditor.close()

@@ -1,0 +1,148 @@
+"""The Pi bench: a pulse source, an axon reader, a threshold source and a panel, composed from a bench file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TypeVar
+
+from drivers.bench import BenchError, HilError, UnsafeError
+from drivers.parts import Parts, open_parts
+from drivers.signals import shots
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.device import DeviceFile
+    from drivers.signals import Capture, Frame
+
+T = TypeVar("T")
+
+
+class PiBench:
+    """A bench of real parts; see `drivers.bench.Bench`.
+
+    While a shot plays, the next one is compiled and whoever iterates works on the last one. `spent_s` adds up where
+    time went: compiling, arming, playing, reading.
+    """
+
+    def __init__(self, file: BenchFile, device: DeviceFile, *, parts: Parts | None = None) -> None:
+        self.file = file
+        self.device = device
+        self.spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
+        self._vth_v: float | None = None
+        self._closed = False
+        self._parts = parts if parts is not None else open_parts(file, self._emergency)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Makers, models, serials and versions of the parts."""
+        return {"bench": self.file.name, "kind": "pi", "device": self.device.id, **self._parts.identity()}
+
+    def set_threshold(self, volts: float) -> None:
+        """Set V_th; raises InputError outside the bench's limits."""
+        self.file.check_threshold(volts)
+        self._vth_v = self._parts.threshold.set_threshold(volts)
+
+    @property
+    def threshold_v(self) -> float | None:
+        """The V_th really made, None while parked."""
+        return self._vth_v
+
+    def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
+        """Play frames shot by shot; see `drivers.bench.Bench.play`."""
+        if self._vth_v is None:
+            raise UnsafeError("V_th is parked: set_threshold before playing")
+        try:
+            if self._parts.panel is not None:
+                self._parts.panel.enable(on=True)
+            yield from self._captures(self._shots(frames))
+        except BaseException as error:
+            self._safe_after(error)
+            raise
+
+    def _shots(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            self.file.check_frame(frame)
+            yield from shots(frame, self._parts.source.tick_s, most_slots=self._parts.most_slots)
+
+    def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
+        done: Capture | None = None
+        shot = self._load(queue)
+        while shot is not None:
+            if shot.played.any():
+                self._timed("arming", lambda shot=shot: self._begin(shot))  # type: ignore[misc]
+                if done is not None:
+                    yield done
+                following = self._load(queue)
+                self._timed("playing", self._parts.source.wait)
+                self._check_panel()
+                done = self._timed("reading", self._parts.reader.read)
+            else:
+                if done is not None:
+                    yield done
+                done, following = _nothing(shot), self._load(queue)
+            shot = following
+        if done is not None:
+            yield done
+
+    def _load(self, queue: Iterator[Frame]) -> Frame | None:
+        shot = next(queue, None)
+        if shot is not None and shot.played.any():
+            self._timed("compiling", lambda: self._parts.source.load(shot))
+        return shot
+
+    def _begin(self, shot: Frame) -> None:
+        self._check_panel()
+        self._parts.reader.arm(shot)
+        self._parts.source.start()
+
+    def _check_panel(self) -> None:
+        if self._parts.panel is not None:
+            self._parts.panel.check()
+
+    def _timed(self, what: str, work: Callable[[], T]) -> T:
+        start = time.monotonic()
+        try:
+            return work()
+        finally:
+            self.spent_s[what] += time.monotonic() - start
+
+    def make_safe(self) -> None:
+        """All lines low, V_th parked, supply off; idempotent. Raises UnsafeError naming every part that refused."""
+        self._vth_v = None
+        troubles = []
+        for work in self._parts.safing():
+            try:
+                work()
+            except HilError as error:
+                troubles.append(str(error))
+        if troubles:
+            raise UnsafeError(f"bench {self.file.name!r} may not be at rest: {'; '.join(troubles)}")
+
+    def _emergency(self) -> None:
+        """The stop was pressed (in the panel's thread): no pulse more, and a threshold that never fires."""
+        self._vth_v = None
+        self._parts.source.stop()
+        self._parts.threshold.park()
+
+    def _safe_after(self, error: BaseException) -> None:
+        try:
+            self.make_safe()
+        except UnsafeError as unsafe:
+            raise UnsafeError(f"{error or type(error).__name__}; and then: {unsafe}") from error
+
+    def __enter__(self) -> PiBench:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with ExitStack() as stack:
+            self._parts.close_with(stack)
+            try:
+                self.make_safe()
+            except BenchError:
+                if exc[0] is None:
+                    raise
