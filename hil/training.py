@@ -1,34 +1,32 @@
 """Train the network with non-negative weights (PyTorch, the extra `train`).
 
-Weights of the first three layers are squares, w = v², started sparse. Batch normalisation without scale, after the
-pool, is folded into weights and biases at the end; biases are held at or below zero, as a neuron's threshold is. The
-last layer is trained signed and made positive exactly: one constant added to all ten weights of an input shifts every
-logit alike. Two stages on clean digits are followed by one with pixels zeroed and with conv1 played on a generic
-spiking neuron. Everything is chosen on the last 5,000 training digits; the test digits are never looked at.
+Two stages on clean digits are followed by one with pixels zeroed and with conv1 played on a generic spiking neuron.
+Everything is chosen on the last 5,000 training digits; the test digits are never looked at.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import nn
 
-from hil.augmentation import as_spikes, distort, zero_some
+from drivers.bench import InputError
+from hil.augmentation import distort, zero_some
 from hil.mnist import Digits
+from hil.nonnegative import Network
 
 VALIDATION = 5_000
 BATCH = 128
 WARM_UP = 300
 AVERAGING = 0.999
-CONV1_PULSES = 32
+SETTLING_BATCHES, SETTLING_BATCH = 60, 256
 GAUGED = 500  # images that conv1's full scale is measured on while training
 
 
@@ -65,189 +63,186 @@ class Report:
         )
 
 
-class Network(nn.Module):
-    """The network in training; `forward` returns logits (n, 10)."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        rng = torch.Generator().manual_seed(seed)
-        self.root1 = _sparse((32, 1, 5, 5), 4, rng)
-        self.root2 = _sparse((64, 32, 5, 5), 12, rng)
-        self.root3 = _sparse((1024, 3136), 8, rng)
-        self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(32), nn.BatchNorm2d(64), nn.BatchNorm1d(1024)
-        for norm in self.norms:
-            norm.weight.requires_grad_(requires_grad=False)
-        self.last = nn.Linear(1024, 10)
-        self.register_buffer("full_scale", torch.ones(32))
-        self.full_scale: torch.Tensor
-
-    @property
-    def norms(self) -> tuple[nn.BatchNorm2d, nn.BatchNorm2d, nn.BatchNorm1d]:
-        """The three normalisations."""
-        return self.norm1, self.norm2, self.norm3
-
-    def forward(self, images: torch.Tensor, spiking: float = 0.0) -> torch.Tensor:
-        """Logits; `spiking` is the share of the images whose conv1 is played."""
-        h = F.conv2d(images, self.root1**2, padding=2)
-        if spiking > 0:
-            h = as_spikes(h, self.full_scale, CONV1_PULSES, spiking)
-        h = F.relu(self.norm1(F.max_pool2d(h, 2)))
-        h = F.relu(self.norm2(F.max_pool2d(F.conv2d(h, self.root2**2, padding=2), 2)))
-        h = F.relu(self.norm3(F.linear(h.flatten(1), self.root3**2)))
-        logits: torch.Tensor = self.last(h)
-        return logits
-
-    @torch.no_grad()
-    def measure_full_scale(self, images: torch.Tensor) -> None:
-        """Set conv1's full scale to the 99.9 % quantile of its drives on these images."""
-        drive = F.conv2d(images, self.root1**2, padding=2).transpose(0, 1).flatten(1)
-        self.full_scale.copy_(torch.from_numpy(np.quantile(drive.numpy(), 0.999, axis=1)))
-
-    @torch.no_grad()
-    def hold_biases(self) -> None:
-        """Keep every folded bias at or below zero."""
-        for norm in self.norms:
-            assert norm.running_mean is not None  # noqa: S101 (tells the type checker that statistics are tracked)
-            assert norm.running_var is not None  # noqa: S101
-            norm.bias.copy_(torch.minimum(norm.bias, norm.running_mean / torch.sqrt(norm.running_var + norm.eps)))
-
-
-def _sparse(shape: tuple[int, ...], large: int, rng: torch.Generator) -> nn.Parameter:
-    """Roots of weights: about `large` of a unit's inputs matter at first, the rest are tiny."""
-    inputs = math.prod(shape[1:])
-    matters = torch.rand(shape, generator=rng) < large / inputs
-    root = torch.where(
-        matters, 0.4 + 0.6 * torch.rand(shape, generator=rng), 0.01 + 0.02 * torch.rand(shape, generator=rng)
-    )
-    return nn.Parameter(root / math.sqrt(large))
+def _ignore(_share: float) -> None:
+    """For who does not want to know."""
 
 
 class Trainer:
-    """Training that can be interrupted: `checkpoint` holds the averaged network after every stage."""
+    """Training that can be interrupted: `checkpoint` holds everything after every epoch, and is taken up from there.
 
-    def __init__(self, digits: Digits, seed: int, checkpoint: Path | None = None, device: str = "cpu") -> None:
+    A resumed training ends in the same weights as one that was never interrupted. Raises InputError for a checkpoint
+    that cannot be read or belongs to another training, or a device that this PyTorch does not have. `digits` are those
+    trained on and those held out.
+    """
+
+    def __init__(
+        self,
+        digits: Digits,
+        seed: int,
+        stages: tuple[Stage, ...] = STAGES,
+        checkpoint: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
+        _check_device(device)
         images = torch.from_numpy(digits[0].copy()).float().div(255)[:, None].to(device)
         labels = torch.from_numpy(digits[1].copy()).long().to(device)
         held = min(VALIDATION, len(images) // 5)
+        self.digits = (digits[0][:-held], digits[1][:-held]), (digits[0][-held:], digits[1][-held:])
         self.images, self.labels = images[:-held], labels[:-held]
         self.held_images, self.held_labels = images[-held:], labels[-held:]
         self.seed = seed
+        self.stages = stages
         self.checkpoint = checkpoint
         self.network = Network(seed).to(device)
 
-    def train(
-        self, stages: tuple[Stage, ...], tell: Callable[[Report], None], step: Callable[[float], None] | None = None
-    ) -> Network:
-        """All stages; an existing checkpoint of the same seed is taken up after its last whole stage.
-
-        `tell` is called after every epoch, `step` with the share of the work done.
-        """
-        total = sum(stage.epochs for stage in stages)
-        done = 0
-        finished = self._resume()
-        for number, stage in enumerate(stages):
-            if number >= finished:
-                base = done
-
-                def within(share: float, base: int = base, stage: Stage = stage) -> None:
-                    if step is not None:
-                        step((base + share * stage.epochs) / total)
-
-                self._stage(number, stage, tell, within)
-                self._save(number + 1)
+    def train(self, tell: Callable[[Report], None], step: Callable[[float], None] = _ignore) -> Network:
+        """All stages; `tell` is called after every epoch, `step` after every batch with the share of the work done."""
+        total, done = sum(stage.epochs for stage in self.stages), 0
+        saved = self._resume()
+        for number, stage in enumerate(self.stages):
+            if saved is None or number >= saved["stage"]:
+                state = _State(self.network, stage, self.seed, number)
+                if saved is not None and number == saved["stage"]:
+                    state.restore(saved)
+                while state.epoch < stage.epochs:
+                    tell(self._epoch(state, number, step, (done + state.epoch) / total, 1 / total))
             done += stage.epochs
         return self.network
 
-    def _resume(self) -> int:
+    def _resume(self) -> dict[str, Any] | None:
         if self.checkpoint is None or not self.checkpoint.exists():
-            return 0
-        saved = torch.load(self.checkpoint, weights_only=True)
-        if saved["seed"] != self.seed:
-            return 0
-        self.network.load_state_dict(saved["network"])
-        return int(saved["stages"])
+            return None
+        try:
+            saved: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            training = saved["training"]
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
+            raise InputError(f"{self.checkpoint}: not a checkpoint of this program; delete it to start anew") from error
+        if training != self._training():
+            raise InputError(
+                f"{self.checkpoint}: belongs to another training ({training}, not {self._training()}); "
+                "delete it to start anew, or choose another --out"
+            )
+        self.network.load_state_dict(saved["settled"])
+        return saved
 
-    def _save(self, stages: int) -> None:
+    def _training(self) -> str:
+        """What must be alike for a checkpoint to be taken up."""
+        stages = "; ".join(f"{s.epochs} × {s.rate:g}, {s.zeroed:g}, {s.spiking:g}" for s in self.stages)
+        return f"seed {self.seed}, {len(self.images)} digits, stages {stages}"
+
+    def _save(self, state: _State, number: int) -> None:
         if self.checkpoint is not None:
             partial = self.checkpoint.with_suffix(".partial")
-            torch.save({"seed": self.seed, "stages": stages, "network": self.network.state_dict()}, partial)
+            settled = {"training": self._training(), "stage": number, "settled": self.network.state_dict()}
+            torch.save(settled | state.saved(), partial)
             partial.replace(self.checkpoint)
 
-    def _stage(self, number: int, stage: Stage, tell: Callable[[Report], None], step: Callable[[float], None]) -> None:
-        torch.manual_seed(self.seed * 1_000 + number)
-        rng = torch.Generator().manual_seed(self.seed * 1_000 + 500 + number)
-        network = self.network
-        learned = [p for p in network.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(learned, lr=stage.rate, weight_decay=0.0)
-        average = copy.deepcopy(network)
-        batches = len(self.images) // BATCH
-        network.measure_full_scale(self.images[:GAUGED])
-        for epoch in range(stage.epochs):
-            order, loss = torch.randperm(len(self.images), generator=rng), 0.0
-            network.measure_full_scale(self.images[:GAUGED])
-            for k in range(batches):
-                t = epoch * batches + k
-                _set_rate(optimiser, stage.rate, t, stage.epochs * batches)
-                chosen = order[k * BATCH : (k + 1) * BATCH]
-                loss += self._step(network, optimiser, stage, chosen, rng)
-                _average(average, network, min(AVERAGING, (t + 1) / (t + 10)))
-                step((t + 1) / (stage.epochs * batches))
-            settled = self._settle(average, stage, rng)
-            tell(self._report(settled, number, epoch, loss / batches))
-        self.network = settled
+    def _epoch(self, state: _State, number: int, step: Callable[[float], None], done: float, share: float) -> Report:
+        batches, stage, loss = len(self.images) // BATCH, state.stage, 0.0
+        order = torch.randperm(len(self.images), generator=state.rng)
+        state.network.measure_full_scale(self.images[:GAUGED])
+        for k in range(batches):
+            t = state.epoch * batches + k
+            _set_rate(state.optimiser, stage.rate, t, stage.epochs * batches)
+            loss += self._step(state, order[k * BATCH : (k + 1) * BATCH])
+            _average(state.average, state.network, min(AVERAGING, (t + 1) / (t + 10)))
+            step(done + share * (k + 1) / batches)
+        self.network = self._settle(state)
+        report = Report(number, state.epoch, loss / batches, *self.accuracies())
+        state.epoch += 1
+        self._save(state, number)
+        return report
 
-    def _step(
-        self,
-        network: Network,
-        optimiser: torch.optim.Optimizer,
-        stage: Stage,
-        chosen: torch.Tensor,
-        rng: torch.Generator,
-    ) -> float:
+    def _step(self, state: _State, chosen: torch.Tensor) -> float:
+        network, stage = state.network, state.stage
         network.train()
-        images = zero_some(distort(self.images[chosen], rng), stage.zeroed, ZEROED_MOST, rng)
+        images = zero_some(distort(self.images[chosen], state.rng), stage.zeroed, ZEROED_MOST, state.rng)
         # Half precision where the processor has it; the weights themselves stay in single precision.
         with torch.autocast(images.device.type, torch.bfloat16):
             logits = network(images, stage.spiking)
         loss = F.cross_entropy(logits.float(), self.labels[chosen])
-        optimiser.zero_grad(set_to_none=True)
+        state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        state.optimiser.step()
         network.hold_biases()
         return float(loss.detach())
 
     @torch.no_grad()
-    def _settle(self, average: Network, stage: Stage, rng: torch.Generator) -> Network:
+    def _settle(self, state: _State) -> Network:
         """The averaged network with normalisation statistics of its own."""
-        settled = copy.deepcopy(average)
+        settled = copy.deepcopy(state.average)
         settled.measure_full_scale(self.images[:GAUGED])
         for norm in settled.norms:
             norm.reset_running_stats()
             norm.momentum = None  # cumulative
         settled.train()
-        for _ in range(60):
-            chosen = torch.randint(0, len(self.images), (256,), generator=rng)
-            images = zero_some(distort(self.images[chosen], rng), stage.zeroed, ZEROED_MOST, rng)
-            settled(images, stage.spiking)
+        for _ in range(min(SETTLING_BATCHES, 1 + len(self.images) // SETTLING_BATCH)):
+            chosen = torch.randint(0, len(self.images), (SETTLING_BATCH,), generator=state.rng)
+            images = distort(self.images[chosen], state.rng)
+            settled(zero_some(images, state.stage.zeroed, ZEROED_MOST, state.rng), state.stage.spiking)
         for norm in settled.norms:
             norm.momentum = 0.1
         settled.hold_biases()
         return settled
 
+    def accuracies(self) -> tuple[float, float, float, float]:
+        """On the digits held out: clean and with 40 % of the pixels zeroed in software; then with conv1 spiking."""
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            clean, zeroed, spiking, both = (self._accuracy(z, s) for s in (0.0, 1.0) for z in (0.0, 0.4))
+        return clean, zeroed, spiking, both
+
     @torch.no_grad()
-    def _accuracy(self, network: Network, zeroed: float, spiking: float) -> float:
-        network.eval()
+    def _accuracy(self, zeroed: float, spiking: float) -> float:
+        self.network.eval()
         rng = torch.Generator().manual_seed(self.seed)
         right = 0
         for start in range(0, len(self.held_images), 500):
             images = self.held_images[start : start + 500]
-            images = images * (torch.rand(images.shape, generator=rng) >= zeroed)
-            right += int((network(images, spiking).argmax(1) == self.held_labels[start : start + 500]).sum())
+            images = images * (torch.rand(images.shape, generator=rng) >= zeroed).to(images.device)
+            answers = self.network(images, spiking).argmax(1)
+            right += int((answers == self.held_labels[start : start + 500]).sum())
         return right / len(self.held_images)
 
-    def _report(self, network: Network, stage: int, epoch: int, loss: float) -> Report:
-        accuracies = [self._accuracy(network, zeroed, spiking) for spiking in (0.0, 1.0) for zeroed in (0.0, 0.4)]
-        return Report(stage, epoch, loss, *accuracies)
+
+class _State:
+    """Where a stage stands: what has to be kept for the next epoch."""
+
+    def __init__(self, network: Network, stage: Stage, seed: int, number: int) -> None:
+        torch.manual_seed(seed * 1_000 + number)
+        self.rng = torch.Generator().manual_seed(seed * 1_000 + 500 + number)
+        self.stage = stage
+        self.epoch = 0
+        self.network = copy.deepcopy(network)
+        self.average = copy.deepcopy(network)
+        learned = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(learned, lr=stage.rate, weight_decay=0.0, fused=True)
+
+    def saved(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.get_state(),
+            "default_rng": torch.get_rng_state(),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.epoch = saved["epoch"]
+        self.network.load_state_dict(saved["network"])
+        self.average.load_state_dict(saved["average"])
+        self.optimiser.load_state_dict(saved["optimiser"])
+        self.rng.set_state(saved["rng"])
+        torch.set_rng_state(saved["default_rng"])
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--device {device!r} cannot be used by this PyTorch ({reason}); try cpu") from error
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, peak: float, t: int, total: int) -> None:
@@ -260,24 +255,3 @@ def _set_rate(optimiser: torch.optim.Optimizer, peak: float, t: int, total: int)
 def _average(average: Network, network: Network, keep: float) -> None:
     for kept, new in zip(average.parameters(), network.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)
-
-
-def folded(network: Network) -> dict[str, NDArray[np.float64]]:
-    """The trained network as plain non-negative weights and biases: conv1.weight … fc2.bias."""
-    tensors: dict[str, NDArray[np.float64]] = {}
-    roots = (network.root1, network.root2, network.root3)
-    for name, root, norm in zip(("conv1", "conv2", "fc1"), roots, network.norms, strict=True):
-        scale = 1 / np.sqrt(_numbers(norm.running_var) + norm.eps)
-        weight = _numbers(root) ** 2
-        tensors[f"{name}.weight"] = weight * scale.reshape(-1, *[1] * (weight.ndim - 1))
-        tensors[f"{name}.bias"] = np.minimum(_numbers(norm.bias) - _numbers(norm.running_mean) * scale, 0.0)
-    last = _numbers(network.last.weight)
-    tensors["fc2.weight"] = last - last.min(axis=0)
-    tensors["fc2.bias"] = _numbers(network.last.bias)
-    return tensors
-
-
-def _numbers(tensor: torch.Tensor | None) -> NDArray[np.float64]:
-    if tensor is None:
-        raise ValueError("the normalisation has no statistics")
-    return tensor.detach().cpu().numpy().astype(np.float64)

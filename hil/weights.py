@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -58,6 +59,25 @@ def load_weights(path: str | Path | None = None) -> Weights:
         raise InputError(f"weights file {name}: not a safetensors file ({error})") from error
     layers = tuple(_layer(name, layer, shape, tensors) for layer, shape in SHAPES.items())
     return Weights(layers, metadata, hashlib.sha256(raw).hexdigest())
+
+
+def save_weights(
+    path: Path, layers: tuple[LayerWeights, ...], metadata: dict[str, str], dtype: type[np.floating] = np.float16
+) -> None:
+    """Write a weights file; weights and biases as `dtype`, full scales as float32. It appears only when it is whole."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[np.floating]] = {}
+    for layer in layers:
+        tensors[f"{layer.name}.weight"] = layer.weight.astype(dtype)
+        tensors[f"{layer.name}.bias"] = layer.bias.astype(dtype)
+        tensors[f"{layer.name}.full_scale"] = layer.full_scale
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(save(tensors, metadata))
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write weights file {path}: {error.strerror or error}") from error
 
 
 def _layer(file: str, name: str, shape: tuple[int, ...], tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:
