@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from drivers.bench import BenchError, HilError, UnsafeError
 from drivers.parts import Parts, open_parts
-from drivers.signals import shots
+from drivers.signals import nothing_played, shots
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -81,7 +81,7 @@ class PiBench:
             else:
                 if done is not None:
                     yield done
-                done, following = _nothing(shot), self._load(queue)
+                done, following = nothing_played(shot), self._load(queue)
             shot = following
         if done is not None:
             yield done

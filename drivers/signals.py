@@ -280,3 +280,9 @@ class Capture:
     stray: Stray = Stray()
     traces: tuple[Trace, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def nothing_played(shot: Frame) -> Capture:
+    """The capture of a shot whose slots are all empty and not played."""
+    size = len(shot)
+    return Capture(shot, np.zeros(size, dtype=np.int32), np.zeros(size), np.ones(size, dtype=np.bool_), bench_s=0.0)

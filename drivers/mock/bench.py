@@ -19,6 +19,7 @@ from drivers.signals import (
     SlotTiming,
     Stray,
     length_ticks,
+    nothing_played,
     period_ticks,
     seconds,
     shots,
@@ -94,13 +95,13 @@ class MockBench:
     def _play_shot(self, shot: Frame) -> Capture:
         if self._vth_v is None:
             raise UnsafeError("V_th is parked: set_threshold before playing")
-        lengths = length_ticks(shot, TICK_S)
-        spikes = np.zeros(len(shot), dtype=np.int32)
         slots = np.flatnonzero(shot.played)
         if not len(slots):
-            return Capture(shot, spikes, seconds(lengths, TICK_S), np.ones(len(shot), dtype=np.bool_), bench_s=0.0)
+            return nothing_played(shot)
         if self._scoped is not None:
             return self._scoped.play(shot, self._vth_v, slot_keys(self.seed, shot, slots))
+        lengths = length_ticks(shot, TICK_S)
+        spikes = np.zeros(len(shot), dtype=np.int32)
         stray = Stray()
         if self.fidelity == "counts":
             spikes[slots] = self._sampled(shot, slots, self._vth_v)

@@ -1,0 +1,79 @@
+"""The Pi bench end to end: real pigpio and VISA clients, simulated daemon, oscilloscope and board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from drivers.bench import Bench, HilError, UnsafeError
+from drivers.signals import SlotTiming, probe_frame
+from tests.wire.conftest import Rig
+
+pytestmark = pytest.mark.wire
+COUNTS = np.random.default_rng(5).integers(0, 20, 60)
+
+
+def spikes(rig: Rig, counts: np.ndarray, timing: SlotTiming | None = None) -> list[int]:
+    frame = probe_frame("test", timing or SlotTiming(), counts.astype(np.int32))
+    captures = list(rig.bench.play([frame]))
+    assert all(c.ok.all() for c in captures)
+    return np.concatenate([c.spikes for c in captures]).tolist()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("transport", ["vxi11", "socket"])
+@pytest.mark.parametrize("mode", ["adaptive", "fixed"])
+def test_ideal_counts_every_pulse(rig: Callable[..., Rig], transport: str, mode: str) -> None:
+    timing = SlotTiming(mode=mode, window_s=1e-3)  # type: ignore[arg-type]
+    made = rig("ideal", transport=transport)
+    assert isinstance(made.bench, Bench)
+    assert spikes(made, COUNTS, timing) == COUNTS.tolist()
+    assert made.board.levels() == 0
+
+
+def test_shots_follow_each_other_while_the_caller_works(rig: Callable[..., Rig]) -> None:
+    made = rig("ideal")
+    frames = [probe_frame("test", SlotTiming(), [n, n + 1]) for n in range(1, 5)]
+    taken = []
+
+    def queue() -> object:
+        for frame in frames:
+            taken.append(frame)
+            yield frame
+
+    for i, capture in enumerate(made.bench.play(queue())):  # type: ignore[arg-type]
+        assert capture.spikes.tolist() == [i + 1, i + 2]
+        assert len(taken) <= i + 3  # at most two ahead
+    assert len(taken) == 4
+
+
+@pytest.mark.parametrize(
+    ("board", "message"),
+    [
+        ("stuck_axon_high", "axon"),
+        ("sync_missing", "sync"),
+        ("sync_axon_swapped", "swapped"),
+        ("inverted_comparator", "axon"),
+    ],
+)
+def test_a_board_fault_stops_the_bench_by_name_and_safe(rig: Callable[..., Rig], board: str, message: str) -> None:
+    made = rig("ideal", board=(board,))
+    frames = [probe_frame("test", SlotTiming(), [3, 4, 5]) for _ in range(4)]
+    with pytest.raises(HilError, match=message):
+        list(made.bench.play(frames))
+    assert made.board.levels() == 0
+    assert made.board.threshold_v == 2.0
+    with pytest.raises(UnsafeError, match="set_threshold"):
+        spikes(made, COUNTS)
+
+
+def test_closing_the_iterator_stops_the_pulses(rig: Callable[..., Rig]) -> None:
+    made = rig("ideal")
+    slow = SlotTiming(dendrite_clock_hz=1e3)
+    playing = made.bench.play(probe_frame("test", slow, [50] * 10) for _ in range(10))
+    next(playing)
+    playing.close()  # type: ignore[attr-defined]
+    assert made.board.levels() == 0
+    assert made.board.busy_until_ns() <= made.board.clock()
+    assert made.board.threshold_v == 2.0
