@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 INPUT, OUTPUT = 0, 1
 PULL_OFF, PULL_DOWN, PULL_UP = 0, 1, 2
-HISTORY_NS = 30_000_000_000
 
 Times = NDArray[np.int64]
 Words = NDArray[np.int64]
@@ -91,7 +90,8 @@ class Pins:
         if idle:
             raise TwinError(f"a wave drives GPIO {idle[0]}, which is not an output: nothing would happen on its line")
         t, words = _expand(t_ns, on, off, int(self._words[-1]))
-        self._keep(t, words)
+        self._t = np.concatenate([self._t, t])
+        self._words = np.concatenate([self._words, words])
         self._board.play(0, t, self._on_board(words))
 
     def halt(self, at_ns: int) -> None:
@@ -99,6 +99,11 @@ class Pins:
         keep = int(np.searchsorted(self._t, at_ns, side="right"))
         self._t, self._words = self._t[:keep], self._words[:keep]
         self._board.halt(at_ns)
+
+    def forget(self, before_ns: int) -> None:
+        """Drop levels that are over; the board keeps its own history."""
+        keep = max(0, int(np.searchsorted(self._t, before_ns, side="right")) - 1)
+        self._t, self._words = self._t[keep:], self._words[keep:]
 
     def _float(self, pin: int) -> None:
         level = self._outside.get(pin, int(self.pulls[pin] == PULL_UP))
@@ -116,11 +121,6 @@ class Pins:
         if lines:
             self._board.write(lines, bool(level), at_ns)
 
-    def _keep(self, t: Times, words: Words) -> None:
-        oldest = max(0, int(np.searchsorted(self._t, self._clock() - HISTORY_NS)) - 1)
-        self._t = np.concatenate([self._t[oldest:], t])
-        self._words = np.concatenate([self._words[oldest:], words])
-
     def _on_board(self, words: Words) -> NDArray[np.uint32]:
         levels = np.zeros(len(words), dtype=np.uint32)
         for pin, bit in self._bits.items():
@@ -130,9 +130,12 @@ class Pins:
 
 def _expand(t_ns: Times, on: Words, off: Words, before: int) -> tuple[Times, Words]:
     """What the pins show: SET acts before CLEAR, so a pulse that does both shows two levels at one time."""
-    after = np.zeros(len(on), dtype=np.int64)
+    used = int(np.bitwise_or.reduce(on | off, initial=0))
+    after = np.full(len(on), before & ~used, dtype=np.int64)
     row = np.arange(len(on))
     for bit in range(USER_GPIOS):
+        if not used >> bit & 1:
+            continue
         acts = ((on | off) >> bit) & 1
         last = np.maximum.accumulate(np.where(acts != 0, row, -1))
         level = np.where(last >= 0, 1 - ((off[last] >> bit) & 1), before >> bit & 1)

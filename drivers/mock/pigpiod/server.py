@@ -148,6 +148,7 @@ class PigpiodServer:
         pins = self._daemon.pins
         times, words = pins.changes(since_ns, now_ns)
         before = pins.levels(since_ns)
+        pins.forget(now_ns)
         for t, word in zip(times.tolist(), words.tolist(), strict=True):
             for handle, (connection, number) in list(self._reports.items()):
                 if (before ^ word) & self._daemon.watched.get(handle, 0):
