@@ -105,6 +105,7 @@ def read_memory(
                 raise type(error)(f"channel {channel} could not be read in {TRIES} tries; the last: {error}") from error
             if isinstance(error, ConnectionLostError):
                 link.open()
+                _end(link)
 
 
 def _read_window(link: ScopeLink, channel: int, start: int, stop: int) -> NDArray[np.uint8]:
@@ -117,14 +118,20 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int) -> NDArra
     link.sleep(link.pace.memory_s)
     try:
         data = _collect(link, wanted)
-        if not data and int(link.number("*ESR?")) & _EXECUTION_ERROR:
-            raise NoRecordError("the oscilloscope refuses to read its memory: it is empty")
+        empty = not data and bool(int(link.number("*ESR?")) & _EXECUTION_ERROR)
     finally:
-        link.write(":WAV:END")
-        link.sleep(link.pace.memory_s)
+        _end(link)
+    if empty:
+        raise NoRecordError("the oscilloscope refuses to read its memory: it is empty")
     if len(data) != wanted:
         raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
     return np.frombuffer(data, dtype=np.uint8)
+
+
+def _end(link: ScopeLink) -> None:
+    """End the reading thread, whatever has become of it; a query error in the instrument's queue is to be expected."""
+    link.write(":WAV:END")
+    link.sleep(link.pace.memory_s)
 
 
 def _collect(link: ScopeLink, wanted: int) -> bytes:

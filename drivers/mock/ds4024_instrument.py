@@ -17,7 +17,7 @@ from drivers.mock.ds4024_measure import INVALID, LEVELS, TIMES, measure
 from drivers.mock.ds4024_waveform import Waveform
 from drivers.mock.probe import REFERENCE
 from drivers.mock.scpi import ILLEGAL_VALUE, UNDEFINED_HEADER, Commands, Header, ScpiError, Status, Syntax
-from drivers.mock.vxi11 import LinkClosedError
+from drivers.mock.vxi11 import LinkClosedError, Reply
 
 if TYPE_CHECKING:
     from drivers.mock.ds4024_faults import Faults
@@ -70,7 +70,6 @@ class DS4024:
         )
         self._status = Status()
         self._hung = False
-        self._drop: int | None = None
         self._lock = threading.Lock()
         self._commands = Commands(
             queries={
@@ -113,7 +112,7 @@ class DS4024:
         """A connection has been opened, which ends a hang."""
         self._hung = False
 
-    def message(self, text: bytes) -> bytes | None:
+    def message(self, text: bytes) -> Reply | None:
         """Execute one message; the reply ends with a newline. Unknown queries get no reply at all."""
         if self._profile.command_s:
             time.sleep(self._profile.command_s)
@@ -148,19 +147,14 @@ class DS4024:
             return self._front.handle(header, self._acquisition.running)
         return self._commands.execute(header)
 
-    def _finished(self, reply: str | bytes) -> bytes:
+    def _finished(self, reply: str | bytes) -> Reply:
         if isinstance(reply, str):
-            return reply.encode("ascii") + b"\n"
+            return Reply(reply.encode("ascii") + b"\n")
         if len(reply) > 16 and self._faults.strikes("truncated_block"):
-            return reply[: 11 + (len(reply) - 11) // 2]
+            return Reply(reply[: 11 + (len(reply) - 11) // 2])
         if len(reply) > 16 and self._faults.strikes("disconnect_mid_block"):
-            self._drop = len(reply) // 2
-        return reply + b"\n"
-
-    def dropped_after(self) -> int | None:
-        """After how many bytes of the reply just given the connection breaks."""
-        drop, self._drop = self._drop, None
-        return drop
+            return Reply(reply + b"\n", breaks_after=len(reply) // 2)
+        return Reply(reply + b"\n")
 
     def clear(self) -> None:
         """Device clear."""
@@ -238,7 +232,7 @@ class DS4024:
         view = record.channels[channel]
         codes = record.codes(self._probes, channel, 0, record.points, self._clock(), self._seed)
         volts = (codes.astype(np.float64) - view.y_origin - REFERENCE) * view.y_increment
-        return f"{measure(item, volts, 1 / record.horizontal.rate_hz):.6e}"
+        return f"{measure(item, volts, 1 / record.horizontal.rate_hz, view.scale / 4):.6e}"
 
 
 def _byte(text: str) -> int:

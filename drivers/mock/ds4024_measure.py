@@ -40,14 +40,16 @@ LEVELS: dict[str, Callable[[Volts], float]] = {
 TIMES = ("FREQuency", "PERiod", "PWIDth", "NWIDth", "PDUTy", "NDUTy")
 
 
-def measure(item: str, volts: Volts, step_s: float) -> float:
-    """One item of a record; INVALID where the record has no whole period or no sample."""
+def measure(item: str, volts: Volts, step_s: float, least_v: float) -> float:
+    """One item of a record; INVALID where the record has no sample, or no whole period of a swing of `least_v`."""
     if not len(volts):
         return INVALID
     if item in LEVELS:
         return LEVELS[item](volts)
+    if np.ptp(volts) < least_v:
+        return INVALID
     rise, fall = _edges(volts)
-    if len(rise) < 2 or not len(fall):
+    if len(rise) < 2:
         return INVALID
     period = float(np.diff(rise).mean()) * step_s
     following = np.searchsorted(fall, rise[:-1], side="right")
@@ -64,8 +66,6 @@ def measure(item: str, volts: Volts, step_s: float) -> float:
 
 
 def _edges(volts: Volts) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rises and falls through the middle, if the record has two levels that noise cannot make."""
-    if np.ptp(volts) < 16 * np.median(np.abs(np.diff(volts))) + 1e-9:
-        return np.empty(0, np.intp), np.empty(0, np.intp)
+    """Rises and falls through the middle."""
     high = volts > _middle(volts)
     return np.flatnonzero(~high[:-1] & high[1:]), np.flatnonzero(high[:-1] & ~high[1:])

@@ -47,11 +47,6 @@ class RawSocketServer:
             reply = self._instrument.message(line)
         except LinkClosedError:
             return False
-        dropped = self._instrument.dropped_after()
-        if reply is None:
-            return True
-        if dropped is not None and len(reply) > dropped:
-            sock.sendall(reply[:dropped])
-            return False
-        sock.sendall(reply)
-        return True
+        if reply is not None:
+            sock.sendall(reply.data[: reply.breaks_after])
+        return reply is None or reply.breaks_after is None

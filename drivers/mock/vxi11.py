@@ -27,7 +27,15 @@ _WORD = 4
 
 
 class LinkClosedError(Exception):
-    """The instrument drops the connection, as a fault."""
+    """The instrument drops the connection."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an instrument answers; as a fault the connection breaks after `breaks_after` bytes of it."""
+
+    data: bytes
+    breaks_after: int | None = None
 
 
 class Instrument(Protocol):
@@ -37,7 +45,7 @@ class Instrument(Protocol):
         """A connection has been opened."""
         ...
 
-    def message(self, text: bytes) -> bytes | None:
+    def message(self, text: bytes) -> Reply | None:
         """Execute one complete message; the reply, if it has one. Raises LinkClosedError."""
         ...
 
@@ -49,10 +57,6 @@ class Instrument(Protocol):
         """IEEE 488.2 status byte."""
         ...
 
-    def dropped_after(self) -> int | None:
-        """After how many bytes of the next reply the connection is to break, as a fault; None for never."""
-        ...
-
 
 @dataclass
 class Link:
@@ -60,6 +64,7 @@ class Link:
 
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytes = b""
+    breaks_after: int | None = None
 
 
 @dataclass
@@ -124,12 +129,7 @@ class Vxi11Server:
             reply = self._handle(record)
             if reply is None:
                 return
-            dropped = self._instrument.dropped_after()
-            marked = struct.pack(">I", 0x8000_0000 | len(reply)) + reply
-            if dropped is not None and len(reply) > dropped:
-                sock.sendall(marked[:dropped])
-                return
-            sock.sendall(marked)
+            sock.sendall(struct.pack(">I", 0x8000_0000 | len(reply)) + reply)
 
     def _handle(self, record: bytes) -> bytes | None:
         try:
@@ -194,7 +194,8 @@ class Vxi11Server:
         link.incoming += data
         if flags & FLAG_END:
             message, link.incoming = bytes(link.incoming), bytearray()
-            link.outgoing = self._instrument.message(message) or b""
+            reply = self._instrument.message(message) or Reply(b"")
+            link.outgoing, link.breaks_after = reply.data, reply.breaks_after
         return words(NO_ERROR, len(data))
 
     def _read(self, _number: int, link: Link, call: Call) -> bytes:
@@ -207,6 +208,10 @@ class Vxi11Server:
         if flags & FLAG_TERM_CHAR and (at := piece.find(bytes([term_char & 0xFF]))) >= 0:
             piece = piece[: at + 1]
             reason = REASON_CHAR
+        if link.breaks_after is not None:
+            link.breaks_after -= len(piece)
+            if link.breaks_after < 0:
+                raise LinkClosedError
         link.outgoing = link.outgoing[len(piece) :]
         if not link.outgoing:
             reason |= REASON_END
