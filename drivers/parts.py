@@ -104,9 +104,13 @@ def _reader(file: BenchFile, pico: Pico | None, tick_s: float, opened: ExitStack
 def _threshold(file: BenchFile, pico: Pico | None, opened: ExitStack) -> ThresholdSource:
     if pico is not None and file.threshold.source == "pico":
         return pico
-    from drivers.threshold import open_threshold
+    if file.threshold.source == "manual":
+        from drivers.threshold_manual import ManualThreshold
 
-    threshold = open_threshold(file.threshold, file.limits)
+        return ManualThreshold(file.limits)
+    from drivers.threshold import DacThreshold
+
+    threshold = DacThreshold(file.threshold, file.limits)
     opened.callback(threshold.close)
     return threshold
 

@@ -1,0 +1,147 @@
+"""Check every part of a bench: what was found, and what to do about it.
+
+Before the first pulse:                  hil doctor --bench bench.toml
+With known pulses through the board:     hil doctor --bench bench.toml --loopback
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from drivers.bench import BenchError, Check, InputError
+from drivers.benchfile import BenchFile, load_bench
+from drivers.device import load_device
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil doctor`."""
+    parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to check (default: mock)")
+    parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
+    parser.add_argument("--loopback", action="store_true", help="play known pulses too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check and print; 0 when all is well, 1 otherwise."""
+    file = load_bench(args.bench)
+    found = list(_checks(file, args.device or file.device, loopback=args.loopback))
+    ok = all(check.ok for check in found)
+    if args.json:
+        print(json.dumps({"checks": [asdict(check) for check in found], "ok": ok}))
+    else:
+        _print(found, ok)
+    return 0 if ok else 1
+
+
+def _checks(file: BenchFile, device: str, *, loopback: bool) -> Iterator[Check]:
+    yield Check("bench file", True, f"{file.name}, {file.kind}, {file.slot.key()}")
+    yield _device(device)
+    yield _weights()
+    if file.kind == "pi":
+        parts = list(_parts(file))
+        yield from parts
+        if not all(check.ok for check in parts):
+            return
+    if loopback:
+        yield from _loopback(file, device)
+
+
+def _device(name: str) -> Check:
+    try:
+        device = load_device(name)
+    except InputError as error:
+        return Check("device file", False, str(error), "give --device a file that states id and endurance")
+    return Check("device file", True, f"{device.id}, endurance {device.endurance_pulses:,} pulses")
+
+
+def _weights() -> Check:
+    from hil.weights import load_weights
+
+    try:
+        weights = load_weights()
+    except InputError as error:
+        return Check("weights", False, str(error), "reinstall the package, or hil train")
+    return Check("weights", True, f"{weights.metadata.get('command', 'of unknown origin')}, {weights.digest[:12]}")
+
+
+def _parts(file: BenchFile) -> Iterator[Check]:
+    """Each part by itself, so that one that is missing does not hide the others."""
+    if file.pulse_source == "pigpio" and file.wiring is not None:
+        from drivers.pigpio_checks import pigpio_checks
+
+        yield from pigpio_checks(file.pigpio, file.wiring)
+    if file.scope is not None:
+        from drivers.scope import ScopeReader
+
+        scope = ScopeReader(file.scope, file.spikes, file.board.axon_width_s, tick_s=1e-6)
+        yield from scope.checks()
+        scope.close()
+    if file.pico is not None:
+        from drivers.pico import pico_checks
+
+        yield from pico_checks(file)
+    if file.threshold.source in ("mcp4728", "mcp4725"):
+        yield from _dac(file)
+    if file.panel is not None:
+        yield _panel(file)
+
+
+def _dac(file: BenchFile) -> Iterator[Check]:
+    from drivers.threshold import DacThreshold
+
+    try:
+        dac = DacThreshold(file.threshold, file.limits)
+    except (BenchError, InputError) as error:
+        yield Check("threshold DAC", False, str(error), "check i2c_bus, address and wiring")
+        return
+    yield from dac.checks()
+    dac.close()
+
+
+def _panel(file: BenchFile) -> Check:
+    from drivers.panel import GpioPanel
+
+    assert file.panel is not None  # noqa: S101 (asked before)
+    try:
+        panel = GpioPanel(file.panel, lambda: None)
+    except InputError as error:
+        return Check("panel", False, str(error), "check the pins in [panel]")
+    try:
+        panel.check()
+    except BenchError as error:
+        return Check("panel", False, str(error), "release the stop")
+    finally:
+        panel.close()
+    return Check("panel", True, "stop released")
+
+
+def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
+    from drivers.loopback import loopback
+    from hil.benches import make_bench
+
+    try:
+        bench: Bench = make_bench(file, load_device(device), traces=True)
+    except (BenchError, InputError) as error:
+        yield Check("bench", False, str(error), "mend the parts above first")
+        return
+    with bench:
+        yield from loopback(bench, file)
+
+
+def _print(found: list[Check], ok: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("check", "", "found", "what to do", box=None, header_style="bold")
+    for check in found:
+        table.add_row(check.name, "[green]ok[/]" if check.ok else "[red]NO[/]", check.detail, check.advice)
+    console = Console()
+    console.print(table)
+    console.print("all is well" if ok else f"{sum(not c.ok for c in found)} of {len(found)} checks failed")
