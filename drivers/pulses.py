@@ -56,11 +56,7 @@ class PigpioPulses:
     @property
     def identity(self) -> dict[str, str]:
         """Where the daemon is, its version and the board it runs on."""
-        return {
-            "pigpiod": self._link.where,
-            "pigpiod_version": str(self._link.call("get_pigpio_version")),
-            "pi_revision": f"{self._link.call('get_hardware_revision'):x}",
-        }
+        return dict(self._identity)
 
     @property
     def underruns(self) -> int:
@@ -128,6 +124,11 @@ class PigpioPulses:
                 )
             self._clock.wait(threading.Event(), 0.05)
         self._link.call("wave_clear")
+        self._identity = {
+            "pigpiod": self._link.where,
+            "pigpiod_version": str(self._link.call("get_pigpio_version")),
+            "pi_revision": f"{self._link.call('get_hardware_revision'):x}",
+        }
         for line in self._wiring.lines():
             self._link.call("write", line.pin, 0)
 
@@ -140,16 +141,12 @@ class PigpioPulses:
         stream = self._stream
         if stream is not None:
             stream.stop()
-        self._low()
-        if stream is not None:
-            stream.join()
-            self._low()  # the stream may have sent one more wave meanwhile
-            with self._deleting:
-                stream.delete()
-
-    def _low(self) -> None:
         self._link.call("wave_tx_stop")
         self._link.call("clear_bank_1", self._mask)
+        if stream is not None:
+            stream.join()
+            with self._deleting:
+                stream.delete()
 
 
 def _pulses(wave: Wave) -> list[Any]:

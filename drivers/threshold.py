@@ -110,6 +110,11 @@ class DacThreshold:
         self.park()
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Which chip makes V_th, and where."""
+        return {"threshold": self._where}
+
+    @property
     def step_v(self) -> float:
         """The DAC's step, V."""
         return self._dac.full_scale_v / CODES

@@ -37,6 +37,11 @@ class ManualThreshold:
         self._asked_v: float | None = None
         self.readings: list[tuple[float, float]] = []
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """That a person makes V_th."""
+        return {"threshold": "manual"}
+
     def set_threshold(self, volts: float) -> float:
         """Have the supply set to V_th; returns what it really shows. Raises InputError outside the limits."""
         low, high = self._limits.vth_min_v, self._limits.vth_max_v

@@ -27,6 +27,7 @@ LATE_S = 2.0  # a wave still playing so long after its end will never end
 EARLY_S = 0.02  # how much a shot may seem to end too soon; the rest of the tolerance is EARLY of its length
 EARLY = 0.01
 ONE_SHOT, ONE_SHOT_SYNC = 0, 2
+STOPPED = "the shot was stopped"
 UNKNOWN_WAVE, NO_WAVE = 9998, 9999  # answers of wave_tx_at
 
 
@@ -51,6 +52,7 @@ class WaveStream:
         self._waves = deque(zip(waves, pulses, strict=True))
         self._made: deque[_Made] = deque()  # in order of playing; at most two
         self._stop = threading.Event()
+        self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
         self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
         self._failure: HilError | None = None
         self.underruns = 0
@@ -75,8 +77,9 @@ class WaveStream:
             raise self._failure
 
     def stop(self) -> None:
-        """Queue no more waves; the one that plays goes on."""
-        self._stop.set()
+        """Send no more waves; what was sent goes on."""
+        with self._sending:
+            self._stop.set()
 
     def join(self) -> None:
         """Wait until the background thread has ended; bounded by the link's time-out."""
@@ -109,8 +112,11 @@ class WaveStream:
         """Send a wave behind the one made before it, or at once if nothing plays."""
         now_s = self._clock.now_s()
         before = [made for made in self._made if made is not wave and made.end_s < math.inf]
-        idle = self._link.call("wave_tx_at") == NO_WAVE
-        self._link.call("wave_send_using_mode", wave.wid, ONE_SHOT if idle else ONE_SHOT_SYNC)
+        with self._sending:
+            if self._stop.is_set():
+                raise BenchError(STOPPED)
+            idle = self._link.call("wave_tx_at") == NO_WAVE
+            self._link.call("wave_send_using_mode", wave.wid, ONE_SHOT if idle else ONE_SHOT_SYNC)
         self.underruns += idle and bool(before)
         wave.end_s = (now_s if idle else before[-1].end_s) + wave.duration_s
 
@@ -122,7 +128,7 @@ class WaveStream:
             if late_s > LATE_S:
                 raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
             if self._clock.wait(self._stop, max(POLL_S, -late_s)):
-                raise BenchError("the shot was stopped")
+                raise BenchError(STOPPED)
         early_s = self._made[-1].end_s - self._clock.now_s()
         if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
             raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")

@@ -29,7 +29,8 @@ from drivers.pigpio_checks import pigpio_checks
 from drivers.pigpio_link import Clock, PigpioLink
 from drivers.pulses import PigpioPulses
 from drivers.signals import Frame, SlotTiming, probe_frame
-from drivers.waves import TICK_S
+from drivers.wave_stream import WaveStream
+from drivers.waves import TICK_S, plan_waves
 
 pytestmark = pytest.mark.wire
 
@@ -187,6 +188,21 @@ def test_stop_brings_all_lines_low_at_once(source: PigpioPulses, board: Board, s
     play(source, frame([1]))
 
 
+def test_nothing_is_sent_once_the_shot_is_stopped(server: PigpiodServer, source: PigpioPulses, board: Board) -> None:
+    """As when the emergency stop is pressed just as a shot is being started."""
+    source.load(frame([5]))
+    link = PigpioLink(address(server))
+    waves = plan_waves(frame([5]), WIRING, BOARD)
+    pulses = [[pigpio.pulse(LINES, 0, 10)] for _ in waves]
+    stream = WaveStream(link, Clock(), waves, pulses)
+    stream.stop()
+    with pytest.raises(BenchError, match="stopped"):
+        stream.begin()
+    stream.delete()
+    link.close()
+    assert board.levels(board.busy_until_ns()) == 0
+
+
 def test_it_is_used_in_order(source: PigpioPulses) -> None:
     with pytest.raises(BenchError, match="load before start"):
         source.start()
@@ -219,6 +235,12 @@ def test_another_program_that_stops_our_waves_is_noticed(
     with pytest.raises(BenchError, match="too soon"):
         source.wait()
     other.stop()
+
+
+def test_it_says_what_it_is(source: PigpioPulses) -> None:
+    assert source.identity["pigpiod"].startswith("127.0.0.1:")
+    assert (source.identity["pigpiod_version"], source.identity["pi_revision"]) == ("79", "c03114")
+    assert source.tick_s == 1e-6
 
 
 def test_checks_of_a_good_daemon(source: PigpioPulses) -> None:

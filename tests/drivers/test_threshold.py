@@ -107,6 +107,7 @@ def test_a_bus_that_is_switched_off_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_check_tells_what_it_makes_now_and_at_power_up(source: str) -> None:
     threshold, _, _ = made(source)
     (check,) = threshold.checks()
+    assert threshold.identity["threshold"] in check.detail
     assert check.ok
     assert "V now, 0 V at power-up" in check.detail
     assert "switch the bench on after it" in check.advice
