@@ -292,11 +292,14 @@ def test_raw_is_refused_in_run_and_needs_begin() -> None:
 
 
 def test_a_norm_read_caps_the_next_raw_read() -> None:
-    scope = Scope().stopped().tell(":WAV:MODE NORM")
-    assert len(scope.block()) == 1_400
-    scope.tell(":WAV:MODE RAW", ":WAV:STAR 1", ":WAV:STOP 70000", ":WAV:RES", ":WAV:BEG")
+    scope = Scope().stopped()
+    assert len(scope.raw(1, 1, 70_000)) == 70_000
+    assert scope.ask(":WAV:POIN?") == "70000"
+    scope.tell(":WAV:MODE NORM", ":WAV:STOP 1400")
     assert len(scope.block()) == 1_400
     assert scope.ask(":WAV:POIN?") == "1400"
+    scope.tell(":WAV:MODE RAW", ":WAV:STAR 1", ":WAV:STOP 70000", ":WAV:RES", ":WAV:BEG")
+    assert len(scope.block()) == 1_400
 
 
 def test_end_leaves_a_query_error_and_without_it_the_next_channel_is_wrong() -> None:
