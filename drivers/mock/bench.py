@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.bench import UnsafeError
-from drivers.mock.counts import SlotPlan, SpikeTable, fixed_table, nested_table
+from drivers.mock.counts import GapTable, SlotPlan, SpikeTable, fixed_table, gap_table, nested_table
 from drivers.mock.neuron import NeuronModel, fire, neuron_model, regular_trains
 from drivers.mock.random import slot_keys, uniform
 from drivers.signals import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from drivers.mock.scoped import ScopedBoard
 
 TICK_S = 1e-6  # as pigpio: what is planned here can be played there
+LONG_TRAIN = 128  # pulses; longer trains are sampled firing by firing
 _SPIKE_DRAW = 0
 
 
@@ -58,7 +60,7 @@ class MockBench:
         self.fidelity = fidelity
         self._model = neuron_model(device)
         self._vth_v: float | None = None
-        self._tables: dict[tuple[SlotTiming, float, NeuronModel], SpikeTable] = {}
+        self._tables: dict[tuple[SlotTiming, float, NeuronModel], _Tables] = {}
         self._scoped = _scoped(file, device) if traces else None
 
     @property
@@ -132,27 +134,54 @@ class MockBench:
         return counts, Stray(guard=int(len(inside) - inside.sum()))
 
     def _sampled(self, shot: Frame, slots: NDArray[np.intp], vth_v: float) -> IntArray:
-        pulses = shot.pulses[slots]
-        table = self._table(shot, int(pulses.max(initial=0)), vth_v)
-        return table.sample(pulses, uniform(slot_keys(self.seed, shot, slots), _SPIKE_DRAW))
-
-    def _table(self, shot: Frame, most: int, vth_v: float) -> SpikeTable:
+        """From tables: one for short trains, another for long ones; played where there is no table."""
         model = _coarsely_aged(self._model, shot.pulses_before)
-        key = (shot.timing, vth_v, model)
-        table = self._tables.get(key)
-        if table is None or table.most_pulses < most:
-            table = self._make_table(model, shot.timing, max(32, 1 << (most - 1).bit_length()), vth_v)
-            self._tables[key] = table
-        return table
+        tables = self._tables_for(shot.timing, vth_v, model)
+        pulses, keys = shot.pulses[slots], slot_keys(self.seed, shot, slots)
+        spikes = np.zeros(len(slots), dtype=np.int32)
+        short = pulses <= LONG_TRAIN
+        most = int(pulses[short].max(initial=0))
+        if tables.short is None or tables.short.most_pulses < most:
+            tables.short = self._short_table(model, shot.timing, max(32, 1 << (most - 1).bit_length()), vth_v)
+        spikes[short] = tables.short.sample(pulses[short], uniform(keys[short], _SPIKE_DRAW))
+        long = np.flatnonzero(~short)
+        if len(long) and tables.long is not None:
+            spikes[long] = tables.long.sample(pulses[long], keys[long])
+        elif len(long):
+            spikes[long], _ = self._played(shot, slots[long], vth_v)
+        return spikes
 
-    def _make_table(self, model: NeuronModel, timing: SlotTiming, most: int, vth_v: float) -> SpikeTable:
-        plan = SlotPlan.of(slot_ticks(timing, TICK_S))
+    def _tables_for(self, timing: SlotTiming, vth_v: float, model: NeuronModel) -> _Tables:
+        key = (timing, vth_v, model)
+        if key not in self._tables:
+            long = None
+            if timing.mode == "adaptive":
+                long = gap_table(model, self.file.board, vth_v, _plan(timing), _period_s(timing))
+            self._tables[key] = _Tables(None, long)
+        return self._tables[key]
+
+    def _short_table(self, model: NeuronModel, timing: SlotTiming, most: int, vth_v: float) -> SpikeTable:
         if timing.mode == "adaptive":
-            period_s = max(1, round(1 / (timing.dendrite_clock_hz * TICK_S))) * TICK_S
-            return nested_table(model, self.file.board, vth_v, plan, period_s, most)
+            return nested_table(model, self.file.board, vth_v, _plan(timing), _period_s(timing), most)
         window = int(timing.window_s / TICK_S + 1e-6)
         periods_s = window // np.maximum(np.arange(most + 1), 1) * TICK_S
-        return fixed_table(model, self.file.board, vth_v, plan, window * TICK_S, periods_s)
+        return fixed_table(model, self.file.board, vth_v, _plan(timing), window * TICK_S, periods_s)
+
+
+@dataclass
+class _Tables:
+    """What one V_th and timing of one (aged) model needs to be sampled."""
+
+    short: SpikeTable | None
+    long: GapTable | None
+
+
+def _plan(timing: SlotTiming) -> SlotPlan:
+    return SlotPlan.of(slot_ticks(timing, TICK_S))
+
+
+def _period_s(timing: SlotTiming) -> float:
+    return max(1, round(1 / (timing.dendrite_clock_hz * TICK_S))) * TICK_S
 
 
 def _scoped(file: BenchFile, device: DeviceFile) -> ScopedBoard:

@@ -1,7 +1,8 @@
 """Counts only: the spike-count distribution of the pulse-by-pulse model, tabulated once and then sampled.
 
-The table is the model's own: it is made by playing many neurons pulse by pulse (drivers.mock.neuron), never by a
-formula. Sampling is one look-up a slot, fast enough for whole test sets.
+The tables are the model's own: they are made by playing many neurons pulse by pulse (drivers.mock.neuron), never by a
+formula. Sampling is one look-up a slot, fast enough for whole test sets. For long trains, whose table would be huge,
+the pulses from one firing to the next are tabulated and added up: after each firing the neuron begins anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mock.neuron import NeuronModel, State, apply_pulse, fire, fresh, regular_trains, sense
-from drivers.mock.random import U64, sequence_keys
+from drivers.mock.random import U64, sequence_keys, uniforms
 from drivers.signals import SlotTicks
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 NESTED_NEURONS = 1 << 16
 FIXED_NEURONS = 1 << 14
+GAP_NEURONS, GAP_PULSES = 1 << 10, 1 << 11
+RAREST_FIRING = 0.02  # spikes a pulse: gaps must be short against GAP_PULSES, or the long ones are missed
+BY_ITSELF = 1e-4  # share of firings without a pulse since the last
 _SEED = 0x5EED  # of the neurons that make a table: a property of the method, so that every worker has the same table
 
 
@@ -41,6 +45,29 @@ class SpikeTable:
         row = pulses.astype(np.float64)
         spikes = np.searchsorted(self.flat, row + u, side="right") - pulses.astype(np.int64) * self.width
         return spikes.astype(np.int32)
+
+
+@dataclass(frozen=True)
+class GapTable:
+    """P(pulses from one firing to the next ≤ g) for g = 0…G."""
+
+    cdf: NDArray[np.float64]
+    mean: float
+
+    def sample(self, pulses: NDArray[np.int32], keys: U64) -> NDArray[np.int32]:
+        """(slots,) spikes for long trains of `pulses` (slots,): how many gaps fit."""
+        spikes = np.zeros(len(pulses), dtype=np.int32)
+        reached = np.zeros(len(pulses), dtype=np.int64)
+        open_, first = np.arange(len(pulses)), 1
+        while len(open_):
+            left = float((pulses[open_] - reached[open_]).max())
+            draws = int(left / self.mean * 1.1) + 16
+            gaps = np.searchsorted(self.cdf, uniforms(keys[open_], first, draws))
+            at = reached[open_, None] + np.cumsum(gaps, axis=1)
+            spikes[open_] += (at <= pulses[open_, None]).sum(axis=1, dtype=np.int32)
+            reached[open_] = at[:, -1]
+            open_, first = open_[at[:, -1] <= pulses[open_]], first + draws
+        return spikes
 
 
 @dataclass(frozen=True)
@@ -96,6 +123,25 @@ def fixed_table(
         inside = (firings.axon_s >= plan.guard_s) & (firings.axon_s < end)
         rows.append(np.bincount(firings.segment[inside], minlength=m))
     return _tabulate(rows)
+
+
+def gap_table(
+    model: NeuronModel, board: BoardSettings, vth_v: float, plan: SlotPlan, period_s: float
+) -> GapTable | None:
+    """The gaps at one dendrite period, from neurons played for GAP_PULSES.
+
+    None where gaps do not tell all: neurons that fire too rarely, or without pulses, when V_th is within the low state.
+    """
+    period = np.full(GAP_NEURONS, period_s)
+    end = plan.guard_s + GAP_PULSES * period + plan.settle_s
+    trains = regular_trains(np.full(GAP_NEURONS, GAP_PULSES), plan.guard_s, period, plan.width_s, end)
+    firings = fire(model, board, vth_v, trains, sequence_keys(_SEED, 0, GAP_NEURONS))
+    if len(firings.pulse) < GAP_NEURONS * RAREST_FIRING * GAP_PULSES:
+        return None
+    gaps = np.diff(firings.pulse)[np.diff(firings.segment) == 0]
+    if (gaps == 0).mean() > BY_ITSELF:
+        return None
+    return GapTable(np.cumsum(np.bincount(gaps)) / len(gaps), max(float(gaps.mean()), 0.5))
 
 
 def _ended(

@@ -41,6 +41,13 @@ def uniform(keys: U64, index: int) -> NDArray[np.float64]:
     return bits * 2.0**-53 + 2.0**-54
 
 
+def uniforms(keys: U64, first: int, count: int) -> NDArray[np.float64]:
+    """(n, count) draws in (0, 1): numbers first… of each key."""
+    steps = np.arange(first, first + count, dtype=np.uint64) * _GOLDEN
+    bits = (mix(keys[:, None] + steps) >> np.uint64(11)).astype(np.float64)
+    return bits * 2.0**-53 + 2.0**-54
+
+
 def normal(keys: U64, index: int) -> NDArray[np.float64]:
     """(n,) standard normal draws, number `index` of each key, by inversion."""
     from scipy.special import ndtri
