@@ -19,6 +19,7 @@ from drivers.bench import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
 from hil.network import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
+from hil.plausible import check_plausible
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -86,6 +87,7 @@ class Recogniser:
 
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
+    `strict` refuses a frame whose spikes cannot come from its pulses; a replay that decodes otherwise switches it off.
     """
 
     weights: Weights
@@ -97,6 +99,7 @@ class Recogniser:
     purpose: str = "run"
     noise: int = 0
     keep: bool = False
+    strict: bool = True
     watch: Watcher | None = None
 
     def answers(
@@ -168,6 +171,9 @@ class Recogniser:
                 raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
             for capture in shots:
                 batch.spent[done].add(capture)
+            if self.strict:
+                sent = np.concatenate([capture.frame.pulses for capture in shots])
+                check_plausible(shots[0].frame.key, self.curve, sent, spikes)
             found = spikes.reshape(part.stop - part.start, part.layer.positions)
             drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
             done += 1

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.transfer import TransferCurve, measure_transfer
+from drivers.bench import CaptureError
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.mock.bench import MockBench
+from drivers.signals import FrameKey, SlotTiming, probe_frame
+from hil.plausible import check_plausible
+
+PULSES = np.random.default_rng(1).integers(0, 33, 2_000).astype(np.int32)
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[TransferCurve, np.ndarray]:
+    bench = MockBench(load_bench("mock"), load_device("nominal"))
+    curve = measure_transfer(bench, SlotTiming(), 0.7, full_scale=32)
+    (capture,) = bench.play([probe_frame("test", SlotTiming(), PULSES)])
+    return curve, capture.spikes
+
+
+def test_a_sound_frame_passes(measured: tuple[TransferCurve, np.ndarray]) -> None:
+    check_plausible(FrameKey("test"), measured[0], PULSES, measured[1])
+    check_plausible(FrameKey("test"), measured[0], PULSES[:0], measured[1][:0])
+
+
+@pytest.mark.parametrize("dead", [slice(None), slice(0, None, 4)], ids=["axon stuck", "one address of four"])
+def test_a_dead_line_does_not_pass(measured: tuple[TransferCurve, np.ndarray], dead: slice) -> None:
+    spikes = measured[1].copy()
+    spikes[dead] = 0
+    with pytest.raises(CaptureError, match=r"image 7: \d+ spikes where the calibration expects \d+ ± \d+: run hil doc"):
+        check_plausible(FrameKey("test", image=7), measured[0], PULSES, spikes)
