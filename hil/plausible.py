@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from drivers.signals import FrameKey, IntArray
 
 SIGMAS = 8.0  # a sound frame is refused once in about 1e15
-SLACK = 0.2  # of the expected spikes: slow drift is the sentinel's business, not this one's
+SLACK = 0.15  # of the expected spikes: slow drift is the sentinel's business, not this one's
 
 
 def check_plausible(key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> None:
