@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +114,11 @@ class Trainer:
         if self.checkpoint is None or not self.checkpoint.exists():
             return None
         try:
+            if not zipfile.is_zipfile(self.checkpoint):
+                raise pickle.UnpicklingError("not what torch.save writes")
             saved: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
             training = saved["training"]
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        except (OSError, RuntimeError, pickle.UnpicklingError, KeyError, TypeError) as error:
             raise InputError(f"{self.checkpoint}: not a checkpoint of this program; delete it to start anew") from error
         if training != self._training():
             raise InputError(
