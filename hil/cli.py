@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 from drivers.bench import HilError, InputError
@@ -51,8 +52,14 @@ def _dispatch(argv: list[str]) -> int:
     return int(module.run(command.parse_args(argv[1:])))
 
 
+def _as_interrupt(_number: int, _frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does: the bench is made safe and the run can be resumed."""
+    raise KeyboardInterrupt
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 on Ctrl-C."""
+    signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         return _dispatch(sys.argv[1:] if argv is None else argv)
     except HilError as error:
