@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     stages = _stages(args.epochs, STAGES)
     console = Console(stderr=True)
     checkpoint = _checkpoint(args.out)
-    digits = load_training(args.data, lambda text: console.print(text, highlight=False))
+    digits = load_training(args.data, lambda text: console.print(text, highlight=False, soft_wrap=True))
     digits = (digits[0][: args.limit], digits[1][: args.limit])
     trainer = Trainer(digits, args.seed, stages, checkpoint, args.device)
     began = time.perf_counter()
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         _train(trainer, console)
     except KeyboardInterrupt:
         if checkpoint.exists():
-            console.print(f"{checkpoint} is kept: the same command goes on from there", highlight=False)
+            console.print(f"{checkpoint} is kept: the same command goes on from there", highlight=False, soft_wrap=True)
         raise
     finished = _write(args, trainer)
     checkpoint.unlink(missing_ok=True)
@@ -81,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _checkpoint(out: Path) -> Path:
     """Beside the weights; whether anything can be written there is found out before the long work, not after."""
-    checkpoint = out.with_name(f"{out.name}.checkpoint")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder; give a file")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         trial = out.with_name(f"{out.name}.trial")
@@ -89,9 +90,7 @@ def _checkpoint(out: Path) -> Path:
         trial.unlink()
     except OSError as error:
         raise InputError(f"--out {out}: cannot write there ({error.strerror or error})") from error
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a folder; give a file")
-    return checkpoint
+    return out.with_name(f"{out.name}.checkpoint")
 
 
 def _stages(text: str | None, default: tuple[Stage, ...]) -> tuple[Stage, ...]:

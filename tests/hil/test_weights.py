@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from drivers.bench import InputError
-from hil.weights import Weights, load_weights
+from hil.weights import Weights, load_weights, save_weights
 
 
 def test_the_shipped_network_is_non_negative_and_says_how_it_was_made(shipped: Weights) -> None:
@@ -54,3 +54,22 @@ def test_a_file_that_is_not_there_or_not_safetensors_is_named(tmp_path: Path) ->
     (tmp_path / "text.safetensors").write_text("hello, this is no weights file")
     with pytest.raises(InputError, match="not a safetensors file"):
         load_weights(tmp_path / "text.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_saved_weights_read_back(weights_file: Path, tmp_path: Path, dtype: type[np.floating]) -> None:
+    before = load_weights(weights_file)
+    save_weights(tmp_path / "w.safetensors", before.layers, {"command": "again"}, dtype)
+    after = load_weights(tmp_path / "w.safetensors")
+    assert after.metadata == {"command": "again"}
+    assert after.digest != before.digest
+    for old, new in zip(before.layers, after.layers, strict=True):
+        assert np.array_equal(new.weight, old.weight.astype(dtype).astype(np.float32))
+        assert np.array_equal(new.bias, old.bias.astype(dtype).astype(np.float32))
+        assert np.array_equal(new.full_scale, old.full_scale)
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_weights_that_cannot_be_written_are_named(weights_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write weights file .*none/w.safetensors: No such file"):
+        save_weights(tmp_path / "none" / "w.safetensors", load_weights(weights_file).layers, {})
