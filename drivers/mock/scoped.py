@@ -24,20 +24,23 @@ SAMPLES_AN_AXON = 5
 
 
 class ScopedBoard:
-    """A board on a clock of its own, with an oscilloscope on its axon, sync, dendrite and membrane."""
+    """A board on a clock of its own, with an oscilloscope on its axon, sync, dendrite and membrane.
+
+    Every shot finds the board fresh, so that its traces depend on that shot alone, in a resumed run too.
+    """
 
     def __init__(self, file: BenchFile, device: DeviceFile) -> None:
         self._file = file
+        self._device = device
         self._now_ns = 0
-        self._board = Board(device, file.board, clock=lambda: self._now_ns)
 
     def play(self, shot: Frame, vth_v: float, keys: U64) -> Capture:
         """Play one shot; `keys` (played slots,) decide the neuron's draws. Returns the decoded capture with traces."""
-        board = self._board
+        self._now_ns = 0
+        board = Board(self._device, self._file.board, clock=lambda: self._now_ns)
         ticks, levels = compile_levels(shot, self._file.board, TICK_S)
         self._now_ns = board.busy_until_ns() + 1_000_000
-        if board.threshold_v != vth_v:
-            board.set_threshold(vth_v)
+        board.set_threshold(vth_v)
         board.pulses_total = shot.pulses_before
         start_ns = self._now_ns + round(MARGIN_S * 1e9)
         board.play(start_ns, np.round(ticks * (TICK_S * 1e9)).astype(np.int64), levels, keys)

@@ -1,0 +1,321 @@
+"""The run file: everything one command recorded, in one SQLite file that survives a power cut.
+
+Write-ahead logging with synchronous=FULL: a transaction is on the disk before it counts as done (SQLite documentation,
+"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from drivers.bench import RunFileError
+from drivers.signals import Capture, FrameKey
+from hil.durable import check_header, explained, lock, sync_folder
+from hil.runschema import SCHEMA_VERSION, statements
+from hil.shotrows import (
+    SHOT_COLUMNS,
+    TRACE_COLUMNS,
+    ShotRow,
+    digest,
+    now_utc,
+    shot_values,
+    to_capture,
+    to_trace,
+    trace_values,
+)
+
+_BUSY_S = 10.0
+_INSERT_SHOT = (
+    f"INSERT INTO shots ({', '.join(SHOT_COLUMNS)}, digest) VALUES ({', '.join('?' * (len(SHOT_COLUMNS) + 1))}) "  # noqa: S608
+    "RETURNING id"
+)
+_INSERT_TRACE = (
+    f"INSERT INTO traces (shot, {', '.join(TRACE_COLUMNS)}, digest) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(TRACE_COLUMNS) + 2))})"
+)
+_SELECT_SHOT = f"SELECT {', '.join(SHOT_COLUMNS)}, digest FROM shots WHERE id = ?"  # noqa: S608
+_SELECT_TRACES = f"SELECT {', '.join(TRACE_COLUMNS)}, digest FROM traces WHERE shot = ? ORDER BY name"  # noqa: S608
+
+
+class Connection(Protocol):
+    """What a run file needs of a data base connection in autocommit mode."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Run one statement; the result offers fetchone() and fetchall()."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+class DamagedShotError(RunFileError):
+    """One shot's checksum does not fit its content; the others are not affected."""
+
+
+class RunFile:
+    """An open run file; use `RunFile.create` or `RunFile.open`, as context managers."""
+
+    def __init__(self, path: Path, connection: Connection, lock: int | None = None) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+        self._facts: dict[str, Any] = {}
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, object]) -> Self:
+        """Make a new run file that holds these facts (JSON values), durably, and open it for writing.
+
+        It appears under its name only when complete. Raises RunFileError when the name is taken or cannot be written.
+        """
+        if path.exists():
+            raise RunFileError(f"run file {path} exists already; go on with `hil resume {path}` or give another --out")
+        unfinished = path.with_name(f".{path.name}.new")
+        with explained(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.unlink(missing_ok=True)
+                connection = sqlite3.connect(unfinished, isolation_level=None)
+                try:
+                    initialise(connection, facts)
+                finally:
+                    connection.close()
+                unfinished.rename(path)
+                sync_folder(path.parent)
+            except OSError as error:
+                raise RunFileError(f"run file {path} cannot be written: {error.strerror or error}") from error
+        return cls.open(path, write=True)
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False) -> Self:
+        """Open an existing run file; raises RunFileError for anything that is not one, or one in use."""
+        check_header(path)
+        with ExitStack() as undo:
+            held = lock(path) if write else None
+            if held is not None:
+                undo.callback(os.close, held)
+            with explained(path):
+                connection = sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}",
+                    uri=True,
+                    isolation_level=None,
+                    timeout=_BUSY_S,
+                )
+                undo.callback(connection.close)
+                connection.text_factory = _lenient
+                opened = cls(path, connection, held)
+                opened.prepare()
+            undo.pop_all()
+        return opened
+
+    def prepare(self) -> None:
+        """Set durability, check the schema and read the facts; raises RunFileError."""
+        if self._lock is not None:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+        version = self._one("PRAGMA user_version")[0]
+        if version > SCHEMA_VERSION:
+            raise RunFileError(
+                f"run file {self.path} has schema {version}; this version reads up to {SCHEMA_VERSION}: update hil"
+            )
+        if version < 1:
+            raise RunFileError(f"run file {self.path} has schema {version}, which no version ever wrote: it is damaged")
+        for key, value, check in self._all("SELECT key, value, digest FROM run"):
+            if digest((key, value)) != check:
+                raise RunFileError(f"run file {self.path} is damaged: its {key} fails its checksum")
+            self._facts[key] = json.loads(value)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was frozen when the run began: configuration, versions, identities."""
+        return self._facts
+
+    def fact(self, key: str) -> Any:
+        """One fact; raises RunFileError when it is missing."""
+        if key not in self._facts:
+            raise RunFileError(f"run file {self.path} is damaged: it does not say its {key}")
+        return self._facts[key]
+
+    # Shots
+
+    def add_shot(self, capture: Capture) -> int:
+        """Record one shot in one transaction; returns its row id once it is on the disk."""
+        values = shot_values(capture)
+        traces = [trace_values(trace) for trace in sorted(capture.traces, key=lambda t: t.name)]
+        checks = [digest(trace) for trace in traces]
+        with self._transaction():
+            row = int(self._one(_INSERT_SHOT, (*values, digest(values, *checks)))[0])
+            for trace, check in zip(traces, checks, strict=True):
+                self._connection.execute(_INSERT_TRACE, (row, *trace, check))
+        return row
+
+    def shots_of(self, key: FrameKey, layer: int, first_slot: int = 0, stop: int = 1 << 31) -> list[ShotRow]:
+        """The recorded shots within slots first_slot…stop−1 of a frame, of all attempts, in the order of slots.
+
+        The key's own attempt is ignored.
+        """
+        rows = self._all(
+            "SELECT id, attempt, first_slot, slots, bad_slots FROM shots WHERE damaged = 0 AND purpose = ? AND "
+            "image = ? AND noise = ? AND layer = ? AND first_slot >= ? AND first_slot < ? ORDER BY first_slot, attempt",
+            (key.purpose, key.image, key.noise, layer, first_slot, stop),
+        )
+        return [ShotRow(*row) for row in rows]
+
+    def load(self, shot: int, traces: Collection[str] | None = ()) -> Capture:
+        """A recorded shot by row id, with the named traces or (None) all; raises DamagedShotError."""
+        row = self._one(_SELECT_SHOT, (shot,))
+        found = self._all(_SELECT_TRACES, (shot,))
+        if row is None:
+            raise RunFileError(f"run file {self.path} has no shot {shot}")
+        whole = digest(row[:-1], *(trace[-1] for trace in found)) == row[-1]
+        if not whole or any(digest(trace[:-1]) != trace[-1] for trace in found):
+            raise DamagedShotError(
+                f"run file {self.path}: shot {shot} (image {row[1]}, slots from {row[5]}) fails its checksum; "
+                f"`hil resume {self.path}` takes it again"
+            )
+        wanted = [trace for trace in found if traces is None or trace[0] in traces]
+        return to_capture(row[:-1], tuple(to_trace(trace[:-1]) for trace in wanted))
+
+    def check(self) -> None:
+        """Have SQLite look at its own structure; raises RunFileError when that is damaged (contents have checksums)."""
+        found = self._one("PRAGMA integrity_check(1)")[0]
+        if found != "ok":
+            raise RunFileError(
+                f"run file {self.path} is damaged ({found}); salvage what is left with `sqlite3 {self.path} .recover`"
+            )
+
+    def shot_ids(self) -> list[int]:
+        """Row ids of all shots that are not known to be damaged, in the order they were taken."""
+        return [row[0] for row in self._all("SELECT id FROM shots WHERE damaged = 0 ORDER BY id")]
+
+    def set_aside(self, shot: int) -> None:
+        """Mark a shot as damaged, and drop the result that was made from it; it will be taken again."""
+        with self._transaction():
+            self._connection.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
+            self._connection.execute(
+                "DELETE FROM results WHERE EXISTS (SELECT 1 FROM shots WHERE shots.id = ? AND "
+                "shots.noise = results.noise AND shots.image = results.image)",
+                (shot,),
+            )
+            self._add_event("damage", f"shot {shot} fails its checksum and is taken again")
+
+    # Results and events
+
+    def add_result(self, result: Mapping[str, Any]) -> None:
+        """Record what became of one digit; `result` holds at least noise, index, label and answer."""
+        detail = json.dumps(result, ensure_ascii=False)
+        values = (result["noise"], result["index"], result["label"], result["answer"], detail)
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO results (noise, image, label, answer, detail, digest) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (*values, digest(values)),
+            )
+
+    def results(self) -> list[dict[str, Any]]:
+        """All results, by noise and image; those that fail their checksum are left out, to be made again."""
+        rows = self._all("SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image")
+        return [json.loads(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
+
+    def add_event(self, kind: str, text: str) -> None:
+        """Record that something happened."""
+        with self._transaction():
+            self._add_event(kind, text)
+
+    def _add_event(self, kind: str, text: str) -> None:
+        self._connection.execute("INSERT INTO events (at_utc, kind, text) VALUES (?, ?, ?)", (now_utc(), kind, text))
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """(when UTC, kind, text) of all events, in order."""
+        return [tuple(row) for row in self._all("SELECT at_utc, kind, text FROM events ORDER BY id")]
+
+    def totals(self) -> dict[str, Any]:
+        """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""
+        shots = self._one(
+            "SELECT count(*), coalesce(sum(total_pulses), 0), coalesce(sum(total_spikes), 0), "
+            "coalesce(sum(resets), 0), coalesce(sum(bench_s), 0.0), coalesce(sum(bad_slots), 0), "
+            "min(taken_utc), max(taken_utc) FROM shots WHERE damaged = 0"
+        )
+        names = ("shots", "pulses", "spikes", "resets", "bench_s", "bad_slots", "first_utc", "last_utc")
+        traces = self._one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
+        return {**dict(zip(names, shots, strict=True)), "samples": traces[0], "trace_bytes": traces[1]}
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of the file and its log."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    # Plumbing
+
+    def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        with explained(self.path):
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
+        return rows
+
+    def _one(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        with explained(self.path):
+            rows = self._connection.execute(sql, parameters).fetchall()
+        return rows[0] if rows else None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with explained(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if getattr(self._connection, "in_transaction", False):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self._connection.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def initialise(connection: Connection, facts: Mapping[str, object]) -> None:
+    """Make the tables and store the facts, all in one transaction."""
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in statements():
+        connection.execute(statement)
+    for key, value in facts.items():
+        text = json.dumps(value, ensure_ascii=False)
+        connection.execute("INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text))))
+    connection.execute("COMMIT")
+
+
+def _lenient(raw: bytes) -> str:
+    """Damaged text must reach its checksum instead of failing here."""
+    return raw.decode("utf-8", errors="replace")
+
+
+def damaged_shots(run: RunFile) -> Iterator[tuple[int, bool]]:
+    """(row id, whether it is damaged) of every shot, for a check of the whole file."""
+    for shot in run.shot_ids():
+        try:
+            run.load(shot)
+        except (DamagedShotError, ValueError):
+            yield shot, True
+        else:
+            yield shot, False
