@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """Open parts; `most_slots` bounds the played slots of a shot where the source does."""
+    """Open parts.
+
+    `most_slots` bounds the played slots of a shot where the source does. `gapless` parts take the next shot while one
+    plays, and let it follow without a pause.
+    """
 
     source: PulseSource
     reader: AxonReader
     threshold: ThresholdSource
     panel: Panel | None = None
     most_slots: int | None = None
+    gapless: bool = False
 
     def identity(self) -> dict[str, str]:
         """What each part says of itself."""
@@ -62,7 +67,8 @@ def open_parts(file: BenchFile, on_stop: Callable[[], object]) -> Parts:
         panel = _panel(file, on_stop, opened)
         most_slots = pico.most_slots if pico is not None and file.pulse_source == "pico" else None
         opened.pop_all()  # the bench closes them from here on
-        return Parts(source, reader, threshold, panel, most_slots)
+        gapless = pico is not None and source is pico and reader is pico
+        return Parts(source, reader, threshold, panel, most_slots, gapless)
     raise AssertionError("unreachable")
 
 

@@ -67,24 +67,19 @@ class PiBench:
             yield from shots(frame, self._parts.source.tick_s, most_slots=self._parts.most_slots)
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
-        done: Capture | None = None
+        """The next shot is compiled while one plays, and plays while the caller works on the last."""
         shot = self._load(queue)
+        if shot is not None:
+            self._begin(shot)
         while shot is not None:
-            if shot.played.any():
-                self._timed("arming", lambda shot=shot: self._begin(shot))  # type: ignore[misc]
-                if done is not None:
-                    yield done
-                following = self._load(queue)
-                self._timed("playing", self._parts.source.wait)
-                self._check_panel()
-                done = self._timed("reading", self._parts.reader.read)
-            else:
-                if done is not None:
-                    yield done
-                done, following = nothing_played(shot), self._load(queue)
-            shot = following
-        if done is not None:
+            following = self._load(queue)
+            if following is not None and self._parts.gapless:
+                self._begin(following)
+            done = self._finish(shot)
+            if following is not None and not self._parts.gapless:
+                self._begin(following)
             yield done
+            shot = following
 
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
         shot = next(queue, None)
@@ -94,8 +89,16 @@ class PiBench:
 
     def _begin(self, shot: Frame) -> None:
         self._check_panel()
-        self._parts.reader.arm(shot)
-        self._parts.source.start()
+        if shot.played.any():
+            self._timed("arming", lambda: self._parts.reader.arm(shot))
+            self._parts.source.start()
+
+    def _finish(self, shot: Frame) -> Capture:
+        if not shot.played.any():
+            return nothing_played(shot)
+        self._timed("playing", self._parts.source.wait)
+        self._check_panel()
+        return self._timed("reading", self._parts.reader.read)
 
     def _check_panel(self) -> None:
         if self._parts.panel is not None:
