@@ -144,6 +144,7 @@ class PicoSettings(Section):
 
     port: str = ""
     axon_pin: int = Field(default=15, ge=0, le=29)
+    sync_pin: int = Field(default=14, ge=0, le=29)  # read where pigpio makes the pulses; else sync is a line of the Pico
     estop_pin: int | None = Field(default=None, ge=0, le=29)
     heartbeat_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
     dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728"

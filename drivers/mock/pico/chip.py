@@ -1,0 +1,348 @@
+"""The RP2040 of the twin: pins, PIO blocks, DMA, I²C and watchdog, as far as the firmware uses them, on the one board.
+
+The stand-ins for `machine` and `rp2` ask it by JSON; times are the board's.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import hashlib
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from drivers.bench import TwinError
+from drivers.benchfile import Wiring
+from drivers.edges import SYNC
+from drivers.mock.board import Board
+from drivers.mock.pico.dacs import Mcp4725, Mcp4728
+from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words
+
+PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
+WATCHDOG_OFF = 0x4005B000
+DMA_LATENCY_NS = 2_000
+I2C_PINS = (0, 1)
+DAC_ADDRESS = 0x60
+
+
+@dataclass
+class Pins:
+    """What is soldered where: lines, axon, e-stop, VBUS sense; by GPIO number."""
+
+    wiring: Wiring
+    axon: int
+    sync: int | None = None  # sync as an input, where the Pi makes it
+    estop: int | None = None
+    estop_high: bool = True
+    vbus: int = 24
+    vbus_high: bool = True
+
+
+@dataclass
+class Machine:
+    """One state machine."""
+
+    kind: str = ""
+    hz: int = 0
+    pins: dict[str, int] = field(default_factory=dict)
+    on: bool = False
+    since_ns: int = 0
+    tx: deque[int] = field(default_factory=deque)
+    rx: deque[int] = field(default_factory=deque)
+    taken: int = 0  # words that DMA has taken
+
+
+@dataclass
+class Channel:
+    """One DMA channel, and the machine it serves."""
+
+    machine: int
+    count: int
+    until_ns: int = 0
+    plays: bool = False
+    taken: int = 0
+
+
+class Chip:
+    """Answers the stand-ins; `reset` is called where the chip would begin anew."""
+
+    def __init__(self, board: Board, pins: Pins, dac: str, vdd_v: float, reset: Callable[[], None]) -> None:
+        self.board = board
+        self.pins = pins
+        self.on_play: Callable[[], None] = lambda: None
+        self.errors: list[TwinError] = []
+        self.watchdog_s: float | None = None
+        self.fed_ns = board.clock()
+        self._reset = reset
+        self._dac: Mcp4728 | Mcp4725 | None = None
+        if dac == "mcp4728":
+            self._dac = Mcp4728(board.set_threshold)
+        elif dac == "mcp4725":
+            self._dac = Mcp4725(board.set_threshold, vdd_v)
+        self._bit = {line.pin: 1 << i for i, line in enumerate(pins.wiring.lines())}
+        self.power_on(cause=1)
+
+    def power_on(self, cause: int) -> None:
+        """Everything as after a reset: pins are inputs pulled down, so all lines are low. The DAC keeps its output."""
+        self.board.halt()
+        self._lines(sum(self._bit.values()), high=False)
+        self._cause = cause
+        self._hz = 125_000_000
+        self._out: dict[int, int] = {}
+        self._machines = [Machine() for _ in range(8)]
+        self._programs: tuple[dict[str, int], dict[str, int]] = ({}, {})
+        self._channels: dict[int, Channel] = {}
+        self._played_until_ns = 0
+        self.watchdog_s = None
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry one request out; errors of peripherals and of the twin are answers too."""
+        op = request.pop("op")
+        try:
+            return {"value": getattr(self, f"_op_{op}")(**request)}
+        except TwinError as error:
+            self.errors.append(error)
+            return {"refused": f"TwinError: {error}"}
+        except OSError as error:
+            return {"errno": error.errno}
+
+    # ---- machine ------------------------------------------------------------------------------------------------
+
+    def _op_freq(self, hz: int | None) -> int:
+        self._hz = self._hz if hz is None else hz
+        return self._hz
+
+    def _op_uid(self) -> list[int]:
+        return [0xE6, 0x60, 0x58, 0x38, 0x83, 0x00, 0x7A, 0x11]
+
+    def _op_cause(self) -> int:
+        return self._cause
+
+    def _op_reset(self) -> None:
+        self._reset()
+
+    def _op_pin(self, pin: int | str, mode: int, pull: int | None, value: int | None) -> None:
+        if isinstance(pin, str):
+            return
+        if pin in self._bit and (pull == 1 or (mode == 0 and pull != 2)):
+            raise TwinError(f"GPIO {pin} is a line: as input it needs the pull-down, or the switch may close")
+        if mode == 1:
+            self._op_write(pin, value or 0)
+        elif pin in self._bit:
+            self._lines(self._bit[pin], high=False)
+
+    def _op_write(self, pin: int, level: int) -> None:
+        if pin in (self.pins.axon, self.pins.estop, self.pins.vbus):
+            raise TwinError(f"GPIO {pin} is driven against what is wired to it")
+        self._out[pin] = level
+        if pin in self._bit:
+            self._lines(self._bit[pin], high=bool(level))
+
+    def _op_read(self, pin: int) -> int:
+        if pin == self.pins.estop:
+            return int(self.pins.estop_high)
+        if pin == self.pins.vbus:
+            return int(self.pins.vbus_high)
+        now = self.board.clock()
+        if pin == self.pins.axon:
+            return int(self.board.volts("axon", np.array([now]))[0] > 1.65)
+        if pin in self._bit:
+            return int(bool(self.board.levels(now) & self._bit[pin]))
+        return 0
+
+    def _lines(self, mask: int, *, high: bool) -> None:
+        if bool(self.board.levels() & mask) or high:
+            self.board.write(mask, high)
+
+    def _op_i2c(self, sda: int, scl: int, hz: int) -> None:
+        if (sda, scl) != I2C_PINS or hz > 400_000:
+            raise TwinError(f"I2C 0 of the twin is on GPIO 0 and 1, up to 400 kHz, not {sda}, {scl}, {hz}")
+
+    def _op_i2c_write(self, address: int, data: list[int]) -> int:
+        self._on_bus(address).write(bytes(data))
+        return len(data)
+
+    def _op_i2c_read(self, address: int, count: int) -> list[int]:
+        return list(self._on_bus(address).read(count))
+
+    def _on_bus(self, address: int) -> Mcp4728 | Mcp4725:
+        if self._dac is None or address != DAC_ADDRESS:
+            raise OSError(errno.EIO, "no acknowledge")
+        return self._dac
+
+    def _op_wdt(self, timeout_ms: int) -> None:
+        if not 0 < timeout_ms <= 8388:
+            raise TwinError(f"machine.WDT(timeout={timeout_ms}): an RP2040 has 8388 ms at most")
+        self.watchdog_s = timeout_ms / 1000
+        self.fed_ns = self.board.clock()
+
+    def _op_feed(self) -> None:
+        self.fed_ns = self.board.clock()
+
+    def _op_register(self, address: int, word: int) -> None:
+        if address == WATCHDOG_OFF and word == 1 << 30:
+            self.watchdog_s = None
+        elif address in PIO_ENABLE:
+            now = self.board.clock()
+            for number in range(4):
+                if word >> number & 1:
+                    self._switch_on(self._machines[4 * PIO_ENABLE[address] + number], now)
+        else:
+            raise TwinError(f"register {address:#x} is none that the twin has")
+
+    # ---- rp2 ----------------------------------------------------------------------------------------------------
+
+    def _op_remove(self, block: int, words: list[int]) -> None:
+        key = _digest(words)
+        if key not in self._programs[block]:
+            raise OSError(errno.EINVAL, "the program is not loaded")
+        del self._programs[block][key]
+
+    def _op_init(self, machine: int, name: str, words: list[int], hz: int, outs: int, pins: dict[str, int]) -> None:
+        key = _digest(words)
+        if PROGRAMS.get(name) != key:
+            raise TwinError(
+                f"PIO program {name!r} ({key}) is not the one this twin has been proven equal to: "
+                "prove drivers/mock/pico/models.py anew"
+            )
+        block = self._programs[machine // 4]
+        block[key] = len(words)
+        if sum(block.values()) > 32:
+            del block[key]
+            raise OSError(errno.ENOMEM, "no room in the PIO block")
+        if hz > 0 and self._hz % hz:
+            raise TwinError(f"{self._hz} Hz over {hz} Hz is not whole: every so often a cycle would be longer")
+        lines = self.pins.wiring
+        if name == "slots":
+            wanted = {"sideset_base": lines.dendrite}
+            wanted.update({"out_base": lines.select[0]} if lines.select else {})
+            in_a_row = [line.pin for line in lines.lines()] == list(range(lines.dendrite, lines.dendrite + 3 + outs))
+            if pins != wanted or outs != len(lines.select) or not in_a_row:
+                raise TwinError(f"the sequencer drives {pins} with {outs} selects; wired are {wanted}")
+        self._machines[machine] = Machine(name, hz if hz > 0 else self._hz, pins)
+
+    def _op_active(self, machine: int, on: bool) -> None:
+        it = self._machines[machine]
+        if on:
+            self._switch_on(it, self.board.clock())
+        elif it.on:
+            self._catch_up(it)
+            it.on = False
+            if it.kind == "slots":
+                self.board.halt()
+
+    def _switch_on(self, it: Machine, now_ns: int) -> None:
+        if not it.kind:
+            raise TwinError("a state machine without a program is switched on")
+        it.on = True
+        it.since_ns = now_ns
+
+    def _op_put(self, machine: int, word: int) -> None:
+        it = self._machines[machine]
+        if len(it.tx) >= (FIFO_WORDS if it.kind == "slots" else 4):
+            raise TwinError("StateMachine.put on a full FIFO would block for ever")
+        it.tx.append(word)
+
+    def _op_get(self, machine: int) -> int:
+        it = self._machines[machine]
+        if not it.rx:
+            raise TwinError("StateMachine.get on an empty FIFO would block for ever")
+        return it.rx.popleft()
+
+    def _op_exec(self, machine: int, instruction: str) -> None:
+        it = self._machines[machine]
+        if it.kind != "axon_edges" or instruction not in ("mov(isr, invert(x))", "push(noblock)"):
+            raise TwinError(f"the twin knows no {instruction!r} on program {it.kind!r}")
+        if instruction.startswith("push"):
+            it.rx.append(self._counted(it)[1])
+
+    def _op_tx_fifo(self, machine: int) -> int:
+        it = self._machines[machine]
+        if it.kind == "slots" and it.on:
+            return FIFO_WORDS if self.board.clock() < self._played_until_ns else 0
+        return len(it.tx)
+
+    def _op_rx_fifo(self, machine: int) -> int:
+        it = self._machines[machine]
+        self._catch_up(it)
+        return min(len(it.rx), 4)
+
+    # ---- DMA ----------------------------------------------------------------------------------------------------
+
+    def _op_dma_play(self, channel: int, machine: int, request: int, words: str) -> None:
+        it = self._machines[machine]
+        if request != machine // 4 * 8 + machine % 4 or it.kind != "slots" or not it.on:
+            raise TwinError(f"DMA request {request} feeds state machine {machine}, which runs {it.kind!r}, on={it.on}")
+        data = base64.b64decode(words)
+        shot = play_words(np.array(struct.unpack(f"<{len(data) // 4}I", data), dtype=np.uint32))
+        tick_ns = 1_000_000_000 // it.hz
+        start = max(self.board.clock() + DMA_LATENCY_NS, self.board.busy_until_ns())
+        self.board.play(start, shot.t * tick_ns, shot.levels)
+        self._played_until_ns = start + shot.end * tick_ns
+        self._channels[channel] = Channel(machine, 0, until_ns=start + shot.fed * tick_ns, plays=True)
+        self.on_play()
+
+    def _op_dma_take(self, channel: int, machine: int, request: int, count: int) -> None:
+        if request != machine // 4 * 8 + 4 + machine % 4:
+            raise TwinError(f"DMA request {request} is not the receive FIFO of state machine {machine}")
+        self._channels[channel] = Channel(machine, count)
+
+    def _op_dma_abort(self, channel: int) -> None:
+        self._channels.pop(channel, None)
+
+    def _op_dma(self, channel: int) -> dict[str, Any]:
+        it = self._channels.get(channel)
+        if it is None:
+            return {"busy": False, "left": 0, "words": ""}
+        if it.plays:
+            return {"busy": self.board.clock() < it.until_ns, "left": 0, "words": ""}
+        machine = self._machines[it.machine]
+        self._catch_up(machine)
+        new = [machine.rx.popleft() for _ in range(min(len(machine.rx), it.count - it.taken))]
+        it.taken += len(new)
+        words = base64.b64encode(struct.pack(f"<{len(new)}I", *new)).decode()
+        return {"busy": it.taken < it.count, "left": it.count - it.taken, "words": words}
+
+    # ---- what the listening machines have pushed ----------------------------------------------------------------
+
+    def _catch_up(self, it: Machine) -> None:
+        if not it.on or it.kind == "slots":
+            return
+        pushed = self._counted(it)[0] if it.kind == "axon_edges" else self._stamped(it)
+        it.rx.extend(pushed[it.taken :])
+        it.taken = len(pushed)
+
+    def _counted(self, it: Machine) -> tuple[list[int], int]:
+        now = self.board.clock()
+        sync = self.pins.wiring.sync if self.pins.sync is None else self.pins.sync
+        if it.pins != {"in_base": sync, "jmp_pin": self.pins.axon}:
+            raise TwinError(f"the counter listens on {it.pins}; sync is GPIO {sync}, the axon GPIO {self.pins.axon}")
+        if not it.tx:
+            raise TwinError("the counter waits for its minimum width")
+        t, levels = self.board.lines(it.since_ns, now)
+        high = (levels & SYNC) != 0
+        edge = np.flatnonzero(high[1:] != high[:-1]) + 1
+        rise, fall = self.board.axon(it.since_ns, now)
+        cycle_ns = 1_000_000_000 // it.hz
+        return count_words(t[edge], high[edge], rise, fall, it.tx[0], cycle_ns, now)
+
+    def _stamped(self, it: Machine) -> list[int]:
+        now = self.board.clock()
+        pin = it.pins["jmp_pin"]
+        if pin == self.pins.axon:
+            rise, _ = self.board.axon(it.since_ns, now)
+        else:
+            t, levels = self.board.lines(it.since_ns, now)
+            high = (levels & SYNC) != 0
+            rise = t[1:][high[1:] & ~high[:-1]]
+        words: list[int] = stamp_words(rise, it.since_ns, 1_000_000_000 // it.hz).tolist()
+        return words
+
+
+def _digest(words: list[int]) -> str:
+    return hashlib.sha256(struct.pack(f"<{len(words)}H", *words)).hexdigest()[:16]

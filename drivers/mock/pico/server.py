@@ -1,0 +1,291 @@
+"""A Pico on USB: the unmodified firmware in a MicroPython process, behind a pseudo-terminal, on the simulated board.
+
+The firmware runs from a folder that stands for the Pico's flash, so that `mpremote` can look at it and change it. What
+it asks of `machine` and `rp2` comes over a loopback socket to `Chip`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Callable, Collection
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from drivers.bench import InputError
+from drivers.benchfile import Wiring
+from drivers.mock.board import Board
+from drivers.mock.pico.chip import Chip, Pins
+from firmware.protocol import FILES
+
+FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})
+WIRING = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7, 8))
+STRIKES_S = 0.005  # after the first shot began, for the faults that come in a shot
+USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
+USB_LATENCY_S = 1e-3
+STANDINS = Path(__file__).parent / "standins"
+POWER_ON, WATCHDOG = 1, 3  # causes of a reset, as machine.reset_cause()
+# The terminal the firmware sits on turns byte 3 into an interrupt, as a Pico's USB does; then MicroPython takes over.
+LAUNCH = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def micropython() -> str | None:
+    """The interpreter, beside this Python or on the path."""
+    beside = Path(sys.executable).parent / "micropython"
+    return str(beside) if beside.exists() else shutil.which("micropython")
+
+
+class PicoServer:
+    """Serves one Pico; `port` is what pyserial opens.
+
+    `sync_input` is the GPIO that sync is wired to where the Pico only listens; then it drives no lines. `profile`
+    "realistic" moves bytes as fast as a Pico's USB. Misuse of the board is collected in `errors` and raised on exit.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        faults: Collection[str] = (),
+        profile: Literal["fast", "realistic"] = "fast",
+        wiring: Wiring = WIRING,
+        axon_pin: int = 15,
+        sync_input: int | None = None,
+        estop_pin: int | None = None,
+        dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728",
+        vdd_v: float = 3.3,
+        interpreter: str | None = None,
+    ) -> None:
+        unknown = set(faults) - FAULTS
+        if unknown:
+            raise InputError(f"unknown Pico fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
+        self.faults = set(faults)
+        self.pins = Pins(wiring, axon_pin, sync_input, estop_pin)
+        self.chip = Chip(board, self.pins, dac, vdd_v, self.reset)
+        self.chip.on_play = self._on_play
+        self.errors = self.chip.errors
+        self.flash = Path(tempfile.mkdtemp(prefix="pico-flash-"))
+        self._interpreter = interpreter or micropython() or sys.executable
+        self._slow = profile == "realistic"
+        self._lock = threading.RLock()
+        self._closing = threading.Event()
+        self._plugged = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._inner = -1  # the terminal that the firmware sits on
+        self._strike: threading.Timer | None = None
+        self._copy_firmware()
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> PicoServer:
+        self._master, self._slave = _terminal(interrupts=False)
+        self.port = os.ttyname(self._slave)
+        self._link = socket.create_server(("127.0.0.1", 0))
+        self._plugged.set()
+        self._start()
+        self._threads = [_thread(work, f"pico-{work.__name__}") for work in (self._serve_chip, self._watch)]
+        self._pump = _thread(self._to_firmware, "pico-to-firmware")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._closing.set()
+        if self._strike is not None:
+            self._strike.cancel()
+        self.unplug()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        self._link.close()
+        shutil.rmtree(self.flash, ignore_errors=True)
+        if self.errors and exc[0] is None:
+            raise self.errors[0]
+
+    def reset(self, cause: int = POWER_ON) -> None:
+        """The chip begins anew from what is in its flash; the lines are low at once."""
+        with self._lock:
+            self._kill()
+            self.chip.power_on(cause)
+            if not self._closing.is_set() and self._plugged.is_set():
+                self._start()
+
+    def unplug(self) -> None:
+        """The USB cable is pulled: the Pico has no power, the host's port is gone."""
+        if not self._plugged.is_set():
+            return
+        self._plugged.clear()
+        self.reset()
+        self._pump.join(timeout=5)
+        os.close(self._slave)
+        os.close(self._master)
+
+    def hang(self) -> None:
+        """The interpreter stops dead, as in an endless loop with interrupts off."""
+        with self._lock:
+            if self._process is not None:
+                self._process.send_signal(signal.SIGSTOP)
+
+    def _copy_firmware(self) -> None:
+        for name in FILES:
+            text = (files("firmware") / name).read_text(encoding="utf-8")
+            if name == "protocol.py" and "stale_firmware" in self.faults:
+                text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace('"1.0.0"', '"0.9.0"')
+            (self.flash / name).write_text(text, encoding="utf-8")
+
+    def _soft_reset(self) -> None:
+        """What mpremote asks for with Ctrl-D in the raw REPL: the interpreter begins anew, without main.py."""
+        with self._lock:
+            self._kill()
+            self.chip.power_on(POWER_ON)
+            _write(self._master, b"MPY: soft reboot\r\n")
+            self._start(repl=True)
+            _write(self._inner, b"\x01")
+
+    def _start(self, *, repl: bool = False) -> None:
+        path = f"{self.flash}:{STANDINS}"
+        environment = {
+            **os.environ,
+            "MICROPYPATH": path,
+            "PYTHONPATH": path,
+            "HIL_PICO_LINK": str(self._link.getsockname()[1]),
+        }
+        real = "micropython" in Path(self._interpreter).name
+        if real and (repl or not (self.flash / "main.py").exists()):
+            program = [self._interpreter]
+        else:
+            program = [self._interpreter, *(["-i", "main.py"] if real else [str(STANDINS / "cpython_boot.py")])]
+        self._inner, slave = _terminal(interrupts=True)
+        _thread(functools.partial(self._to_host, self._inner), "pico-to-host")
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", "-c", LAUNCH, *program],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=self.flash,
+            env=environment,
+        )
+        os.close(slave)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self._inner = -1
+
+    # ---- faults -------------------------------------------------------------------------------------------------
+
+    def _on_play(self) -> None:
+        """Faults that come in the middle of the first shot."""
+        strike = {"unplugged": self.unplug, "reboot": self.reset}
+        for fault in self.faults & set(strike):
+            self.faults.discard(fault)
+            self._strike = threading.Timer(STRIKES_S, strike[fault])
+            self._strike.start()
+
+    def _garble(self, data: bytes) -> bytes:
+        """One digit of the first counts, once."""
+        at = data.find(b" data=")
+        if "garbled_line" not in self.faults or at < 0 or len(data) <= at + 7:
+            return data
+        self.faults.discard("garbled_line")
+        wrong = b"B" if data[at + 6 : at + 7] != b"B" else b"C"
+        return data[: at + 6] + wrong + data[at + 7 :]
+
+    # ---- threads ------------------------------------------------------------------------------------------------
+
+    def _serve_chip(self) -> None:
+        """One connection of the stand-ins after the other."""
+        self._link.settimeout(0.1)
+        while not self._closing.is_set():
+            try:
+                connection, _ = self._link.accept()
+            except TimeoutError:
+                continue
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rwb", buffering=0) as stream, contextlib.suppress(ConnectionError):
+            while line := stream.readline():
+                stream.write(json.dumps(self.chip.answer(json.loads(line))).encode() + b"\n")
+
+    def _to_firmware(self) -> None:
+        while self._plugged.is_set():
+            data = _read(self._master)
+            self._carry(data)
+            with self._lock:
+                if self._inner >= 0 and data:
+                    _write(self._inner, data)
+
+    def _to_host(self, inner: int) -> None:
+        """All that one process says; its terminal is closed when it has ended."""
+        with contextlib.suppress(OSError):
+            while self._plugged.is_set():
+                data = _read(inner)
+                self._carry(data)
+                _write(self._master, self._garble(data))
+        with self._lock:
+            if self._inner == inner:
+                self._inner = -1
+            os.close(inner)
+
+    def _carry(self, data: bytes) -> None:
+        """What USB takes to carry it."""
+        if self._slow and data:
+            time.sleep(USB_LATENCY_S + len(data) / USB_BYTES_PER_S)
+
+    def _watch(self) -> None:
+        """The chip's watchdog, and the soft reset that mpremote asks for, which ends a MicroPython process."""
+        while not self._closing.wait(0.02):
+            limit_s = self.chip.watchdog_s
+            if limit_s is not None and self.chip.board.clock() - self.chip.fed_ns > limit_s * 1e9:
+                self.reset(WATCHDOG)
+            with self._lock:
+                if self._process is not None and self._process.poll() == 0 and not self._closing.is_set():
+                    self._soft_reset()
+
+
+def _terminal(*, interrupts: bool) -> tuple[int, int]:
+    """A pseudo-terminal that passes every byte; with `interrupts` byte 3 is Ctrl-C."""
+    master, slave = pty.openpty()
+    settings = termios.tcgetattr(slave)
+    settings[0] = settings[1] = 0
+    settings[2] = settings[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    settings[3] = termios.ISIG | termios.NOFLSH if interrupts else 0
+    settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
+    for name in ("VQUIT", "VSUSP"):
+        settings[6][getattr(termios, name)] = b"\x00"
+    termios.tcsetattr(slave, termios.TCSANOW, settings)
+    return master, slave
+
+
+def _thread(work: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def _read(terminal: int) -> bytes:
+    """What is there; raises OSError when whoever is behind the terminal has ended."""
+    return os.read(terminal, 1024) if select.select([terminal], [], [], 0.05)[0] else b""
+
+
+def _write(terminal: int, data: bytes) -> None:
+    """Write all; what nobody takes within a second is lost, as on USB."""
+    until = time.monotonic() + 1.0
+    while data and time.monotonic() < until:
+        if select.select([], [terminal], [], 0.05)[1]:
+            data = data[os.write(terminal, data[:512]) :]

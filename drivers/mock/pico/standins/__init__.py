@@ -1,0 +1,1 @@
+"""Stand-ins for MicroPython modules, for the interpreter that runs the firmware of the twin."""

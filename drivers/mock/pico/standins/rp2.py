@@ -1,0 +1,129 @@
+"""Stand-in for MicroPython's `rp2` (>= 1.24.1): programs are assembled here, the simulated chip runs them."""
+
+import binascii
+import struct
+
+from link import chip
+from pio_assembler import Program, assemble
+
+
+class PIO:
+    """A block of four state machines and 32 words."""
+
+    OUT_LOW = 2
+    SHIFT_LEFT, SHIFT_RIGHT = 0, 1
+    JOIN_NONE, JOIN_TX, JOIN_RX = 0, 1, 2
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+
+    def remove_program(self, program: Program) -> None:
+        """Raises OSError where it is not loaded."""
+        chip.ask("remove", block=self.block, words=list(program.words))
+
+
+def asm_pio(*, out_init=None, sideset_init=None, in_shiftdir=0, out_shiftdir=0, fifo_join=0):
+    """The decorator."""
+
+    def decorate(body):
+        program = Program(out_init, sideset_init, in_shiftdir == PIO.SHIFT_LEFT, out_shiftdir, fifo_join)
+        return assemble(body, program)
+
+    return decorate
+
+
+class StateMachine:
+    """Number 0-7; four to a block."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def init(self, program, freq=-1, *, out_base=None, sideset_base=None, in_base=None, jmp_pin=None) -> None:
+        """Load the program if it is not there, clear the FIFOs, go to its beginning, pins low; the machine is off."""
+        pins = {"out_base": out_base, "sideset_base": sideset_base, "in_base": in_base, "jmp_pin": jmp_pin}
+        chip.ask(
+            "init",
+            machine=self.number,
+            name=program.name,
+            words=list(program.words),
+            hz=freq,
+            outs=program.out_count,
+            pins={name: pin.number for name, pin in pins.items() if pin is not None},
+        )
+
+    def active(self, on: int) -> None:
+        """Switch on or off."""
+        chip.ask("active", machine=self.number, on=bool(on))
+
+    def put(self, word: int) -> None:
+        """Into the TX FIFO, which has to have room."""
+        chip.ask("put", machine=self.number, word=word)
+
+    def get(self) -> int:
+        """From the RX FIFO, which has to have a word."""
+        return chip.ask("get", machine=self.number)
+
+    def exec(self, instruction: str) -> None:
+        """One instruction by itself."""
+        chip.ask("exec", machine=self.number, instruction=instruction)
+
+    def tx_fifo(self) -> int:
+        """Words that wait."""
+        return chip.ask("tx_fifo", machine=self.number)
+
+    def rx_fifo(self) -> int:
+        """Words that wait."""
+        return chip.ask("rx_fifo", machine=self.number)
+
+
+class DMA:
+    """One of twelve channels."""
+
+    free = 0
+
+    def __init__(self) -> None:
+        self.channel = DMA.free
+        DMA.free += 1
+        self.into = None
+        self.at = 0
+
+    def pack_ctrl(self, *, size, treq_sel, inc_read=True, inc_write=True):
+        """The control word; here, what it says."""
+        if size != 2 or inc_read == inc_write:
+            raise ValueError("the twin's DMA moves words between memory and one FIFO")
+        return treq_sel
+
+    def config(self, *, read, write, count, ctrl, trigger) -> None:
+        """Set up and start."""
+        if not trigger:
+            raise ValueError("the twin's DMA is set up and started at once")
+        if isinstance(write, StateMachine):
+            if len(read) != count:
+                raise ValueError("count is not the length of the buffer")
+            words = binascii.b2a_base64(bytes(read)).decode()
+            chip.ask("dma_play", channel=self.channel, machine=write.number, request=ctrl, words=words)
+            return
+        if len(write) < count:
+            raise ValueError("the buffer is too short")
+        self.into, self.at = write, 0
+        chip.ask("dma_take", channel=self.channel, machine=read.number, request=ctrl, count=count)
+
+    def active(self, on: "int | None" = None) -> bool:
+        """Whether it is busy; 0 aborts."""
+        if on is not None:
+            chip.ask("dma_abort", channel=self.channel)
+            return False
+        return self._state()["busy"]
+
+    @property
+    def count(self) -> int:
+        """Transfers still to come."""
+        return self._state()["left"]
+
+    def _state(self):
+        state = chip.ask("dma", channel=self.channel)
+        data = binascii.a2b_base64(state["words"])
+        for word in struct.unpack("<%dI" % (len(data) // 4), data):
+            self.into[self.at] = word
+            self.at += 1
+        return state

@@ -1,0 +1,188 @@
+"""Shots played by DMA and PIO with no CPU in the loop, and what was counted meanwhile."""
+
+import time
+
+import machine
+import rp2
+import sequencer
+from banks import DONE, PLAYING, QUEUED, READY, Bank, Banks
+from listener import STAMPS, Listener
+from protocol import ProtocolError
+
+LATE_MS = 200  # how long after its time a shot may end before it counts as stalled
+
+
+class Player:
+    """The sequencer, the listener and the banks."""
+
+    def __init__(self, settings):
+        if machine.freq() % sequencer.TICK_HZ:
+            machine.freq(125_000_000)
+        self.banks = Banks()
+        self.listener = Listener(machine.freq())
+        self.feed = rp2.DMA()
+        self.machine = rp2.StateMachine(0)
+        self.program = None
+        self.loaded = False  # the program is in PIO 0
+        self.settings = settings
+        self.pins = []
+        self.playing = None  # the bank that plays, or listens
+        self.done = 0  # the last shot that ended
+        self.began_ms = 0
+        self.wire(settings)
+
+    def wire(self, settings) -> None:
+        """Take the pins of new settings, at rest."""
+        self.rest()
+        for pin in self.pins:
+            machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_DOWN)
+        if self.loaded:
+            rp2.PIO(0).remove_program(self.program)
+            self.loaded = False
+        base = settings["base"]
+        self.settings = settings
+        self.pins = [] if base is None else list(range(base, base + settings["lines"]))
+        self.lines_low()
+        for name in ("axon", "sync"):
+            if settings[name] is not None:
+                machine.Pin(settings[name], machine.Pin.IN, machine.Pin.PULL_DOWN)
+        self.listener.release(0)
+        self.program = sequencer.program(len(self.pins) - 3) if self.pins else None
+        self.banks.addresses = settings["addresses"]
+        self.banks.binary = settings["select"] == "binary"
+
+    def lines_low(self) -> None:
+        """All lines driven low by the processor, whatever PIO wants."""
+        for pin in self.pins:
+            machine.Pin(pin, machine.Pin.OUT, value=0)
+
+    def rest(self) -> None:
+        """Stop at once: nothing plays or is queued, all lines are low. Idempotent."""
+        self.feed.active(0)
+        self.machine.active(0)
+        self.lines_low()
+        self.listener.stop()
+        self.playing = None
+        self.banks.free()
+
+    def play(self, shot: int) -> "tuple[Bank, bool]":
+        """Play now (True) or as soon as the shot in hand has ended; raises ProtocolError."""
+        bank = self.banks.find(shot)
+        if bank.state in (QUEUED, PLAYING, DONE):  # asked again because our reply was lost
+            return bank, bank.state != QUEUED
+        if bank.state != READY:
+            raise ProtocolError("state", "shot %d is %s" % (shot, bank.state))
+        if self.playing is not None:
+            if bank.stamped or self.playing.stamped:
+                raise ProtocolError("state", "a shot with time stamps plays alone")
+            bank.state = QUEUED
+            return bank, False
+        self._begin(bank)
+        return bank, True
+
+    def _begin(self, bank: Bank) -> None:
+        base = self.settings["base"]
+        axon = self.settings["axon"]
+        self.listener.stop()
+        if axon is not None and bank.stamped:
+            self.listener.stamp(1, axon, base + 2, self.banks.seen, bank.seen_at, bank.played + 1)
+        elif axon is not None:
+            self._count(bank, axon, base + 2)
+        bank.state = PLAYING
+        self.playing = bank
+        self.began_ms = time.ticks_ms()
+        self._feed(bank.words_at, bank.end)
+
+    def _feed(self, begin: int, end: int) -> None:
+        """Start the sequencer on the words begin…end−1."""
+        options = {"sideset_base": machine.Pin(self.pins[0])}
+        if len(self.pins) > 3:
+            options["out_base"] = machine.Pin(self.pins[3])
+        self.machine.init(self.program, sequencer.TICK_HZ, **options)
+        self.loaded = True
+        self.machine.active(1)
+        self.feed.config(
+            read=memoryview(self.banks.words)[begin:end],
+            write=self.machine,
+            count=end - begin,
+            ctrl=self.feed.pack_ctrl(size=2, inc_write=False, treq_sel=0),
+            trigger=True,
+        )
+
+    def _count(self, bank: Bank, axon: int, sync: int) -> None:
+        qualify_ns = self.settings["qualify_ns"]
+        self.listener.count(axon, sync, qualify_ns, self.banks.seen, bank.seen_at, 2 * bank.played + 2)
+
+    def listen(self, slots: int) -> Bank:
+        """Count a shot of so many played slots that somebody else plays; raises ProtocolError."""
+        axon, sync = self.settings["axon"], self.settings["sync"]
+        if axon is None or sync is None:
+            raise ProtocolError("state", "listening needs the pins axon and sync: setup first")
+        if self.playing is not None:
+            self.end_listening()
+        bank = self.banks.room(slots)
+        bank.take(0, slots, slots, 0, True, None)
+        bank.state = PLAYING
+        self._count(bank, axon, sync)
+        self.listener.stamp(0, axon, sync, self.banks.words, 0, slots + 1)
+        self.playing = bank
+        self.began_ms = time.ticks_ms()
+        return bank
+
+    def end_listening(self) -> None:
+        """What has been listened to is over."""
+        if self.playing is not None and self.playing.timing is None:
+            self._end(self.playing)
+
+    def advance(self) -> bool:
+        """Notice the end of a shot and begin the queued one; False when a shot has stalled and must be stopped."""
+        bank = self.playing
+        if bank is None or bank.timing is None:
+            return True
+        elapsed_ms = time.ticks_diff(time.ticks_ms(), self.began_ms)
+        planned_ms = bank.ticks // (sequencer.TICK_HZ // 1000)
+        if elapsed_ms < planned_ms:
+            return True
+        if self.feed.active() or self.machine.tx_fifo():
+            return elapsed_ms < planned_ms + LATE_MS
+        bank.elapsed_ms = elapsed_ms
+        self._end(bank)
+        for other in self.banks.banks:
+            if other.state == QUEUED:
+                self._begin(other)
+        return True
+
+    def _end(self, bank: Bank) -> None:
+        if self.listener.counting >= 0:
+            missing, extra, bank.after = self.listener.counted()
+            if missing or extra:
+                bank.fault = "edges of sync: %d missing, %d too many" % (missing, extra)
+        if self.listener.stamping >= 0:
+            bank.stamps, over, missing = self.listener.stamped()
+            if missing:
+                bank.fault = "edges of sync: %d missing" % missing
+            elif over:
+                bank.fault = "more than %d spikes to stamp" % STAMPS
+        bank.state = DONE
+        bank.fetched = self.settings["axon"] is None  # nothing was counted
+        self.playing = None
+        self.done = bank.shot
+
+    def sync_test(self, ticks: int) -> str:
+        """One sync pulse from the sequencer through its pin to the counter: `ok`, what is wrong, or `none`.
+
+        The closing pulse of a shot is a shot by itself that leaves dendrite, reset and selects alone.
+        """
+        axon = self.settings["axon"]
+        if not self.pins or axon is None:
+            return "none"
+        words = self.banks.words
+        timing = sequencer.Timing(False, ticks, ticks, ticks, ticks, ticks, 4 * ticks)
+        bank = self.banks.room(1)
+        end = sequencer.close_words(words, sequencer.open_words(words, bank.words_at, timing), timing)
+        self.listener.count(axon, self.settings["base"] + 2, self.settings["qualify_ns"], self.banks.seen, 0, 2)
+        self._feed(bank.words_at, end)
+        time.sleep_ms(2)
+        missing, extra, _ = self.listener.counted()
+        self.rest()
+        return "ok" if missing == 0 and extra == 0 else "%d_missing_%d_extra" % (missing, extra)
