@@ -21,7 +21,7 @@ SLOW = SlotTiming(dendrite_clock_hz=200)  # 0.15 s a slot of 30 pulses, so that 
 def frames(count: int = 3, slots: int = 24, *, timing: SlotTiming = SLOW) -> list[Frame]:
     """Frames of about four shots each."""
     rng = np.random.default_rng(5)
-    return [probe_frame("test", timing, rng.integers(0, 60, slots), image=i) for i in range(count)]
+    return [probe_frame("test", timing, rng.integers(0, 60, slots, dtype=np.int32), image=i) for i in range(count)]
 
 
 def bench(seed: int = 0, *, traces: bool = False) -> MockBench:

@@ -42,7 +42,7 @@ def test_what_was_never_packed_is_refused(junk: bytes) -> None:
 
 def test_traces_of_the_twin_take_at_most_two_fifths_of_a_byte_a_sample() -> None:
     playing = bench(traces=True)
-    pulses = np.random.default_rng(1).poisson(4, 600)
+    pulses = np.random.default_rng(1).poisson(4, 600).astype(np.int32)
     (capture,) = playing.play([probe_frame("test", playing.file.slot, pulses)])
     ratios = {trace.name: len(pack_codes(trace.codes)) / len(trace.codes) for trace in capture.traces}
     assert {"axon", "sync", "membrane"} <= set(ratios)
