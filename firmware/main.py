@@ -94,10 +94,9 @@ def run() -> None:
                     answer(station, line) if line else error(0, "syntax", "a line has %d bytes at most" % MAX_LINE)
                 )
     except KeyboardInterrupt:
-        pass
+        stop_watchdog()  # after anything else it resets the chip, which boots safe
     finally:
         station.make_safe("repl")
-        stop_watchdog()
 
 
 if __name__ == "__main__":

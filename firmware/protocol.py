@@ -2,8 +2,10 @@
 
 A request is one ASCII line, answered by one ASCII line; both end in ` *` and the CRC-32 of all that stands before it:
 
-    17 vth 700000 *5b2f1c0a          OK 17 code=1400 uv=700000 *8c1d22e7
-    18 play 3 *0b0f6a31              ERR 18 latched cleared only by the host: silence *91d3f0c5
+    17 vth 700000 *3c9c531d
+    OK 17 uv=700000 code=1400 *b23152be
+    18 play 3 *e3d8a0eb
+    ERR 18 latched cleared only by the host: silence *dbe14fcb
 
 Numbers are integers in SI units with the unit in the field's name, so that nothing is rounded twice.
 """

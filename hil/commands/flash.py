@@ -1,0 +1,165 @@
+"""Put the firmware on a Pico, verify it, and say what was there before. Needs mpremote (the extra `flash`)."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+from drivers.bench import BenchError, ConnectionLostError, InputError
+from drivers.pico_link import PicoLink, find_port
+from firmware import protocol
+
+LEAST_VERSION = (1, 24, 1)  # rp2.DMA takes a StateMachine from here on: micropython/micropython#14228
+COMMAND_S = 60.0
+BOOT_S = 8.0
+
+# Runs on the Pico; prints one line of JSON.
+_LOOK = """
+import hashlib, json, os, sys
+def digest(name):
+    total = hashlib.sha256()
+    with open(name, "rb") as file:
+        while True:
+            block = file.read(512)
+            if not block:
+                return "".join(["%02x" % byte for byte in total.digest()])
+            total.update(block)
+def version():
+    try:
+        for line in open("protocol.py"):
+            if line.startswith("FIRMWARE"):
+                return line.split('"')[1]
+    except OSError:
+        pass
+    return ""
+print(json.dumps({
+    "version": list(sys.implementation.version[:3]),
+    "machine": getattr(sys.implementation, "_machine", ""),
+    "firmware": version(),
+    "files": {name: digest(name) for name in os.listdir() if name.endswith(".py")},
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on a Pico: MicroPython's version, the chip, our firmware's version ("" for none), digests of files."""
+
+    version: tuple[int, ...]
+    machine: str
+    firmware: str
+    files: dict[str, str]
+
+    def text(self) -> str:
+        """In a few words."""
+        there = f"firmware {self.firmware}" if self.firmware else "no firmware of ours"
+        others = ", ".join(sorted(set(self.files) - set(protocol.FILES)))
+        return f"{there}, MicroPython {'.'.join(map(str, self.version))}" + (f", also {others}" if others else "")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Port and dry run."""
+    parser.add_argument("--port", help="serial port of the Pico (default: found by its USB identity)")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be copied, change nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Flash; raises InputError without mpremote, ConnectionLostError without a Pico, BenchError where it fails."""
+    if importlib.util.find_spec("mpremote") is None:
+        raise InputError("hil flash needs mpremote: pip install 'memristive-hil[flash]'")
+    port = args.port or find_port()
+    found = look(port)
+    print(f"{port}: {found.text()}")
+    if found.version < LEAST_VERSION:
+        raise BenchError(
+            f"MicroPython {'.'.join(map(str, found.version))} is too old, at least "
+            f"{'.'.join(map(str, LEAST_VERSION))} is needed: hold BOOTSEL, plug the Pico in, copy the .uf2 from "
+            "micropython.org on it, then flash again"
+        )
+    changed = [name for name in protocol.FILES if found.files.get(name) != digests()[name]]
+    if args.dry_run:
+        _mpremote(port, "reset")  # looking has stopped it
+        print(f"would copy {', '.join(changed)}" if changed else "nothing to copy: it has this firmware")
+        return 0
+    if changed:
+        copy(port, changed)
+    _verify(port)
+    _mpremote(port, "reset")
+    print(f"firmware {_running(port)} is there and runs; {len(changed)} files copied")
+    return 0
+
+
+def digests() -> dict[str, str]:
+    """SHA-256 of the firmware files that came with this program."""
+    return {name: hashlib.sha256((files("firmware") / name).read_bytes()).hexdigest() for name in protocol.FILES}
+
+
+def look(port: str) -> Found:
+    """What is there now; the firmware is stopped, which leaves the board safe."""
+    lines = _mpremote(port, "resume", "exec", _LOOK).strip().splitlines()
+    try:
+        seen = json.loads(lines[-1])
+        return Found(tuple(seen["version"]), seen["machine"], seen["firmware"], seen["files"])
+    except (IndexError, ValueError, KeyError) as error:
+        raise BenchError(f"what is at {port} is no MicroPython: it said {lines[-1:]}") from error
+
+
+def copy(port: str, names: list[str]) -> None:
+    """Copy files, main.py last: a Pico that loses power meanwhile starts nothing, with its pins at rest."""
+    from rich.console import Console
+    from rich.progress import track
+
+    _mpremote(port, "resume", "exec", "import os\nif 'main.py' in os.listdir(): os.remove('main.py')")
+    order = sorted({*names, "main.py"}, key=lambda name: (name == "main.py", name))
+    for name in track(order, "copying", console=Console(stderr=True), transient=True):
+        with as_file(files("firmware") / name) as path:
+            _mpremote(port, "resume", "fs", "cp", str(path), f":{name}")
+
+
+def _verify(port: str) -> None:
+    there = look(port).files
+    wrong = [name for name, digest in digests().items() if there.get(name) != digest]
+    if wrong:
+        raise BenchError(f"{', '.join(wrong)} on the Pico is not what was sent: flash again, or its flash is worn out")
+
+
+def _running(port: str) -> str:
+    """The version that the restarted firmware gives; raises ConnectionLostError when it does not come up."""
+    until = time.monotonic() + BOOT_S
+    while True:
+        try:
+            link = PicoLink(port)
+            try:
+                link.begin()
+                return link.ask("id")["firmware"]
+            finally:
+                link.close()
+        except ConnectionLostError as error:
+            if time.monotonic() > until:
+                raise ConnectionLostError(f"the firmware was copied but does not start: {error}") from error
+            time.sleep(0.1)
+
+
+def _mpremote(port: str, *command: str) -> str:
+    """Standard output of one mpremote command; raises BenchError with the last line of what went wrong."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "mpremote", "connect", port, *command],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ConnectionLostError(f"no answer at {port} in {COMMAND_S:g} s: unplug the Pico and try again") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise BenchError(f"mpremote at {port} failed: {said[-1] if said else f'exit code {done.returncode}'}")
+    return done.stdout
