@@ -34,7 +34,7 @@ test: lint  ## lint, then the whole test suite
 	$(BIN)/pytest
 
 bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
-	for b in benchmarks/*.py; do $(BIN)/python $$b || exit 1; done
+	for b in $(filter-out benchmarks/soak.py benchmarks/study.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$b || exit 1; done
 
 study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 	$(BIN)/python -m benchmarks.study

@@ -15,6 +15,8 @@ from drivers.signals import Frame, Line, SlotTiming
 PULLED_UP_AT_BOOT = range(9)  # GPIO 0-8: BCM2835 ARM Peripherals, table 6-31
 WAVE_PINS = range(2, 28)  # the pigpio daemon's permission mask on a Pi 4, 0x0FFFFFFC
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
+WAVE_TICK_S = 1e-6  # pigpio: waves count microseconds
+PICO_TICK_S = 40e-9  # the firmware runs its PIO at 25 MHz
 COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
 
 
@@ -144,7 +146,9 @@ class PicoSettings(Section):
 
     port: str = ""
     axon_pin: int = Field(default=15, ge=0, le=29)
-    sync_pin: int = Field(default=14, ge=0, le=29)  # read where pigpio makes the pulses; else sync is a line of the Pico
+    sync_pin: int = Field(
+        default=14, ge=0, le=29
+    )  # read where pigpio makes the pulses; else sync is a line of the Pico
     estop_pin: int | None = Field(default=None, ge=0, le=29)
     heartbeat_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
     dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728"
@@ -233,6 +237,11 @@ class BenchFile(Section):
                     f"use GPIO 9-27, for example {free}"
                 )
         return self
+
+    @property
+    def tick_s(self) -> float:
+        """The time step of this bench's pulse source: pigpio waves and the mock 1 µs, the Pico's PIO 40 ns."""
+        return PICO_TICK_S if self.pulse_source == "pico" else WAVE_TICK_S
 
     def check_threshold(self, volts: float) -> None:
         """Raise InputError when V_th cannot be made on this bench."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,12 @@ def execute(
     odometer: Odometer | None = None,
     watch: Watcher | None = None,
     keep: bool = False,
+    done: Mapping[tuple[int, int], int] | None = None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
 
-    Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set.
+    Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
+    in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
     """
     from hil.mnist import load_test
 
@@ -71,7 +73,7 @@ def execute(
     distance = odometer or Odometer()
     for noise in config.noise:
         host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, watch=watch)
-        for answer in host.answers(bench, _batches(images, config, noise, batch)):
+        for answer in host.answers(bench, _batches(images, config, noise, batch, distance, done or {})):
             spent = answer.spent
             result = DigitResult(
                 index=answer.index,
@@ -89,9 +91,28 @@ def execute(
 
 
 def _batches(
-    images: NDArray[np.uint8], config: RunConfig, noise: int, batch: int
+    images: NDArray[np.uint8],
+    config: RunConfig,
+    noise: int,
+    batch: int,
+    odometer: Odometer,
+    done: Mapping[tuple[int, int], int],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    wanted = config.images
-    for start in range(wanted.start, wanted.stop, batch):
-        index = np.arange(start, min(start + batch, wanted.stop))
-        yield index, noisy(images[index], index, noise, config.seed)
+    """Batches of digits still to do. The host asks for one just before it plays it: the odometer is right by then."""
+    waiting: list[int] = []
+    for image in config.images:
+        if (noise, image) not in done:
+            waiting.append(image)
+        if waiting and (len(waiting) == batch or (noise, image) in done):
+            yield _batch(images, waiting, noise, config.seed)
+            waiting = []
+        odometer.pulses += done.get((noise, image), 0)
+    if waiting:
+        yield _batch(images, waiting, noise, config.seed)
+
+
+def _batch(
+    images: NDArray[np.uint8], which: list[int], noise: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    index = np.array(which)
+    return index, noisy(images[index], index, noise, seed)

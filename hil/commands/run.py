@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hil.execute import DigitResult, execute, heading
+from drivers.bench import HilError, RunFileError
+from hil.execute import DigitResult, heading
+from hil.interrupt import StopRequest
 from hil.live import Live
 from hil.physical import parse_physical
+from hil.recorded import begin, free_bytes, go_on, new_path, results_of
 from hil.setup import add_common_arguments, open_measured, percent, settle
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.config import RunConfig
     from hil.network import Floats
+    from hil.runfile import RunFile
     from hil.weights import Weights
 
 
@@ -34,35 +39,81 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
     parser.add_argument("--fidelity", choices=("pulses", "counts"), default="pulses", help="of the simulated neuron")
     parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="run file (default: a new one under runs/)")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw every layer's maps of the first digit")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run and print; returns the exit code."""
+    """Run, record and print; returns the exit code."""
     config, weights = settle(args, "run", args.digits, (args.noise,), args.fidelity, args.traces)
+    path = args.out or new_path(config)
+    show_plan(config, weights, path)
     with ExitStack() as stack:
+        stopping = stack.enter_context(StopRequest())
         bench, config = open_measured(config, stack)
-        return play(config, weights, bench, as_json=args.json, figure=args.figure)
+        identity = bench.identity if bench is not None else {}
+        sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
+        run_file = stack.enter_context(begin(path, config, identity, sources))
+        return play(config, weights, bench, run_file, stopping, as_json=args.json, figure=args.figure)
 
 
-def play(config: RunConfig, weights: Weights, bench: Bench | None, *, as_json: bool, figure: Path | None = None) -> int:
-    """Play a settled configuration on an open bench and print what comes of it."""
-    results: list[DigitResult] = []
+def show_plan(config: RunConfig, weights: Weights, path: Path, *, done: int = 0) -> None:
+    """Print what the run will take on standard error; raises LimitError when that is too much."""
+    from hil.mnist import load_test
+    from hil.plan import check_plan, make_plan
+    from hil.plan import summary as plan_summary
+
+    plan = make_plan(config, weights, load_test()[0], done=done)
+    print(plan_summary(plan, config), file=sys.stderr)
+    check_plan(plan, config, free_bytes=free_bytes(path))
+
+
+def play(
+    config: RunConfig,
+    weights: Weights,
+    bench: Bench | None,
+    run_file: RunFile,
+    stopping: StopRequest,
+    *,
+    as_json: bool,
+    figure: Path | None = None,
+) -> int:
+    """Play what the run file lacks on an open bench, record it and print what comes of it; returns the exit code."""
     began = time.perf_counter()
+    drawn = figure is None
     slots = sum(part.slots for part in parse_physical(config.physical))
-    with Live(slots, len(config.images), quiet=as_json) as live:
-        for result, maps in execute(config, weights, bench, watch=live.watch, keep=figure is not None):
-            if figure is not None and not results:
-                draw(figure, config, result, maps)
-            results.append(result)
-            if not as_json:
-                live.show(row(result))
+    before = len(results_of(run_file))
+    with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:
+        try:
+            for result, maps in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
+                if figure is not None and not drawn:
+                    draw(figure, config, result, maps)
+                    drawn = True
+                if not as_json:
+                    live.show(row(result))
+        except (KeyboardInterrupt, HilError) as error:
+            return stopped(run_file, error)
     wall_s = time.perf_counter() - began
+    run_file.add_event("complete", f"{wall_s:.2f} s here, {live.bench_s:.2f} s on the bench")
+    results = results_of(run_file)
     if as_json:
-        print(json.dumps(summary(results, wall_s, live.bench_s)))
+        print(json.dumps({**summary(results, wall_s, live.bench_s), "run_file": str(run_file.path)}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
+        print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
+
+
+def stopped(run_file: RunFile, error: BaseException) -> int:
+    """Say that a run ended early and how to go on; raises what ended it, unless a person did."""
+    asked = isinstance(error, KeyboardInterrupt)
+    with suppress(RunFileError):  # a full disk takes no event either
+        run_file.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
+    done = len(results_of(run_file))
+    print(f"{done} digits are done and safe; go on: hil resume {run_file.path}", file=sys.stderr)
+    if not asked:
+        raise error
+    return 130
 
 
 def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:

@@ -33,3 +33,9 @@ def weights_file(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def shipped() -> Weights:
     return load_weights()
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands write under runs/ and calibrations/ where they are called: not here."""
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,112 @@
+"""Go on with a run that was interrupted: by Ctrl-C, a power cut, an emergency stop or a failed bench.
+
+What is recorded stays; what is missing or damaged is played.   hil resume runs/20261124-101500-run-nominal.sqlite
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import track
+
+from drivers.bench import InputError
+from hil.commands.run import play, show_plan
+from hil.interrupt import StopRequest
+from hil.recorded import changes, config_of, identity_changes, results_of, software
+from hil.runfile import RunFile, damaged_shots
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.config import RunConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil resume`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument(
+        "--anyway",
+        action="store_true",
+        help="go on with the recorded settings although the bench, device or weights have changed",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resume; returns the exit code."""
+    with ExitStack() as stack:
+        run_file = stack.enter_context(RunFile.open(args.run, write=True))
+        stopping = stack.enter_context(StopRequest())
+        config = config_of(run_file)
+        agree(run_file, changes(run_file, config), anyway=args.anyway)
+        set_damage_aside(run_file)
+        note_software(run_file)
+        from hil.weights import load_weights
+
+        weights = load_weights(config.weights_path)
+        done = len(results_of(run_file))
+        if done < len(config.images) * len(config.noise):
+            show_plan(config, weights, args.run, done=done)
+        bench = reopen(config, stack)
+        if bench is not None:
+            agree(run_file, identity_changes(run_file, bench), anyway=args.anyway)
+        run_file.add_event("resumed", f"{done} digits were done")
+        return play(config, weights, bench, run_file, stopping, as_json=args.json)
+
+
+def agree(run_file: RunFile, found: list[str], *, anyway: bool) -> None:
+    """Refuse to go on when something has changed, unless told otherwise; then it is an event of the run."""
+    if found and not anyway:
+        raise InputError(
+            f"run {run_file.path} cannot go on as it began: {'; '.join(found)}. "
+            "Put that back, begin a new run, or go on with the recorded settings: --anyway"
+        )
+    for line in found:
+        run_file.add_event("changed", line)
+
+
+def set_damage_aside(run_file: RunFile) -> None:
+    """Check every checksum; damaged shots will be taken again."""
+    run_file.check()
+    console = Console(stderr=True)
+    total = len(run_file.shot_ids())
+    checked = track(
+        damaged_shots(run_file),
+        "checking",
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    broken = [shot for shot, damaged in checked if damaged]
+    for shot in broken:
+        run_file.set_aside(shot)
+    if broken:
+        print(f"{len(broken)} of {total} recorded shots are damaged and are taken again", file=sys.stderr)
+
+
+def note_software(run_file: RunFile) -> None:
+    """Say when another version goes on than began: its result may differ from that of an uninterrupted run."""
+    was, now = run_file.fact("software"), software()
+    for name in ("hil", "commit"):
+        if was.get(name) != now[name]:
+            line = f"{name}: begun with {was.get(name)}, goes on with {now[name]}"
+            run_file.add_event("changed", line)
+            print(line, file=sys.stderr)
+
+
+def reopen(config: RunConfig, stack: ExitStack) -> Bench | None:
+    """The bench as the run began with it, with its V_th set; its transfer curve is the recorded one."""
+    if config.curve is None:
+        return None
+    from hil.benches import make_bench
+
+    bench = stack.enter_context(
+        make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
+    )
+    bench.set_threshold(config.vth_v)
+    return bench

@@ -1,0 +1,186 @@
+"""A run and its file: begin one, go on with it, and say what has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drivers.bench import InputError, RunFileError
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from hil.config import RunConfig
+from hil.execute import DigitResult, execute
+from hil.recognise import Odometer
+from hil.recording import Reader, RecordingBench
+from hil.runfile import RunFile
+from hil.weights import load_weights
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.network import Floats
+    from hil.recognise import Watcher
+    from hil.weights import Weights
+
+RUNS = Path("runs")
+SUFFIX = ".sqlite"
+_RESULT_FIELDS = tuple(field.name for field in fields(DigitResult))
+
+
+def new_path(config: RunConfig, folder: Path = RUNS) -> Path:
+    """A name under `folder` that is not taken: time, command, device."""
+    stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{config.command}-{config.device.id}"
+    path, n = folder / f"{stem}{SUFFIX}", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{stem}-{n}{SUFFIX}"
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes where a run file will be, whose folder may have to be made yet."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def begin(
+    path: Path, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None], *, odometer: int = 0
+) -> RunFile:
+    """A new run file with everything frozen; `sources` are the names that bench, device, … were given by."""
+    facts = {
+        "config": config.model_dump_json(),
+        "identity": dict(identity),
+        "sources": dict(sources),
+        "software": software(),
+        "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "device": config.device.id,
+        "calibration": config.calibration_id,
+        "odometer": odometer,
+        "tick_s": config.bench.tick_s,
+    }
+    run = RunFile.create(path, facts)
+    run.add_event("begun", f"{config.digits} on {config.bench.name}")
+    return run
+
+
+def software() -> dict[str, str]:
+    """What made the run: this package and its commit, Python, numpy, SQLite, the machine."""
+    root = Path(__file__).parents[1]
+    commit = ""
+    if (root / ".git").exists():
+        try:
+            commit = subprocess.run(
+                ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            commit = "unknown"
+    return {
+        "hil": version("memristive-hil"),
+        "commit": commit,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "sqlite": sqlite3.sqlite_version,
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def config_of(run: RunFile) -> RunConfig:
+    """The frozen configuration; raises RunFileError."""
+    try:
+        return RunConfig.model_validate_json(run.fact("config"))
+    except ValueError as error:
+        raise RunFileError(f"run file {run.path}: its configuration is of another version ({error})") from error
+
+
+def results_of(run: RunFile) -> list[DigitResult]:
+    """The recorded results, by noise and image."""
+    return [DigitResult(**{name: row[name] for name in _RESULT_FIELDS}) for row in run.results()]
+
+
+def detail(result: DigitResult, maps: Mapping[str, Floats]) -> dict[str, Any]:
+    """A result as it is recorded: with the outputs and a digest of every layer's maps, so that a replay can compare."""
+    digests = {
+        name: hashlib.blake2b(np.ascontiguousarray(m).data, digest_size=16).hexdigest() for name, m in maps.items()
+    }
+    return {**result.to_dict(), "logits": maps["fc2"].ravel().tolist(), "maps": digests}
+
+
+def go_on(
+    run: RunFile,
+    config: RunConfig,
+    weights: Weights,
+    bench: Bench | None,
+    *,
+    watch: Watcher | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
+    done = {(result.noise, result.index): result.pulses for result in results_of(run)}
+    recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
+    odometer = Odometer(run.fact("odometer"))
+    for result, maps in execute(config, weights, recording, odometer=odometer, watch=watch, keep=True, done=done):
+        run.add_result(detail(result, maps))
+        yield result, maps
+        if stopping():
+            raise KeyboardInterrupt
+
+
+def again(
+    run: RunFile, config: RunConfig, weights: Weights, reader: Reader, wanted: set[tuple[int, int]]
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
+    spent = {(result.noise, result.index): result.pulses for result in results_of(run)}
+    every = ((noise, index) for noise in config.noise for index in config.images)
+    passed = {digit: spent.get(digit, 0) for digit in every if digit not in wanted}
+    bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
+    return execute(config, weights, bench, odometer=Odometer(run.fact("odometer")), keep=True, done=passed)
+
+
+def changes(run: RunFile, config: RunConfig) -> list[str]:
+    """What is different now from when the run began: its bench file, device file, weights; one line each."""
+    sources = run.fact("sources")
+    found: list[str] = []
+    for what, load, frozen in (
+        ("bench", load_bench, config.bench),
+        ("device", load_device, config.device),
+    ):
+        try:
+            found += _differences(what, frozen.model_dump(), load(sources[what]).model_dump())
+        except InputError as error:
+            found.append(str(error))
+    try:
+        now = load_weights(config.weights_path).digest
+    except InputError as error:
+        found.append(str(error))
+    else:
+        if now != config.weights_digest:
+            found.append(f"weights: {config.weights_digest[:12]}… → {now[:12]}…")
+    return found
+
+
+def identity_changes(run: RunFile, bench: Bench) -> list[str]:
+    """Parts of the bench that say they are not the ones that the run began with."""
+    return _differences("part", run.fact("identity"), dict(bench.identity))
+
+
+def _differences(where: str, was: Any, now: Any) -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(key for key in now if key not in was)]
+        return [line for key in keys for line in _differences(f"{where}.{key}", was.get(key), now.get(key))]
+    return [] if was == now else [f"{where}: {was} → {now}"]
