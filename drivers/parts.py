@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Parts:
     """Open parts.
 
-    `most_slots` bounds the played slots of a shot where the source does. `gapless` parts take the next shot while one
+    `most_slots` and `most_pulses` bound a shot where a part does. `gapless` parts take the next shot while one
     plays, and let it follow without a pause.
     """
 
@@ -28,6 +28,7 @@ class Parts:
     threshold: ThresholdSource
     panel: Panel | None = None
     most_slots: int | None = None
+    most_pulses: int | None = None
     gapless: bool = False
 
     def identity(self) -> dict[str, str]:
@@ -65,10 +66,17 @@ def open_parts(file: BenchFile, on_stop: Callable[[], object]) -> Parts:
         reader = _reader(file, pico, source.tick_s, opened)
         threshold = _threshold(file, pico, opened)
         panel = _panel(file, on_stop, opened)
-        most_slots = pico.most_slots if pico is not None and file.pulse_source == "pico" else None
         opened.pop_all()  # the bench closes them from here on
-        gapless = pico is not None and source is pico and reader is pico
-        return Parts(source, reader, threshold, panel, most_slots, gapless)
+        counts = file.axon_reader != "scope"
+        return Parts(
+            source,
+            reader,
+            threshold,
+            panel,
+            most_slots=pico.most_slots if pico is not None and (source is pico or counts) else None,
+            most_pulses=pico.most_stamped if pico is not None and source is not pico and counts else None,
+            gapless=pico is not None and source is pico and reader is pico,
+        )
     raise AssertionError("unreachable")
 
 

@@ -64,7 +64,8 @@ class PiBench:
     def _shots(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
             self.file.check_frame(frame)
-            yield from shots(frame, self._parts.source.tick_s, most_slots=self._parts.most_slots)
+            parts = self._parts
+            yield from shots(frame, parts.source.tick_s, most_slots=parts.most_slots, most_pulses=parts.most_pulses)
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
         """The next shot is compiled while one plays, and plays while the caller works on the last."""

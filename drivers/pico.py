@@ -46,6 +46,7 @@ class Pico:
     """
 
     most_slots = 1024
+    most_stamped = 4096  # spikes the Pico can time-stamp in a shot that pigpio plays; no spike comes without a pulse
 
     def __init__(self, file: BenchFile) -> None:
         if file.pico is None or file.wiring is None:

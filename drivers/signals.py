@@ -205,20 +205,32 @@ def seconds(ticks: NDArray[np.int64], tick_s: float) -> FloatArray:
     return ticks.astype(np.float64) * tick_s
 
 
-def shots(frame: Frame, tick_s: float, *, longest_s: float = 1.0, most_slots: int | None = None) -> Iterator[Frame]:
-    """Cut a frame at slot boundaries into shots no longer than `longest_s` (or one slot) and `most_slots` played slots.
+def shots(
+    frame: Frame,
+    tick_s: float,
+    *,
+    longest_s: float = 1.0,
+    most_slots: int | None = None,
+    most_pulses: int | None = None,
+) -> Iterator[Frame]:
+    """Cut a frame at slot boundaries into shots within `longest_s`, `most_slots` played slots and `most_pulses`.
 
-    A shot bounds what Ctrl-C, a power cut or a lost link can cost. The closing sync pulse is not counted.
+    A single slot is never cut. A shot bounds what Ctrl-C, a power cut or a lost link can cost. The closing sync pulse
+    is not counted.
     """
-    elapsed = np.concatenate([[0], np.cumsum(length_ticks(frame, tick_s))])
-    count = np.concatenate([[0], np.cumsum(frame.played)])
-    longest = int(longest_s / tick_s)
+    budgets = [(np.cumsum(length_ticks(frame, tick_s)), int(longest_s / tick_s))]
+    if most_slots is not None:
+        budgets.append((np.cumsum(frame.played, dtype=np.int64), most_slots))
+    if most_pulses is not None:
+        budgets.append((np.cumsum(frame.pulses, dtype=np.int64), most_pulses))
     start = 0
     while start < len(frame):
-        stop = int(np.searchsorted(elapsed, elapsed[start] + longest, side="right")) - 1
-        if most_slots is not None:
-            stop = min(stop, int(np.searchsorted(count, count[start] + most_slots, side="right")) - 1)
-        stop = max(stop, start + 1)
+        spent = [int(total[start - 1]) if start else 0 for total, _ in budgets]
+        stops = [
+            int(np.searchsorted(total, before + most, side="right"))
+            for (total, most), before in zip(budgets, spent, strict=True)
+        ]
+        stop = max(min(stops), start + 1)
         yield frame.part(start, stop)
         start = stop
 

@@ -84,13 +84,23 @@ def _parts(file: BenchFile) -> Iterator[Check]:
         yield from scope.checks()
         scope.close()
     if file.pico is not None:
-        from drivers.pico import pico_checks
-
-        yield from pico_checks(file)
+        yield from _pico(file)
     if file.threshold.source in ("mcp4728", "mcp4725"):
         yield from _dac(file)
     if file.panel is not None:
         yield _panel(file)
+
+
+def _pico(file: BenchFile) -> Iterator[Check]:
+    from drivers.pico import Pico
+
+    try:
+        pico = Pico(file)
+    except (BenchError, InputError) as error:
+        yield Check("Pico", False, str(error), "see firmware/README.md")
+        return
+    yield from pico.checks()
+    pico.close()
 
 
 def _dac(file: BenchFile) -> Iterator[Check]:
@@ -141,7 +151,8 @@ def _print(found: list[Check], ok: bool) -> None:
 
     table = Table("check", "", "found", "what to do", box=None, header_style="bold")
     for check in found:
-        table.add_row(check.name, "[green]ok[/]" if check.ok else "[red]NO[/]", check.detail, check.advice)
+        verdict, advice = ("[green]ok[/]", "") if check.ok else ("[red]NO[/]", check.advice)
+        table.add_row(check.name, verdict, check.detail, advice)
     console = Console()
     console.print(table)
     console.print("all is well" if ok else f"{sum(not c.ok for c in found)} of {len(found)} checks failed")

@@ -53,18 +53,19 @@ def test_adaptive_slots_end_after_their_pulses_and_empty_ones_are_not_played() -
 
 
 @settings(deadline=None)
-@given(counts, timings, st.floats(1e-3, 0.5), st.none() | st.integers(1, 20))
+@given(counts, timings, st.floats(1e-3, 0.5), st.none() | st.integers(1, 20), st.none() | st.integers(1, 900))
 def test_shots_cover_the_frame_once_within_their_bounds(
-    pulses: list[int], timing: SlotTiming, longest_s: float, most: int | None
+    pulses: list[int], timing: SlotTiming, longest_s: float, most: int | None, most_pulses: int | None
 ) -> None:
     frame = probe_frame("test", timing, pulses)
-    cut = list(shots(frame, TICK_S, longest_s=longest_s, most_slots=most))
+    cut = list(shots(frame, TICK_S, longest_s=longest_s, most_slots=most, most_pulses=most_pulses))
     assert np.concatenate([s.pulses for s in cut]).tolist() == pulses
     assert [s.first_slot for s in cut] == np.cumsum([0, *map(len, cut)])[:-1].tolist()
     for shot in cut:
         if len(shot) > 1:
             assert length_ticks(shot, TICK_S).sum() * TICK_S <= longest_s
             assert most is None or shot.played.sum() <= most
+            assert most_pulses is None or shot.total_pulses <= most_pulses
         assert shot.pulses_before == sum(pulses[: shot.first_slot])
 
 
