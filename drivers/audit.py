@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from drivers.bench import AxonReader
     from drivers.signals import Capture, Frame
 
+EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
+
 
 class AuditedReader:
     """An `AxonReader` that trusts `counter`, and stops the run when `auditor` counts differently.
 
-    Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times.
+    Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times. One spike in one slot
+    of a hundred may differ, and is noted: the two know the edge of a slot to a sample only.
     """
 
     def __init__(self, counter: AxonReader, auditor: AxonReader, every: int) -> None:
@@ -39,14 +43,20 @@ class AuditedReader:
             return counted
         seen = self._auditor.read()
         both = counted.ok & seen.ok
-        differ = np.flatnonzero(both & (counted.spikes != seen.spikes))
-        if len(differ):
-            slot = int(differ[0])
+        off = np.where(both, np.abs(counted.spikes - seen.spikes), 0)
+        differ = np.flatnonzero(off)
+        if off.max(initial=0) > 1 or len(differ) > max(1, EDGE_SHARE * both.sum()):
+            slot = int(off.argmax())
             raise CaptureError(
                 f"the Pico counted {counted.spikes[slot]} spikes in slot {seen.frame.first_slot + slot} and the "
                 f"oscilloscope {seen.spikes[slot]} ({len(differ)} of {both.sum()} slots differ): check the axon "
                 "threshold of both, then run hil doctor"
             )
+        if len(differ):
+            note = (
+                f"slot {int(differ[0])}: the Pico counted {counted.spikes[differ[0]]}, the oscilloscope one otherwise"
+            )
+            return replace(seen, notes=(*seen.notes, note))
         return seen
 
     def close(self) -> None:

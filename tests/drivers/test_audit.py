@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from drivers.audit import AuditedReader
+from drivers.bench import CaptureError
+from drivers.signals import Capture, Frame, SlotTiming, nothing_played, probe_frame
+
+FRAME = probe_frame("test", SlotTiming(), [8] * 200)
+
+
+class Counting:
+    """A reader that saw these counts."""
+
+    def __init__(self, spikes: list[int]) -> None:
+        self.spikes = np.array(spikes, dtype=np.int32)
+        self.armed = 0
+
+    def arm(self, frame: Frame) -> None:
+        self.armed += 1
+
+    def read(self) -> Capture:
+        return replace(nothing_played(FRAME), spikes=self.spikes, bench_s=float(self.armed))
+
+    def close(self) -> None:
+        self.armed = -1
+
+
+def audited(counted: list[int], seen: list[int], every: int = 1) -> AuditedReader:
+    return AuditedReader(Counting(counted), Counting(seen), every)
+
+
+def test_the_auditor_is_asked_one_shot_in_n() -> None:
+    counter, auditor = Counting([2] * 200), Counting([2] * 200)
+    reader = AuditedReader(counter, auditor, 3)
+    for _ in range(7):
+        reader.arm(FRAME)
+        reader.read()
+    assert (counter.armed, auditor.armed) == (7, 3)
+    reader.close()
+    assert (counter.armed, auditor.armed) == (-1, -1)
+
+
+@pytest.mark.parametrize("wrong", [{5: 4}, {5: 3, 9: 3, 70: 3}])
+def test_disagreement_stops(wrong: dict[int, int]) -> None:
+    seen = [wrong.get(i, 2) for i in range(200)]
+    reader = audited([2] * 200, seen)
+    reader.arm(FRAME)
+    with pytest.raises(CaptureError, match="the Pico counted 2 spikes in slot 5 and the oscilloscope"):
+        reader.read()
+
+
+def test_one_spike_at_the_edge_of_a_slot_is_noted() -> None:
+    reader = audited([2] * 200, [3, *[2] * 199])
+    reader.arm(FRAME)
+    assert "slot 0" in reader.read().notes[-1]

@@ -1,0 +1,91 @@
+"""One suite for every bench: the mock, each composition of the Pi bench over the twin, and hardware if there is any.
+
+Nothing here knows what device it plays on, except where the name says ideal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from drivers.bench import Bench, InputError, UnsafeError
+from drivers.benchfile import BenchFile, load_bench
+from drivers.device import load_device
+from drivers.mock.bench import MockBench
+from drivers.signals import Capture, SlotTiming, length_ticks, probe_frame
+from hil.benches import open_bench
+from tests.wire.twin import twin_bench
+
+pytestmark = pytest.mark.wire
+COUNTS = np.random.default_rng(2).integers(0, 24, 40).astype(np.int32)
+WIRES = [(source, reader) for source in ("pigpio", "pico") for reader in ("scope", "pico", "both")]
+BENCHES = ["mock", "mock with traces", *(f"{source}+{reader}" for source, reader in WIRES), "hardware"]
+
+
+@contextmanager
+def opened(name: str, device: str, request: pytest.FixtureRequest) -> Iterator[tuple[Bench, BenchFile]]:
+    if name == "hardware":
+        file = request.config.getoption("--bench")
+        if not file:
+            pytest.skip("no hardware: give --bench FILE")
+        if device == "ideal":
+            pytest.skip("hardware is not ideal")
+        with open_bench(file) as bench:
+            yield bench, load_bench(file)
+    elif name.startswith("mock"):
+        with MockBench(load_bench("mock"), load_device(device), traces=name.endswith("traces")) as bench:
+            yield bench, bench.file
+    else:
+        with twin_bench(*name.split("+"), device=device) as (bench, _board):
+            yield bench, bench.file
+
+
+def play(bench: Bench, counts: np.ndarray, timing: SlotTiming | None = None) -> list[Capture]:
+    return list(bench.play([probe_frame("suite", timing or SlotTiming(), counts)]))
+
+
+def spikes(captures: list[Capture]) -> list[int]:
+    return [int(n) for c in captures for n in c.spikes]
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_ideal_counts_every_pulse_in_both_modes(name: str, request: pytest.FixtureRequest) -> None:
+    with opened(name, "ideal", request) as (bench, _file):
+        bench.set_threshold(0.7)
+        for timing in (SlotTiming(), SlotTiming(mode="fixed", window_s=0.5e-3)):
+            assert spikes(play(bench, COUNTS, timing)) == COUNTS.tolist()
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_any_device_answers_within_reason(name: str, request: pytest.FixtureRequest) -> None:
+    """Slots are as long as planned; nothing fires at the highest V_th, every slot does at the lowest."""
+    with opened(name, "nominal", request) as (bench, file):
+        assert bench.identity["device"]
+        with pytest.raises(InputError, match="V_th"):
+            bench.set_threshold(file.limits.vth_max_v + 1)
+        with pytest.raises(UnsafeError):
+            play(bench, COUNTS)
+        bench.set_threshold(file.limits.vth_max_v)
+        captures = play(bench, COUNTS)
+        assert sum(spikes(captures)) == 0
+        for capture in captures:
+            assert capture.ok.all()
+            planned = length_ticks(capture.frame, 1e-6) * 1e-6
+            assert capture.slot_s == pytest.approx(planned, abs=2e-6)
+        bench.set_threshold(file.limits.vth_min_v)
+        found = np.array(spikes(play(bench, COUNTS)))
+        assert (found[COUNTS > 0] > 0).all()
+        bench.make_safe()
+        bench.make_safe()
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_frame_without_pulses_costs_nothing(name: str, request: pytest.FixtureRequest) -> None:
+    with opened(name, "nominal", request) as (bench, _file):
+        bench.set_threshold(0.7)
+        (capture,) = play(bench, np.zeros(5, dtype=np.int32))
+        assert capture.bench_s == 0
+        assert capture.spikes.tolist() == [0] * 5

@@ -1,0 +1,47 @@
+"""The whole twin behind a Pi bench that is composed from a bench file, as `hil run` does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from drivers.benchfile import BenchFile, Wiring, load_bench
+from drivers.device import load_device
+from drivers.mock.board import Board
+from drivers.mock.ds4024 import ScopeServer
+from drivers.mock.pico import WIRING as PICO_WIRING
+from drivers.mock.pico import PicoServer
+from drivers.mock.pigpiod import PigpiodServer
+from drivers.pi import PiBench
+
+PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
+
+
+@contextmanager
+def twin_bench(source: str, reader: str, device: str = "ideal") -> Iterator[tuple[PiBench, Board]]:
+    """A PiBench with this pulse source and axon reader, and the board behind it."""
+    board = Board(load_device(device), load_bench("mock").board)
+    listens = 14 if source == "pigpio" else None
+    wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
+    with (
+        PigpiodServer(board, PIGPIO_WIRING) as pigpiod,
+        ScopeServer(board) as scope,
+        PicoServer(board, sync_input=listens) as pico,
+    ):
+        file = BenchFile.model_validate(
+            {
+                **load_bench("mock").model_dump(exclude={"kind", "name"}),
+                "name": f"{source}+{reader}",
+                "kind": "pi",
+                "device": device,
+                "pulse_source": source,
+                "axon_reader": reader,
+                "wiring": wiring.model_dump(),
+                "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
+                "scope": {"resource": scope.vxi11_resource},
+                "pico": {"port": pico.port},
+                "threshold": {"source": "pico"},
+            }
+        )
+        with PiBench(file, load_device(device)) as bench:
+            yield bench, board
