@@ -56,6 +56,7 @@ class PicoLink:
         self._lock = threading.RLock()
         self._number = 0
         self._pending = b""
+        self._beat_s = BEAT_S
         self._boot = ""
         self._lost: ConnectionLostError | None = None
         self._closing = threading.Event()
@@ -170,14 +171,15 @@ class PicoLink:
         """Why the board is lost, None while it is there."""
         return self._lost
 
-    def begin(self) -> None:
+    def begin(self, beat_s: float = BEAT_S) -> None:
         """End whatever line was half sent, and begin the heartbeat."""
+        self._beat_s = min(beat_s, BEAT_S)
         self._send(b"\n")
         self._thread = threading.Thread(target=self._beat, name="pico-heartbeat", daemon=True)
         self._thread.start()
 
     def _beat(self) -> None:
-        while not self._closing.wait(BEAT_S):
+        while not self._closing.wait(self._beat_s):
             try:
                 self.ask("beat")
             except (BenchError, LimitError):

@@ -159,7 +159,7 @@ class Player:
                 bank.fault = "edges of sync: %d missing, %d too many" % (missing, extra)
         if self.listener.stamping >= 0:
             bank.stamps, over, missing = self.listener.stamped()
-            if missing:
+            if missing and not bank.fault:
                 bank.fault = "edges of sync: %d missing" % missing
             elif over:
                 bank.fault = "more than %d spikes to stamp" % STAMPS
