@@ -19,8 +19,8 @@ EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
 class AuditedReader:
     """An `AxonReader` that trusts `counter`, and stops the run when `auditor` counts differently.
 
-    Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times. One spike in one slot
-    of a hundred may differ, and is noted: the two know the edge of a slot to a sample only.
+    Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times. One spike in one
+    slot of a hundred may differ, and is noted: the two know the edge of a slot to a sample only.
     """
 
     def __init__(self, counter: AxonReader, auditor: AxonReader, every: int) -> None:
