@@ -22,14 +22,13 @@ T = TypeVar("T")
 class PiBench:
     """A bench of real parts; see `drivers.bench.Bench`.
 
-    While a shot plays, the next one is compiled and whoever iterates works on the last one. `spent_s` adds up where
-    time went: compiling, arming, playing, reading.
+    While a shot plays, the next one is compiled and whoever iterates works on the last one.
     """
 
     def __init__(self, file: BenchFile, device: DeviceFile, *, parts: Parts | None = None) -> None:
         self.file = file
         self.device = device
-        self.spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
+        self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
         self._vth_v: float | None = None
         self._closed = False
         self._parts = parts if parts is not None else open_parts(file, self._emergency)
@@ -38,6 +37,15 @@ class PiBench:
     def identity(self) -> dict[str, str]:
         """Makers, models, serials and versions of the parts."""
         return {"bench": self.file.name, "kind": "pi", "device": self.device.id, **self._parts.identity()}
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Where time went so far, s: compiling, arming, playing, reading; of the last, transfer where it is known."""
+        inside: dict[str, float] = getattr(self._parts.reader, "spent_s", {})
+        known: dict[str, float] = {name: inside[name] for name in ("transfer", "decoding") if name in inside}
+        spent = self._spent_s | known
+        spent["reading"] = max(0.0, spent["reading"] - sum(known.values()))
+        return spent
 
     def set_threshold(self, volts: float) -> None:
         """Set V_th; raises InputError outside the bench's limits."""
@@ -110,7 +118,7 @@ class PiBench:
         try:
             return work()
         finally:
-            self.spent_s[what] += time.monotonic() - start
+            self._spent_s[what] += time.monotonic() - start
 
     def make_safe(self) -> None:
         """All lines low, V_th parked, supply off; idempotent. Raises UnsafeError naming every part that refused."""

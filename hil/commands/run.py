@@ -83,6 +83,7 @@ def play(
     drawn = figure is None
     slots = sum(part.slots for part in parse_physical(config.physical))
     before = len(results_of(run_file))
+    spent_before = _spent_s(bench)
     with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:
         try:
             for result, maps in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
@@ -100,8 +101,16 @@ def play(
         print(json.dumps({**summary(results, wall_s, live.bench_s), "run_file": str(run_file.path)}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
+        for name, seconds in _spent_s(bench).items():
+            print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
         print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
+
+
+def _spent_s(bench: Bench | None) -> dict[str, float]:
+    """Where a bench of real parts spent its time; empty for one that does not say."""
+    spent: dict[str, float] = getattr(bench, "spent_s", {})
+    return spent
 
 
 def stopped(run_file: RunFile, error: BaseException) -> int:
