@@ -69,6 +69,7 @@ def recogniser(
     noise: int,
     odometer: Odometer,
     keep: bool = False,
+    strict: bool = True,
     watch: Watcher | None = None,
 ) -> Recogniser:
     """The host loop that a configuration asks for, at one level of noise."""
@@ -82,6 +83,7 @@ def recogniser(
         purpose=config.command,
         noise=noise,
         keep=keep,
+        strict=strict,
         watch=watch,
     )
 

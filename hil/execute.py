@@ -60,19 +60,21 @@ def execute(
     odometer: Odometer | None = None,
     watch: Watcher | None = None,
     keep: bool = False,
+    strict: bool = True,
     done: Mapping[tuple[int, int], int] | None = None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
 
     Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
     in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
+    `strict` refuses counts that cannot be, with an ImplausibleError.
     """
     from hil.mnist import load_test
 
     images, labels = load_test()
     distance = odometer or Odometer()
     for noise in config.noise:
-        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, watch=watch)
+        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, strict=strict, watch=watch)
         for answer in host.answers(bench, _batches(images, config, noise, batch, distance, done or {})):
             spent = answer.spent
             result = DigitResult(

@@ -21,6 +21,7 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from hil.config import RunConfig
 from hil.execute import DigitResult, execute
+from hil.plausible import ImplausibleError
 from hil.recognise import Odometer
 from hil.recording import Reader, RecordingBench
 from hil.runfile import RunFile
@@ -134,22 +135,34 @@ def go_on(
     done = {(result.noise, result.index): result.pulses for result in results_of(run)}
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     odometer = Odometer(run.fact("odometer"))
-    for result, maps in execute(config, weights, recording, odometer=odometer, watch=watch, keep=True, done=done):
-        run.add_result(detail(result, maps))
-        yield result, maps
-        if stopping():
-            raise KeyboardInterrupt
+    try:
+        for result, maps in execute(config, weights, recording, odometer=odometer, watch=watch, keep=True, done=done):
+            run.add_result(detail(result, maps))
+            yield result, maps
+            if stopping():
+                raise KeyboardInterrupt
+    except ImplausibleError as error:
+        # Recorded before it could be judged; a resumed run must take these shots again.
+        run.set_image_aside(error.key, str(error))
+        raise
 
 
 def again(
-    run: RunFile, config: RunConfig, weights: Weights, reader: Reader, wanted: set[tuple[int, int]]
+    run: RunFile,
+    config: RunConfig,
+    weights: Weights,
+    reader: Reader,
+    wanted: set[tuple[int, int]],
+    *,
+    strict: bool = True,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
     spent = {(result.noise, result.index): result.pulses for result in results_of(run)}
     every = ((noise, index) for noise in config.noise for index in config.images)
     passed = {digit: spent.get(digit, 0) for digit in every if digit not in wanted}
     bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
-    return execute(config, weights, bench, odometer=Odometer(run.fact("odometer")), keep=True, done=passed)
+    odometer = Odometer(run.fact("odometer"))
+    return execute(config, weights, bench, odometer=odometer, keep=True, strict=strict, done=passed)
 
 
 def changes(run: RunFile, config: RunConfig) -> list[str]:

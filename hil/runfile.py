@@ -197,14 +197,21 @@ class RunFile:
 
     def set_aside(self, shot: int) -> None:
         """Mark a shot as damaged, and drop the result that was made from it; it will be taken again."""
+        ((noise, image),) = self._all("SELECT noise, image FROM shots WHERE id = ?", (shot,))
         with self._transaction():
             self._connection.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
+            self._connection.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
+            self._add_event("damage", f"shot {shot} (image {image}) fails its checksum and is taken again")
+
+    def set_image_aside(self, key: FrameKey, why: str) -> None:
+        """Mark all shots of an image as not to be used; they will be taken again."""
+        with self._transaction():
             self._connection.execute(
-                "DELETE FROM results WHERE EXISTS (SELECT 1 FROM shots WHERE shots.id = ? AND "
-                "shots.noise = results.noise AND shots.image = results.image)",
-                (shot,),
+                "UPDATE shots SET damaged = 1 WHERE purpose = ? AND image = ? AND noise = ?",
+                (key.purpose, key.image, key.noise),
             )
-            self._add_event("damage", f"shot {shot} fails its checksum and is taken again")
+            self._connection.execute("DELETE FROM results WHERE noise = ? AND image = ?", (key.noise, key.image))
+            self._add_event("set aside", why)
 
     # Results and events
 

@@ -1,0 +1,99 @@
+"""Decode a recorded run again, offline, and compare with what was recorded.
+
+Everything as it was:                         hil replay RUN
+What a lower spike threshold would have seen: hil replay RUN --set spikes.threshold_v=0.9
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from hil.config import parse_digits
+from hil.replay import Difference, Replay, replay
+from hil.runfile import RunFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil replay`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("--digits", metavar="A:B", help="only these test digits")
+    parser.add_argument(
+        "--layer", action="append", metavar="NAME", help="decode only this layer again; may be repeated"
+    )
+    parser.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="spikes.NAME=VALUE",
+        help="decode otherwise: threshold_v, hysteresis_v, min_width_s, slot_tolerance, inverted",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay and print; 0 when identical or when something was asked to be different, else 1."""
+    digits = parse_digits(args.digits) if args.digits else None
+    console = Console(stderr=True)
+    with (
+        RunFile.open(args.run) as run_file,
+        Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as bar,
+    ):
+        task = bar.add_task("replaying", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        found = replay(run_file, digits=digits, layers=args.layer, changes=args.changes, progress=progress)
+    print(json.dumps(to_json(found)) if args.json else table(found))
+    return 0 if found.identical or args.changes else 1
+
+
+def to_json(found: Replay) -> dict[str, object]:
+    """The JSON object of `hil replay`."""
+    return {
+        "identical": found.identical,
+        "digits": found.digits,
+        "frames": found.frames,
+        "decoded_shots": found.decoded_shots,
+        "differences": [difference.to_dict() for difference in found.differences],
+        "wall_s": found.wall_s,
+        "decode_s": found.decode_s,
+        "bench_s": found.bench_s,
+    }
+
+
+def table(found: Replay) -> str:
+    """What a person reads."""
+    lines = []
+    if found.identical:
+        lines.append(f"{found.digits} digits, {found.frames} frames: counts, activations and answers are identical")
+    else:
+        lines.append(f"{len(found.differences)} of {found.digits} digits came out otherwise")
+        lines.append("digit    slots        spikes  recorded → now      activations  answer  confidence")
+        lines += [_row(difference) for difference in found.differences]
+        wrong = [reason for difference in found.differences for reason in difference.unreadable]
+        if wrong:
+            lines.append(f"{len(wrong)} shots cannot be read (counted as no spikes): {wrong[0]}")
+    if found.decoded_shots:
+        times = found.bench_s / max(found.decode_s, 1e-9)
+        lines.append(
+            f"{found.decoded_shots} shots decoded from their traces in {found.decode_s:.2f} s, "
+            f"{times:.0f} times as fast as on the bench; {found.wall_s:.2f} s in all"
+        )
+    else:
+        lines.append(f"the run has no traces: counts as recorded; {found.wall_s:.2f} s")
+    return "\n".join(lines)
+
+
+def _row(d: Difference) -> str:
+    answer = f"{d.answer[0]}" if d.answer[0] == d.answer[1] else f"{d.answer[0]} → {d.answer[1]}"
+    return (
+        f"{d.index:>5}  {d.slots:>7,}  {d.spikes[0]:>10,} → {d.spikes[1]:>10,} ({d.spikes[1] - d.spikes[0]:+,})  "
+        f"{sum(d.activations.values()):>11,}  {answer:>6}  {d.confidence[0]:.1%} → {d.confidence[1]:.1%}"
+    )
