@@ -4,7 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run install test lint bench study soak clean
+.PHONY: menu run install test lint bench study soak docs clean
+
+# Hours rather than minutes; they have targets of their own.
+LONG   := benchmarks/study.py benchmarks/soak.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -41,6 +44,9 @@ study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 
 soak: $(VENV)/.test  ## hundreds of killed and resumed runs
 	$(BIN)/python -m benchmarks.soak
+
+docs: $(VENV)/.run  ## draw the pictures of the documentation again
+	$(BIN)/python docs/make_pictures.py
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
