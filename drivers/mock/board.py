@@ -29,7 +29,8 @@ from drivers.mock.random import U64, sequence_keys
 from drivers.signals import seconds
 
 LOGIC_V = 3.3
-HISTORY_NS = 30_000_000_000
+LONG_HISTORY_NS, SHORT_HISTORY_NS = 180_000_000_000, 30_000_000_000
+MANY_EVENTS = 2_000_000  # level changes; with more than that, only the short history is kept
 PARKED_V = 5.0
 FAULTS = frozenset(
     {"stuck_axon_high", "stuck_axon_low", "sync_missing", "sync_axon_swapped", "inverted_comparator", "wrong_address"}
@@ -75,6 +76,7 @@ class Board:
         self._t = np.array([now], dtype=np.int64)  # every level change, past and queued
         self._levels = np.zeros(1, dtype=np.uint32)
         self._vth_v = PARKED_V
+        self._remembered_ns = now - LONG_HISTORY_NS  # nothing happened before the board was there
         self._closed: list[Segments] = []
         self._open_ns = now  # where the segment in hand began
         self._segments = 0
@@ -158,6 +160,7 @@ class Board:
     def lines(self, t0_ns: int, t1_ns: int) -> tuple[Times, Levels]:
         """Level changes in [t0, t1): times and words; the first row is the state at t0."""
         with self._lock:
+            self._recall(t0_ns)
             first = max(0, int(np.searchsorted(self._t, t0_ns, side="right")) - 1)
             last = int(np.searchsorted(self._t, t1_ns, side="left"))
             t = self._t[first:last].copy()
@@ -222,6 +225,7 @@ class Board:
 
     def _axon_rises(self, t0_ns: int, t1_ns: int) -> Times:
         with self._lock:
+            self._recall(t0_ns)
             self._close_until(min(t1_ns, self.clock()))
             parts = [s.axon_ns for s in self._closed if len(s.axon_ns) and s.axon_ns[-1] >= t0_ns]
             parts.append(self._in_hand(t1_ns).axon_ns)
@@ -230,6 +234,7 @@ class Board:
 
     def _segments_in(self, t_ns: Times) -> list[Segments]:
         """All segments, closed and in hand, that overlap the times; the lock is held."""
+        self._recall(int(t_ns[0]))
         self._close_until(min(int(t_ns[-1]) + 1, self.clock()))
         ends = [s.start_ns[-1] + s.trains.end_s[-1] * 1e9 for s in self._closed]
         closed = [s for s, end in zip(self._closed, ends, strict=True) if end >= t_ns[0] and s.start_ns[0] <= t_ns[-1]]
@@ -248,7 +253,7 @@ class Board:
         self.resets_total += len(resets)
         self._segments += len(starts)
         self._open_ns = stop
-        self._forget(at_ns - HISTORY_NS)
+        self._forget(at_ns - (LONG_HISTORY_NS if len(self._t) < MANY_EVENTS else SHORT_HISTORY_NS))
 
     def _in_hand(self, until_ns: int) -> Segments:
         until = max(until_ns, self._open_ns + 1)
@@ -301,8 +306,13 @@ class Board:
         keys[planned] = self._planned_keys[at[planned]]
         return keys
 
+    def _recall(self, t_ns: int) -> None:
+        if t_ns < self._remembered_ns:
+            raise TwinError(f"the simulated board has forgotten what was at {t_ns} ns")
+
     def _forget(self, before_ns: int) -> None:
-        """Drop history that nobody can ask for any more."""
+        """Drop history before a time; asking for it from then on is misuse."""
+        self._remembered_ns = max(self._remembered_ns, before_ns)
         self._closed = [s for s in self._closed if s.start_ns[-1] >= before_ns]
         oldest = min(before_ns, self._open_ns)
         keep = max(0, int(np.searchsorted(self._t, oldest, side="right")) - 1)

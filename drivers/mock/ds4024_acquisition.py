@@ -18,7 +18,7 @@ from drivers.mock.probe import NOISE_CODES, sample
 if TYPE_CHECKING:
     from drivers.mock.ds4024_settings import Channel, Horizontal
 
-HISTORY_NS = 25_000_000_000  # the board remembers some 30 s
+HISTORY_NS = 150_000_000_000  # the board remembers somewhat longer
 _NOISE_BLOCK = 1 << 16
 _LOOK_NS = 1_000  # between looks at signals that change without an edge
 _MEAN_SAMPLES = 1_400  # that AC coupling is taken from
@@ -96,7 +96,7 @@ class Record:
     def codes(self, probes: Probes, number: int, first: int, count: int, now_ns: int, seed: int) -> NDArray[np.uint8]:
         """(count,) codes of a channel from sample `first` (from 0) on; the same samples read twice are the same."""
         if now_ns - self.start_ns > HISTORY_NS:
-            raise TwinError("a record is read more than 25 s after it was taken: the simulated board has forgotten it")
+            raise TwinError("a record is read more than 150 s after it was taken: the simulated board has forgotten it")
         view = self.channels[number]
         at = np.arange(first, first + count)
         volts = probes.shown_v(number, view, self._times(at))

@@ -10,14 +10,21 @@ import json
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import InputError
+from drivers.bench import HilError, InputError
+from hil.commands.run import show_plan, stopped
 from hil.execute import DigitResult, execute, heading
+from hil.interrupt import StopRequest
+from hil.live import Live
+from hil.physical import parse_physical
+from hil.recorded import begin, go_on, new_path, results_of
 from hil.setup import add_common_arguments, open_measured, settle
 from hil.statistics import wilson_interval
 
@@ -25,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hil.config import RunConfig
+    from hil.weights import Weights
 
+INTERRUPTED = 130
 BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
 PART = 500  # images a worker is given at a time
 
@@ -38,14 +47,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", default="0", metavar="P,…", help="shares of zeroed pixels in percent, e.g. 0,40,90")
     add_common_arguments(parser)
     parser.add_argument("--fidelity", choices=("pulses", "counts"), help="of the simulated neuron (default: counts)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="run file; a real bench is always recorded")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; 1 on a real bench)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
-    config, _ = settle(args, "evaluate", _digits(args.digits), _levels(args.noise), args.fidelity or "counts", False)
+    config, weights = settle(
+        args, "evaluate", _digits(args.digits), _levels(args.noise), args.fidelity or "counts", traces=False
+    )
+    jobs = _jobs(args.jobs, config)
     began = time.perf_counter()
-    results = _evaluate(config, _jobs(args.jobs, config), quiet=args.json)
+    if args.out is not None or config.bench.kind != "mock":
+        results = _recorded(args, config, weights)
+        if results is None:
+            return INTERRUPTED
+    else:
+        results = _evaluate(config, jobs, quiet=args.json)
     wall_s = time.perf_counter() - began
     levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
@@ -53,6 +71,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_table(config, levels, wall_s))
     return 0
+
+
+def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> list[DigitResult] | None:
+    """Evaluate into a run file, so that nothing is lost; None when a person stopped it."""
+    path = args.out or new_path(config)
+    show_plan(config, weights, path)
+    with ExitStack() as stack:
+        stopping = stack.enter_context(StopRequest())
+        bench, config = open_measured(config, stack)
+        identity = bench.identity if bench is not None else {}
+        sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
+        run_file = stack.enter_context(begin(path, config, identity, sources))
+        slots = sum(part.slots for part in parse_physical(config.physical))
+        live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
+        try:
+            for _ in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
+                pass
+        except (KeyboardInterrupt, HilError) as error:
+            stopped(run_file, error)
+            return None
+        run_file.add_event("complete", f"{live.bench_s:.2f} s on the bench")
+        return results_of(run_file)
 
 
 def _digits(text: str) -> str:
@@ -114,8 +154,6 @@ def _parts(config: RunConfig) -> list[RunConfig]:
 
 
 def _work(config: RunConfig, advance: Callable[[int], None] | None = None) -> list[DigitResult]:
-    from contextlib import ExitStack
-
     from hil.weights import load_weights
 
     weights = load_weights(config.weights_path)

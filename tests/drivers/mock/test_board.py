@@ -149,3 +149,16 @@ def test_swapped_missing_and_inverted_signals() -> None:
     assert volts("axon", "inverted_comparator").tolist() == (LOGIC_V - volts("axon")).tolist()
     with pytest.raises(InputError, match="unknown board fault nonsense"):
         playing("ideal", [1], faults=["nonsense"])
+
+
+def test_old_history_is_forgotten_and_asking_for_it_is_misuse() -> None:
+    board, clock = playing("ideal", [2, 2])
+    clock.ns = board.busy_until_ns() + 1
+    assert len(board.axon(0, clock.ns)[0]) == 4
+    t, levels = sequence([1])
+    clock.ns += 200_000_000_000
+    board.play(clock.ns, t, levels)
+    clock.ns += 1_000_000
+    assert len(board.axon(clock.ns - 1_000_000, clock.ns)[0]) == 1
+    with pytest.raises(TwinError, match="has forgotten what was at 0 ns"):
+        board.axon(0, clock.ns)

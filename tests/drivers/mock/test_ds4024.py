@@ -375,7 +375,7 @@ def test_the_buffer_holds_a_million_bytes() -> None:
 
 def test_a_record_that_the_board_has_forgotten_is_misuse() -> None:
     scope = Scope().stopped()
-    scope.wait(30.0).tell(":WAV:MODE RAW", ":WAV:POIN 100", ":WAV:STAR 1", ":WAV:STOP 100", ":WAV:RES", ":WAV:BEG")
+    scope.wait(160.0).tell(":WAV:MODE RAW", ":WAV:POIN 100", ":WAV:STAR 1", ":WAV:STOP 100", ":WAV:RES", ":WAV:BEG")
     with pytest.raises(LinkClosedError):
         scope.instrument.message(b":WAV:DATA?")
     assert isinstance(scope.instrument.misuse[0], TwinError)
