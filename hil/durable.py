@@ -64,3 +64,12 @@ def explained(path: Path) -> Iterator[None]:
         raise RunFileError(f"run file {path}: {advice}") from error
     except UnicodeDecodeError as error:  # a damaged schema: sqlite3 decodes the names of columns
         raise RunFileError(f"run file {path}: it is damaged ({error.reason} in its schema)") from error
+
+
+def in_use(path: Path) -> bool:
+    """Whether some process holds the file for writing."""
+    try:
+        os.close(lock(path))
+    except RunFileError:
+        return True
+    return False

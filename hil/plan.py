@@ -6,7 +6,7 @@ what the software network would send them. Of a long run only some digits are pl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ NEURONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 784)
 SAMPLES_AN_AXON = 5  # oscilloscope samples within an axon pulse, where the bench file does not say
 MARGIN_S = 40e-6  # recorded before and after a shot
 PACKED_BYTES_A_SAMPLE = 0.3  # of traces on disk, measured on the twin
-PACKED_BYTES_A_SLOT = 1.2  # of counts, lengths and places on disk, measured on the twin
+PACKED_BYTES_A_SLOT = 0.8  # of counts, lengths and places on disk, measured on the twin
 ROW_BYTES = 1_500  # of a shot or a result without its arrays
 
 
@@ -82,11 +82,17 @@ class _Sum:
 
 
 def make_plan(
-    config: RunConfig, weights: Weights, images: NDArray[np.uint8], *, done: int = 0, share: bool = False
+    config: RunConfig,
+    weights: Weights,
+    images: NDArray[np.uint8],
+    *,
+    done: int = 0,
+    share: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Plan the digits of a configuration after the first `done`; `images` is the test set.
 
-    `network_s` is worked out only if `share`.
+    `network_s` is worked out only if `share`; `progress` gets (digits planned, of).
 
     Raises LimitError when a planned frame exceeds the bench's pulse width, rate or duty.
     """
@@ -95,13 +101,15 @@ def make_plan(
         every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_PLANNED)).round()).astype(int)
     ]
     total, network_s = _Sum(), np.zeros(len(NEURONS))
-    for noise, index in chosen:
+    for number, (noise, index) in enumerate(chosen, start=1):
         image = noisy(images[[index]], np.array([index]), noise, config.seed)
         for frame in planned_frames(config, weights, image, FrameKey(config.command, index, noise)):
             config.bench.check_frame(frame)
             _add(total, frame, config)
             if share:
                 network_s += shared_s(frame, config.bench.tick_s)
+        if progress is not None:
+            progress(number, len(chosen))
     scale = len(every) / max(len(chosen), 1)
     traces = len(traced(config))
     capture_bytes = total.samples * traces

@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
 
 def show_plan(config: RunConfig, weights: Weights, path: Path, *, done: int = 0) -> None:
     """Print what the run will take on standard error; raises LimitError when that is too much."""
-    from hil.mnist import load_test
-    from hil.plan import check_plan, make_plan
+    from hil.commands.plan import watched_plan
+    from hil.plan import check_plan
     from hil.plan import summary as plan_summary
 
-    plan = make_plan(config, weights, load_test()[0], done=done)
+    plan = watched_plan(config, weights, done=done)
     print(plan_summary(plan, config), file=sys.stderr)
     check_plan(plan, config, free_bytes=free_bytes(path))
 

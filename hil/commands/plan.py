@@ -1,0 +1,145 @@
+"""What a run will take before a pulse leaves: time, pulses, wear, disk, and speed against the number of neurons.
+
+The paper's test on this bench:   hil plan --digits 0:10000 --total
+Its trade-off as a picture:       hil plan --figure tradeoff.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress
+
+from drivers.bench import InputError
+from hil.execute import heading
+from hil.mnist import load_test
+from hil.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
+from hil.recorded import RUNS, free_bytes
+from hil.setup import add_common_arguments, percent, settle
+
+if TYPE_CHECKING:
+    from hil.config import RunConfig
+    from hil.weights import Weights
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil plan`."""
+    parser.add_argument("--digits", default="0:100", metavar="A:B", help="test digits A…B−1 (default: 0:100)")
+    add_common_arguments(parser)
+    parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
+    parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
+    parser.add_argument("--total", action="store_true", help="of the whole run instead of a digit")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw speed against the number of neurons")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan and print; raises LimitError when the run would be refused."""
+    config, weights = settle(args, "run", args.digits, (args.noise,), "pulses", args.traces)
+    plan = watched_plan(config, weights, share=True)
+    if args.figure is not None:
+        draw(args.figure, plan, config)
+    if args.json:
+        print(json.dumps(to_json(plan, config, total=args.total)))
+    else:
+        print(table(plan, config))
+    check_plan(plan, config, free_bytes=free_bytes(RUNS / "run"))
+    return 0
+
+
+def watched_plan(config: RunConfig, weights: Weights, *, done: int = 0, share: bool = False) -> Plan:
+    """Plan with a progress bar on standard error."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("planning", total=None)
+        return make_plan(
+            config,
+            weights,
+            load_test()[0],
+            done=done,
+            share=share,
+            progress=lambda made, of: bar.update(task, completed=made, total=of),
+        )
+
+
+def table(plan: Plan, config: RunConfig) -> str:
+    """What a person reads: costs a digit and in all, then the trade-off."""
+    digit, total, device = plan.per_digit(), plan.totals(), config.device
+    rows: list[tuple[str, str, str]] = [
+        ("on the bench", span(digit["bench_s"]), span(total["bench_s"])),
+        ("  of which pulses alone (the limit)", span(digit["limit_s"]), span(total["limit_s"])),
+        ("handed over by the oscilloscope", span(digit["transfer_s"]), span(total["transfer_s"])),
+        *((name, f"{digit[name]:,.1f}", f"{total[name]:,.0f}") for name in ("frames", "shots", "slots")),
+        ("pulses", f"{digit['pulses']:,.0f}", f"{total['pulses']:,.0f}"),
+        ("resets", f"{digit['resets']:,.0f}", f"{total['resets']:,.0f}"),
+        (f"captured ({len(traced(config))} traces)", size(digit["capture_bytes"]), size(total["capture_bytes"])),
+        ("disk", size(digit["disk_bytes"]), size(total["disk_bytes"])),
+        ("wear, pulses of the device's budget", "", f"{total['pulses'] / device.endurance_pulses:.2e}"),
+        ("wear, resets of the device's budget", "", f"{total['resets'] / device.endurance_resets:.2e}"),
+    ]
+    how = "all planned" if plan.planned == plan.digits else f"{plan.planned} planned, the rest scaled up"
+    lines = [heading(config), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]
+    lines += [f"{name:<37}{one:>14}{all_:>18}" for name, one, all_ in rows]
+    return "\n".join([*lines, "", *_tradeoff(plan)])
+
+
+def _tradeoff(plan: Plan) -> list[str]:
+    """Speed against the number of neurons side by side, as in the paper's discussion of time-division multiplexing."""
+    one = plan.network_s[0]
+    if not one:
+        return ["nothing is played on the neuron"]
+    lines = ["physical neurons    s a digit   digits a second    speed-up   slots they share"]
+    for n, seconds in zip(NEURONS, plan.network_s, strict=True):
+        bar = "▇" * round(30 * (one / seconds) / (one / min(plan.network_s)))
+        digit_s = seconds / plan.digits
+        lines.append(
+            f"{n:>16}  {digit_s:>11.4g}  {1 / digit_s:>16.4g}  {one / seconds:>9.1f}×  {-(-784 // n):>6}  {bar}"
+        )
+    return lines
+
+
+def draw(file: Path, plan: Plan, config: RunConfig) -> None:
+    """The trade-off as a picture; raises InputError when it cannot be written or there is nothing to draw."""
+    if not plan.network_s[0]:
+        raise InputError("--figure: nothing is played on the neuron, so there is no trade-off to draw")
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    speed = [plan.digits / seconds for seconds in plan.network_s]
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    axes.loglog(NEURONS, speed, "o-", label="this bench")
+    axes.loglog(NEURONS, [speed[0] * n for n in NEURONS], "--", color="tab:gray", label="in proportion")
+    axes.set_xlabel("physical neurons for the 784 of a feature map")
+    axes.set_ylabel("digits a second on the bench")
+    axes.set_title(heading(config), fontsize=10)
+    axes.set_xticks(NEURONS, [str(n) for n in NEURONS])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend()
+    try:
+        figure.savefig(file, dpi=130)
+    except (OSError, ValueError) as error:
+        raise InputError(f"figure {file}: {error}") from error
+    finally:
+        plt.close(figure)
+
+
+def span(seconds: float) -> str:
+    """Seconds as a person says them."""
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {unit}"
+    return f"{seconds:,.3f} s" if seconds < 10 else f"{seconds:,.1f} s"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them."""
+    for unit, much in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= much:
+            return f"{count / much:,.1f} {unit}"
+    return f"{count:,.0f} B"

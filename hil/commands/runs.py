@@ -1,0 +1,131 @@
+"""List recorded runs: what, when, how far, how accurate, how large."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from drivers.bench import InputError, RunFileError
+from hil.durable import in_use
+from hil.recorded import RUNS, SUFFIX, config_of, results_of
+from hil.runfile import RunFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil runs`."""
+    parser.add_argument("where", nargs="*", type=Path, metavar="FOLDER|RUN", help="default: runs/")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One line of the list; `trouble` instead of everything else when the file cannot be read."""
+
+    file: str
+    trouble: str = ""
+    begun: str = ""
+    command: str = ""
+    what: str = ""
+    device: str = ""
+    state: str = ""
+    digits_done: int = 0
+    digits: int = 0
+    correct: int = 0
+    shots: int = 0
+    pulses: int = 0
+    bench_s: float = 0.0
+    traces_bytes: int = 0
+    bytes: int = 0
+
+    @property
+    def bytes_a_digit(self) -> float | None:
+        """Size on disk of each digit."""
+        return self.bytes / self.digits_done if self.digits_done else None
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return {**asdict(self), "bytes_a_digit": self.bytes_a_digit}
+
+
+def run(args: argparse.Namespace) -> int:
+    """List; returns the exit code."""
+    found = [summarise(path) for path in files(args.where or [RUNS], given=bool(args.where))]
+    if args.json:
+        print(json.dumps({"runs": [item.to_dict() for item in found]}))
+    elif not found:
+        print(f"no runs in {', '.join(map(str, args.where or [RUNS]))}; `hil run` records one")
+    else:
+        console = Console()
+        Console(width=console.width if console.is_terminal else 160).print(table(found))
+    return 0
+
+
+def files(where: list[Path], *, given: bool) -> list[Path]:
+    """Run files in the given folders, and the given files; raises InputError when one is not there."""
+    found: list[Path] = []
+    for path in where:
+        if path.is_dir():
+            found += sorted(path.glob(f"*{SUFFIX}"))
+        elif path.exists():
+            found.append(path)
+        elif given:
+            raise InputError(f"{path} is neither a folder nor a run file")
+    return found
+
+
+def summarise(path: Path) -> RunSummary:
+    """What a run file says of itself, or why it cannot."""
+    try:
+        with RunFile.open(path) as run_file:
+            config = config_of(run_file)
+            results = results_of(run_file)
+            totals = run_file.totals()
+            wanted = len(config.images) * len(config.noise)
+            state = "complete" if len(results) == wanted else "running" if in_use(path) else "interrupted"
+            return RunSummary(
+                file=str(path),
+                begun=run_file.fact("begun"),
+                command=config.command,
+                what=f"{config.physical}, digits {config.digits}, noise {','.join(map(str, config.noise))} %",
+                device=config.device.id,
+                state=state,
+                digits_done=len(results),
+                digits=wanted,
+                correct=sum(result.correct for result in results),
+                shots=totals["shots"],
+                pulses=totals["pulses"],
+                bench_s=totals["bench_s"],
+                traces_bytes=totals["trace_bytes"],
+                bytes=run_file.bytes_on_disk,
+            )
+    except RunFileError as error:
+        return RunSummary(str(path), str(error))
+
+
+def table(found: list[RunSummary]) -> Table:
+    """For a person."""
+    made = Table(box=None, pad_edge=False)
+    for name, right in (
+        *(("run", False), ("begun", False), ("what", False), ("device", False), ("state", False)),
+        *(("digits", True), ("right", True), ("bench", True), ("size", True), ("a digit", True)),
+    ):
+        made.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
+    for item in found:
+        if item.trouble:
+            made.add_row(item.file, "", f"[red]{item.trouble}[/red]")
+            continue
+        made.add_row(
+            *(Path(item.file).name, item.begun[5:16].replace("T", " "), item.what, item.device, item.state),
+            *(f"{item.digits_done}/{item.digits}", _accuracy(item), f"{item.bench_s:,.1f} s"),
+            *(f"{item.bytes / 1e6:,.1f} MB", f"{item.bytes_a_digit / 1e3:,.0f} kB" if item.bytes_a_digit else ""),
+        )
+    return made
+
+
+def _accuracy(item: RunSummary) -> str:
+    return f"{item.correct / item.digits_done:.1%}" if item.digits_done else ""
