@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+PULSES_PER_COUNT = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,23 +87,32 @@ def pulse_grid(full_scale: int) -> Ints:
     return np.array(grid, dtype=np.int64)
 
 
+def slots_a_count(grid: Ints, timing: SlotTiming, pulses_per_count: int = PULSES_PER_COUNT) -> Ints:
+    """(k,) in how many slots each count is measured: about `pulses_per_count` pulses, but 16 to 4,096 slots.
+
+    Slots of fixed length cost time and not pulses: of those at most 256.
+    """
+    most = 4_096 if timing.mode == "adaptive" else 256
+    slots: Ints = np.clip(pulses_per_count // np.maximum(grid, 1), 16, most).astype(np.int64)
+    return slots
+
+
 def measure_transfer(
     bench: Bench,
     timing: SlotTiming,
     vth_v: float,
     *,
     full_scale: int,
-    pulses_per_count: int = 16_384,
+    pulses_per_count: int = PULSES_PER_COUNT,
     purpose: str = "calibrate/transfer",
     progress: Callable[[float], None] | None = None,
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
-    Every count is measured in so many slots that about `pulses_per_count` pulses are spent on it, but in 16 to 4,096;
-    slots of fixed length cost time and not pulses: of those at most 256.
+    See `slots_a_count` for how many slots that takes.
     """
     grid = pulse_grid(full_scale)
-    slots = np.clip(pulses_per_count // np.maximum(grid, 1), 16, 4_096 if timing.mode == "adaptive" else 256)
+    slots = slots_a_count(grid, timing, pulses_per_count)
     counts = np.repeat(np.arange(len(grid)), slots)
     order = np.random.default_rng(0).permutation(len(counts))  # so that drift does not look like a slope
     bench.set_threshold(vth_v)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.record import CalibrationRecord, check_valid, load_record
 from calibration.transfer import measure_transfer
-from drivers.bench import InputError
+from drivers.bench import CalibrationError, InputError
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.signals import SlotTiming
@@ -101,24 +103,45 @@ def settle(
     return config, weights
 
 
-def open_measured(config: RunConfig, stack: ExitStack) -> tuple[Bench | None, RunConfig]:
+def open_measured(
+    config: RunConfig, stack: ExitStack, calibration: str | None = None
+) -> tuple[Bench | None, RunConfig]:
     """Open the bench, set V_th and complete the configuration with its transfer curve.
 
-    The in-process mock measures its curve on the spot, by playing frames; any other bench needs a calibration record.
-    Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
+    The curve comes from the calibration record named here or in the bench file. Without one the in-process mock
+    measures its own on the spot, by playing frames; any other bench is refused. Raises InputError, CalibrationError,
+    BenchError. Without a physical layer there is no bench.
     """
     parts = parse_physical(config.physical)
     if not parts:
         return None, config
     from hil.benches import make_bench
 
+    most = max(config.full_scale_pulses[part.layer.name] for part in parts)
+    record = _record(config, calibration)
     bench = stack.enter_context(
         make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
     )
+    if record is None:
+        bench.set_threshold(config.vth_v)
+        curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
+        return bench, config.model_copy(update={"curve": curve.to_dict()})
+    check_valid(record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=0)
+    curve = record.curve(config.timing.key(), config.vth_v, most)
     bench.set_threshold(config.vth_v)
-    most = max(config.full_scale_pulses[part.layer.name] for part in parts)
-    curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
-    return bench, config.model_copy(update={"curve": curve.to_dict()})
+    return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})
+
+
+def _record(config: RunConfig, calibration: str | None) -> CalibrationRecord | None:
+    name = calibration or config.bench.calibration
+    if name:
+        return load_record(Path(name))
+    if config.bench.kind == "mock":
+        return None
+    raise CalibrationError(
+        f"bench {config.bench.name!r} has no calibration: run hil calibrate transfer --bench FILE, then give its file "
+        "with --calibration or as `calibration` in the bench file"
+    )
 
 
 def percent(text: str) -> int:

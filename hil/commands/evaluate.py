@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         if results is None:
             return INTERRUPTED
     else:
-        results = _evaluate(config, jobs, quiet=args.json)
+        results = _evaluate(config, jobs, args.calibration, quiet=args.json)
     wall_s = time.perf_counter() - began
     levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
@@ -79,7 +79,7 @@ def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> 
     show_plan(config, weights, path)
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
-        bench, config = open_measured(config, stack)
+        bench, config = open_measured(config, stack, args.calibration)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(path, config, identity, sources))
@@ -120,7 +120,7 @@ def _jobs(wanted: int | None, config: RunConfig) -> int:
     return wanted or len(os.sched_getaffinity(0))
 
 
-def _evaluate(config: RunConfig, jobs: int, *, quiet: bool) -> list[DigitResult]:
+def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: bool) -> list[DigitResult]:
     parts = _parts(config)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
@@ -130,12 +130,12 @@ def _evaluate(config: RunConfig, jobs: int, *, quiet: bool) -> list[DigitResult]
             progress.update(task, advance=done)
 
         if jobs == 1 or len(parts) == 1:
-            return _work(config, advance)
+            return _work(config, calibration, advance)
         # A fresh interpreter a worker: a fork would copy the threads of the matrix library in an unknown state.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             results: list[DigitResult] = []
-            for part in pool.map(_work, parts):
+            for part in pool.map(_work, parts, [calibration] * len(parts)):
                 results.extend(part)
                 advance(len(part))
             return results
@@ -153,13 +153,15 @@ def _parts(config: RunConfig) -> list[RunConfig]:
     ]
 
 
-def _work(config: RunConfig, advance: Callable[[int], None] | None = None) -> list[DigitResult]:
+def _work(
+    config: RunConfig, calibration: str | None = None, advance: Callable[[int], None] | None = None
+) -> list[DigitResult]:
     from hil.weights import load_weights
 
     weights = load_weights(config.weights_path)
     results = []
     with ExitStack() as stack:
-        bench, config = open_measured(config, stack)
+        bench, config = open_measured(config, stack, calibration)
         for result, _ in execute(config, weights, bench, batch=BATCH):
             results.append(result)
             if advance is not None:

@@ -11,10 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+import tomllib
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
-from drivers.bench import InputError
+from calibration.record import CalibrationRecord, save_record
+from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
+from drivers.bench import BenchError, InputError, LimitError
 from drivers.benchfile import BenchFile, PicoSettings, Wiring, load_bench
 from drivers.device import load_device
 from drivers.mock.board import FAULTS as BOARD_FAULTS
@@ -26,8 +30,10 @@ from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
+from drivers.pi import PiBench
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
+FULL_SCALE = 32
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
 
 
@@ -60,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
             PicoServer(board, faults=faults["pico"], profile=args.profile, sync_input=_sync_input(args.source))
         )
         text = bench_file(args, pigpiod, scope, pico)
+        calibrate(args, BenchFile.model_validate(tomllib.loads(text)))
         try:
             args.out.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -94,15 +101,14 @@ def _sorted_faults(names: list[str]) -> dict[str, list[str]]:
 
 
 def bench_file(args: argparse.Namespace, pigpiod: PigpiodServer, scope: ScopeServer, pico: PicoServer) -> str:
-    """The text of a bench file for these servers, checked."""
-    import tomllib
-
+    """The text of a bench file for these servers."""
     wiring = PICO_WIRING if args.source == "pico" else PIGPIO_WIRING
     select = ", ".join(map(str, wiring.select))
-    text = f"""# Written by hil mock serve; valid while it runs.
+    return f"""# Written by hil mock serve; valid while it runs.
 name = "mock-wire"
 kind = "pi"
 device = "{args.device}"
+calibration = "{calibration_path(args.out)}"
 pulse_source = "{args.source}"
 axon_reader = "{args.reader}"
 
@@ -128,5 +134,38 @@ port = "{pico.port}"
 [threshold]
 source = "pico"
 """
-    BenchFile.model_validate(tomllib.loads(text))
-    return text
+
+
+def calibrate(args: argparse.Namespace, file: BenchFile) -> None:
+    """Measure the transfer curve by playing, with the Pico as reader since it is quick, and write the record.
+
+    Faults that stop a measurement leave the bench without a calibration, which is said.
+    """
+    reader = file.model_copy(update={"axon_reader": "pico"})
+    device = load_device(file.device)
+    try:
+        with PiBench(reader, device) as bench:
+            curve = measure_transfer(bench, file.slot, file.vth_v, full_scale=FULL_SCALE)
+    except (BenchError, LimitError) as error:
+        print(f"no calibration: {error}", file=sys.stderr)
+        return
+    grid = pulse_grid(FULL_SCALE)
+    spent = int((grid * slots_a_count(grid, file.slot)).sum())
+    record = CalibrationRecord(
+        made_at=datetime.now(UTC),
+        bench=file.name,
+        identity={"kind": "pi", "device": device.id},
+        device=device.id,
+        vth_v=file.vth_v,
+        timing_key=file.slot.key(),
+        curves=(curve.to_dict(),),
+        pulses_spent=spent,
+        device_pulses=spent,
+    )
+    save_record(record, calibration_path(args.out))
+    print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
+
+
+def calibration_path(out: Path) -> Path:
+    """Beside the bench file."""
+    return out.absolute().with_suffix(".calibration.json")

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     show_plan(config, weights, path)
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
-        bench, config = open_measured(config, stack)
+        bench, config = open_measured(config, stack, args.calibration)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(path, config, identity, sources))

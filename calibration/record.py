@@ -1,0 +1,140 @@
+"""The calibration record: one JSON file that says what was measured, on what, when, and how long that may hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from calibration.transfer import TransferCurve
+from drivers.bench import CalibrationError, InputError
+from drivers.device import validation_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+MOST_AGE_S = 12 * 3600.0  # a working day: HfO2 states and comparator offsets drift with temperature
+MOST_PULSES = 100_000_000  # applied since
+
+
+class CalibrationRecord(BaseModel):
+    """What one calibration found.
+
+    `curves` are transfer curves (`TransferCurve.to_dict`), `results` whatever else was fitted, by name. `identity` is
+    what the bench said of its parts; `device_pulses` how many dendrite pulses the device had had when it was finished.
+    The id is the SHA-256 of everything else.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    format: int = FORMAT
+    made_at: AwareDatetime
+    bench: str
+    identity: dict[str, str]
+    device: str
+    vth_v: float
+    timing_key: str
+    curves: tuple[dict[str, Any], ...] = ()
+    results: dict[str, Any] = Field(default_factory=dict)
+    pulses_spent: int = Field(ge=0)
+    device_pulses: int = Field(default=0, ge=0)
+    temperature_c: float | None = None
+    run_file: str = ""
+    most_age_s: float = Field(default=MOST_AGE_S, gt=0)
+    most_pulses: int = Field(default=MOST_PULSES, gt=0)
+
+    @property
+    def id(self) -> str:
+        """The hash of the content, 16 hexadecimal digits."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def curve(self, timing_key: str, vth_v: float, full_scale: int) -> TransferCurve:
+        """The curve for this timing and V_th that reaches `full_scale` pulses; raises CalibrationError."""
+        for data in self.curves:
+            curve = TransferCurve.from_dict(data)
+            if curve.timing_key == timing_key and abs(curve.vth_v - vth_v) < 5e-4 and curve.pulses[-1] >= full_scale:
+                return curve
+        have = ", ".join(f"{c['timing_key']} at {c['vth_v']:g} V up to {c['pulses'][-1]}" for c in self.curves)
+        raise CalibrationError(
+            f"calibration {self.id} has no transfer curve for {timing_key} at {vth_v:g} V up to {full_scale} pulses "
+            f"(it has {have or 'none'}); run hil calibrate transfer with the same settings"
+        )
+
+
+def check_valid(
+    record: CalibrationRecord,
+    *,
+    bench: str,
+    identity: Mapping[str, str],
+    device: str,
+    device_pulses: int,
+    now: datetime | None = None,
+) -> None:
+    """Raise CalibrationError when a record is foreign or has expired, saying why and what to run."""
+    again = "run hil calibrate transfer again"
+    if record.device != device:
+        raise CalibrationError(f"calibration {record.id} is of device {record.device!r}, not {device!r}; {again}")
+    if record.bench != bench:
+        raise CalibrationError(f"calibration {record.id} is of bench {record.bench!r}, not {bench!r}; {again}")
+    for part, was in record.identity.items():
+        if part in identity and identity[part] != was:
+            raise CalibrationError(f"calibration {record.id}: {part} was {was!r}, is {identity[part]!r}; {again}")
+    age_s = ((now or datetime.now(UTC)) - record.made_at).total_seconds()
+    if not -60 <= age_s <= record.most_age_s:
+        raise CalibrationError(
+            f"calibration {record.id} is {age_s / 3600:.1f} h old; it holds for {record.most_age_s / 3600:g} h: {again}"
+        )
+    since = device_pulses - record.device_pulses
+    if since > record.most_pulses:
+        raise CalibrationError(
+            f"calibration {record.id}: {since:,} pulses have been applied since; "
+            f"it holds for {record.most_pulses:,}: {again}"
+        )
+
+
+def save_record(record: CalibrationRecord, path: Path) -> None:
+    """Write a record so that the file is the old one or the new one, whole, whatever happens; raises InputError."""
+    document = {"id": record.id, **record.model_dump(mode="json")}
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise InputError(f"calibration file {path}: {error.strerror or error}") from error
+
+
+def load_record(path: Path) -> CalibrationRecord:
+    """Read a record; raises InputError when it is missing, not one, or was changed by hand."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        claimed = document.pop("id")
+        record = CalibrationRecord.model_validate(document)
+    except OSError as error:
+        raise InputError(f"calibration file {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise InputError(f"calibration file {path}: {validation_line(error)}") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise InputError(f"calibration file {path}: not a calibration record ({error})") from error
+    if record.format > FORMAT:
+        raise InputError(f"calibration file {path} has format {record.format}; this version reads up to {FORMAT}")
+    if record.id != claimed:
+        raise InputError(
+            f"calibration file {path}: its content has id {record.id}, it claims {claimed}: it was changed"
+        )
+    return record

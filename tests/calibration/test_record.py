@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from calibration.record import CalibrationRecord, check_valid, load_record, save_record
+from calibration.transfer import measure_transfer
+from drivers.bench import CalibrationError, InputError
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.mock.bench import MockBench
+from drivers.signals import SlotTiming
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def record() -> CalibrationRecord:
+    bench = MockBench(load_bench("mock"), load_device("nominal"))
+    curve = measure_transfer(bench, SlotTiming(), 0.7, full_scale=8, pulses_per_count=500)
+    return CalibrationRecord(
+        made_at=NOW,
+        bench="mock",
+        identity={"pico_uid": "1"},
+        device="nominal",
+        vth_v=0.7,
+        timing_key=SlotTiming().key(),
+        curves=(curve.to_dict(),),
+        pulses_spent=4_000,
+        device_pulses=10_000,
+    )
+
+
+def valid(record: CalibrationRecord, **changes: object) -> None:
+    given = {"bench": "mock", "identity": {"pico_uid": "1"}, "device": "nominal", "device_pulses": 11_000, "now": NOW}
+    check_valid(record, **{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_what_is_saved_is_read_back_with_its_curve(record: CalibrationRecord, tmp_path: Path) -> None:
+    save_record(record, tmp_path / "new" / "c.json")
+    again = load_record(tmp_path / "new" / "c.json")
+    assert again == record
+    assert again.id == record.id
+    curve = again.curve(SlotTiming().key(), 0.7, 8)
+    assert curve.pulses.tolist() == list(range(9))
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["c.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"device": "other"}, "is of device 'nominal', not 'other'"),
+        ({"bench": "other"}, "is of bench 'mock', not 'other'"),
+        ({"identity": {"pico_uid": "2"}}, "pico_uid was '1', is '2'"),
+        ({"now": NOW + timedelta(hours=13)}, "is 13.0 h old; it holds for 12 h"),
+        ({"now": NOW - timedelta(hours=1)}, "is -1.0 h old"),
+        ({"device_pulses": 200_000_000}, "199,990,000 pulses have been applied since"),
+    ],
+)
+def test_a_foreign_or_expired_record_says_why(
+    record: CalibrationRecord, changes: dict[str, object], reason: str
+) -> None:
+    valid(record)
+    with pytest.raises(CalibrationError, match=reason):
+        valid(record, **changes)
+
+
+def test_a_curve_for_other_settings_is_refused(record: CalibrationRecord) -> None:
+    with pytest.raises(CalibrationError, match=r"no transfer curve for adaptive@100000Hz at 0.7 V up to 32 pulses"):
+        record.curve(SlotTiming().key(), 0.7, 32)
+
+
+def test_a_record_changed_by_hand_or_broken_is_refused(record: CalibrationRecord, tmp_path: Path) -> None:
+    file = tmp_path / "c.json"
+    save_record(record, file)
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps({**document, "vth_v": 0.8}))
+    with pytest.raises(InputError, match="it was changed"):
+        load_record(file)
+    file.write_text(json.dumps({**document, "volts": 1}))
+    with pytest.raises(InputError, match="volts: Extra inputs"):
+        load_record(file)
+    file.write_text("[1]")
+    with pytest.raises(InputError, match="not a calibration record"):
+        load_record(file)
+    with pytest.raises(InputError, match="No such file"):
+        load_record(tmp_path / "none.json")
