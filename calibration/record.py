@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from calibration.durable import write_durably
 from calibration.transfer import TransferCurve
 from drivers.bench import CalibrationError, InputError
 from drivers.device import validation_line
@@ -102,21 +102,7 @@ def check_valid(
 def save_record(record: CalibrationRecord, path: Path) -> None:
     """Write a record so that the file is the old one or the new one, whole, whatever happens; raises InputError."""
     document = {"id": record.id, **record.model_dump(mode="json")}
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise InputError(f"calibration file {path}: {error.strerror or error}") from error
+    write_durably(path, json.dumps(document, indent=1), "calibration file")
 
 
 def load_record(path: Path) -> CalibrationRecord:

@@ -24,11 +24,15 @@ def open_bench(
 def make_bench(
     file: BenchFile, device: DeviceFile, *, seed: int = 0, fidelity: Fidelity = "pulses", traces: bool = False
 ) -> Bench:
-    """Open the bench that settled settings describe, such as those frozen in a run file."""
+    """Open the bench that settled settings describe, such as those frozen in a run file.
+
+    What a real device gets is counted in its passport.
+    """
     if file.kind == "mock":
         from drivers.mock.bench import MockBench
 
         return MockBench(file, device, seed=seed, fidelity=fidelity, traces=traces)
+    from calibration.passport import CountedBench
     from drivers.pi import PiBench
 
-    return PiBench(file, device)
+    return CountedBench(PiBench(file, device), device)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.passport import load_passport
 from calibration.record import CalibrationRecord, check_valid, load_record
 from calibration.transfer import measure_transfer
 from drivers.bench import CalibrationError, InputError
@@ -126,7 +127,8 @@ def open_measured(
         bench.set_threshold(config.vth_v)
         curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
         return bench, config.model_copy(update={"curve": curve.to_dict()})
-    check_valid(record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=0)
+    had = load_passport(config.device.id).pulses if config.bench.kind == "pi" else 0
+    check_valid(record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=had)
     curve = record.curve(config.timing.key(), config.vth_v, most)
     bench.set_threshold(config.vth_v)
     return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _passports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test may write into the passports of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HIL_PASSPORTS", str(tmp_path_factory.mktemp("passports")))
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from calibration.passport import Entry, add_entry, load_passport
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
 from drivers.benchfile import load_bench
@@ -73,8 +75,19 @@ def run(args: argparse.Namespace) -> int:
             timing_key=timing.key(),
             curves=(curve.to_dict(),),
             pulses_spent=spent,
-            device_pulses=spent,
+            device_pulses=load_passport(device.id).pulses if file.kind == "pi" else spent,
         )
+    if file.kind == "pi":
+        slope = float(np.polyfit(curve.pulses, curve.mean_spikes, 1)[0])
+        entry = Entry(
+            at=record.made_at,
+            calibration=record.id,
+            vth_v=vth_v,
+            timing_key=timing.key(),
+            pulses_before=record.device_pulses,
+            pulses_a_spike=1 / slope if slope > 0 else None,
+        )
+        add_entry(load_passport(device.id), entry)
     path = args.out or FOLDER / f"{device.id}-{record.made_at:%Y%m%d-%H%M%S}.json"
     save_record(record, path)
     if args.json:
