@@ -1,0 +1,59 @@
+"""Write a run as one HTML page that needs no network: answers, maps, spikes, traces, timing, provenance.
+
+hil report RUN                                      beside the run, as RUN.html
+hil report RUN --image 8 --channel 3 --position 400   with that slot's traces
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from drivers.bench import InputError
+from hil.recorded import config_of
+from hil.runfile import RunFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil report`."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default: beside the run)")
+    parser.add_argument(
+        "--image", type=int, metavar="N", help="digit whose slot is shown (default: the first wrong one)"
+    )
+    parser.add_argument("--channel", type=int, metavar="N", help="kernel or unit (default: the one with most pulses)")
+    parser.add_argument("--position", type=int, metavar="N", help="slot of the kernel (default: the fullest)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page; returns the exit code."""
+    from hil.report import render
+    from hil.reportdata import gather
+    from hil.weights import load_weights
+
+    out = args.out or args.run.with_suffix(".html")
+    console = Console(stderr=True)
+    with (
+        RunFile.open(args.run) as run_file,
+        Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as bar,
+    ):
+        task = bar.add_task("reading", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        weights = load_weights(config_of(run_file).weights_path)
+        data = gather(
+            run_file, weights, image=args.image, channel=args.channel, position=args.position, progress=progress
+        )
+    try:
+        out.write_text(render(data, args.run.name), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"report {out}: {error.strerror or error}") from error
+    print(json.dumps({"file": str(out)}) if args.json else f"{out}: {out.stat().st_size / 1e6:,.2f} MB")
+    return 0
