@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from calibration.figure2 import CONDITIONS, measure_firing, measure_panel
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.mock.bench import MockBench
+from drivers.signals import SlotTiming
+from hil.cli import main
+
+
+def test_the_panels_show_what_the_paper_describes() -> None:
+    """Fewer spikes at higher thresholds, more at higher clocks: differences of many standard errors on 600 pulses."""
+    with MockBench(load_bench("mock"), load_device("nominal"), seed=3) as bench:
+        a, b, c, d, e, f = (measure_panel(bench, SlotTiming(), *condition, ()) for condition in CONDITIONS)
+    assert a.per_second > b.per_second > c.per_second > 0
+    assert d.per_second < e.per_second < f.per_second
+    assert e.per_pulse < f.per_pulse
+
+
+def test_firing_is_counted_by_the_length_of_the_train() -> None:
+    with MockBench(load_bench("mock"), load_device("ideal")) as bench:
+        counts = measure_firing(bench, SlotTiming())
+    assert (counts.fired == counts.slots).all()
+    with MockBench(load_bench("mock"), load_device("nominal")) as bench:
+        shares = measure_firing(bench, SlotTiming()).share
+    assert 0.05 < shares[0] < 0.3
+    assert shares[-1] > 0.95
+
+
+def test_characterize_writes_figure_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["characterize", "--out", str(tmp_path / "f"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [p["panel"] for p in result["panels"]] == list("abcdef")
+    assert len(result["fits"]) >= 3
+    assert min(result["fits"], key=lambda fit: fit["aic"]) == result["fits"][0]
+    assert (tmp_path / "f.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "f.json").read_text()) == result
