@@ -19,9 +19,9 @@ from firmware import protocol
 
 USB_VENDOR = 0x2E8A  # Raspberry Pi
 USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
-REPLY_S = 0.4  # how long the longest request may take; expanding a piece of a shot takes some 50 ms
-ATTEMPTS = 2  # so that a lost board is noticed within a second
 BEAT_S = 0.25
+REPLY_S = 0.35  # twice this and a beat: a lost board is noticed within a second; the longest request takes some 0.1 s
+SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
 
 _ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
     "range": LimitError,
@@ -82,12 +82,15 @@ class PicoLink:
         with self._lock:
             if self._lost is not None:
                 raise self._lost
-            code, text = "", ""
-            for _ in range(ATTEMPTS):
+            numbers: list[int] = []  # a late reply to the same request will do
+            silent = 0
+            while len(numbers) < GARBLED and silent < SILENT:
                 self._number = self._number % protocol.MAX_NUMBER + 1
+                numbers.append(self._number)
                 self._send(protocol.request(self._number, verb, args(self._number)))
-                reply = self._reply(self._number)
+                reply = self._reply(numbers)
                 if reply is None:
+                    silent += 1
                     continue
                 fields, code, text = reply
                 if code == "":
@@ -95,11 +98,9 @@ class PicoLink:
                     return fields
                 if code != "checksum":
                     raise self._error(verb, code, text)
-            if code == "checksum":
-                raise BenchError(f"the Pico at {self.port} gets garbled lines ({verb}: {text}): check the USB cable")
-            raise self._lose(
-                f"the Pico at {self.port} does not answer ({verb}): check its USB cable, then `hil doctor`"
-            )
+            if silent == SILENT:
+                raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
+            raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
 
     def _send(self, line: bytes) -> None:
         import serial
@@ -109,17 +110,17 @@ class PicoLink:
         except (serial.SerialException, OSError) as error:
             raise self._lose(f"the Pico at {self.port} is gone ({error}): plug it in again") from error
 
-    def _reply(self, number: int) -> tuple[dict[str, str], str, str] | None:
-        """The reply to this request; None when none comes in time or it was garbled on its way."""
+    def _reply(self, numbers: list[int]) -> tuple[dict[str, str], str, str] | None:
+        """Fields, error code and text of the reply; code `checksum` where a line was garbled, None for none in time."""
         until = time.monotonic() + REPLY_S
         while (line := self._line(until)) is not None:
             try:
                 got, fields, code, text = protocol.parse_reply(line)
-            except protocol.ProtocolError:
+            except protocol.ProtocolError as error:
                 if line[:3] in (b"OK ", b"ERR"):
-                    return None  # a garbled reply, no use to wait for another
+                    return {}, "checksum", error.text  # no use to wait for another
                 continue  # a banner or the end of something older
-            if got == number or (got == 0 and code == "checksum"):
+            if got in numbers or (got == 0 and code == "checksum"):
                 return fields, code, text
         return None
 
@@ -190,5 +191,5 @@ class PicoLink:
         """End the heartbeat and let go of the port; idempotent."""
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=2 * ATTEMPTS * REPLY_S)
+            self._thread.join(timeout=2 * REPLY_S)
         self._serial.close()

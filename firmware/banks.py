@@ -6,15 +6,18 @@ takes both.
 
 from array import array
 
+import quick
 import sequencer
-from protocol import ProtocolError
+from protocol import MAX_LINE, ProtocolError
 
 BANK_SLOTS = 2048
 BANKS = 2
-PIECE = 64  # slots expanded between two looks at e-stop and host
+WRONG = {
+    quick.MORE: "more slots or pulses than were announced",
+    quick.TIGHT: "the pulses of a slot do not fit its window",
+}
 
 FREE, LOADING, READY, QUEUED, PLAYING, DONE = "free", "loading", "ready", "queued", "playing", "done"
-BUSY = (READY, QUEUED, PLAYING)
 
 
 class Bank:
@@ -27,21 +30,18 @@ class Bank:
         self.shot = 0
         self.both = False  # takes the other bank's room too
         self.fetched = True  # its counts have been read
-        self.take(0, 0, 0, 0, False, None)
+        self.registers = array("I")  # of quick.expand
+        self.take(0, False, None)
 
-    def take(self, first_slot: int, slots: int, played: int, pulses: int, stamped: bool, timing) -> None:
+    def take(self, played: int, stamped: bool, timing) -> None:
         """Make ready for a new shot."""
-        self.slot = first_slot
-        self.slots_left = slots
-        self.played = self.played_left = played
-        self.pulses_left = pulses
+        self.played = played
         self.stamped = stamped
         self.timing = timing
         self.piece = 0
         self.end = self.words_at
         self.ticks = 0
         self.fault = ""
-        self.guard = -1  # strays in the leads, not summed yet
         self.after = 0
         self.stamps = 0
         self.elapsed_ms = 0
@@ -49,19 +49,19 @@ class Bank:
 
 
 class Banks:
-    """Both banks and the memory behind them; `select` turns a slot's index into its select code."""
+    """Both banks and the memory behind them; slot i closes address i mod `addresses`."""
 
     def __init__(self):
         a_bank = BANK_SLOTS * sequencer.WORDS_A_SLOT + sequencer.WORDS_A_SHOT
         seen = 2 * BANK_SLOTS + 2
         self.words = array("I", bytes(4 * BANKS * a_bank))
         self.seen = array("I", bytes(4 * BANKS * seen))
+        self.runs = array("I", bytes(4 * MAX_LINE))  # more than a line can hold
         self.banks = [Bank(i * a_bank, i * seen) for i in range(BANKS)]
         self.addresses = 0
         self.binary = False
         self.timing = None
         self.shot = 0
-        self.since = 0  # slots expanded since `between` was called
 
     def free(self) -> None:
         """Forget everything but what has been played and not been fetched."""
@@ -106,14 +106,17 @@ class Banks:
         if self.timing is None:
             raise ProtocolError("state", "no slot timing: timing first")
         bank = self.room(played)
-        bank.take(first_slot, slots, played, pulses, stamped, self.timing)
-        bank.end = sequencer.open_words(self.words, bank.words_at, self.timing)
+        bank.take(played, stamped, self.timing)
+        end = sequencer.open_words(self.words, bank.words_at, self.timing)
+        one_hot, binary = int(self.addresses > 0 and not self.binary), int(self.addresses > 0 and self.binary)
+        places = (self.addresses or 1, one_hot, binary, first_slot, end, slots, played, pulses)
+        bank.registers = array("I", sequencer.slot_registers(self.timing) + places)
         bank.state = LOADING
         return bank
 
-    def data(self, shot: int, piece: int, runs: "list[tuple[int, int]]", between) -> Bank:
-        """Take one piece: runs of (count, repeat). Calls `between` every PIECE slots. Raises ProtocolError, and then
-        the shot has to be loaded anew, unless the piece was simply not the next one.
+    def data(self, shot: int, piece: int, runs: bytes) -> Bank:
+        """Take one piece of packed runs. Raises ProtocolError, and then the shot has to be loaded anew, unless the
+        piece was simply not the next one.
         """
         bank = self.find(shot)
         if bank.state in (LOADING, READY) and piece + 1 == bank.piece:  # sent again because our reply was lost
@@ -122,56 +125,40 @@ class Banks:
             raise ProtocolError("state", "shot %d is %s at piece %d" % (shot, bank.state, bank.piece))
         bank.piece += 1
         try:
-            for pulses, repeat in runs:
-                self._run(bank, pulses, repeat, between)
-            if bank.slots_left == 0 and bank.state == LOADING:  # it may have been stopped meanwhile
+            self._expand(bank, runs)
+            if bank.registers[quick.SLOTS] == 0:
                 self._close(bank)
         except ProtocolError:
             bank.state = FREE
             raise
         return bank
 
-    def _run(self, bank: Bank, pulses: int, repeat: int, between) -> None:
-        timing = bank.timing
-        is_played = repeat if pulses or timing.fixed else 0
-        if repeat > bank.slots_left or is_played > bank.played_left or pulses * repeat > bank.pulses_left:
-            raise ProtocolError("range", "more slots or pulses than were announced")
-        if pulses and timing.slot(pulses)[0] < sequencer.LEAST_LOW:
-            raise ProtocolError("range", "%d pulses do not fit the window" % pulses)
-        for begin in range(0, is_played, PIECE):
-            codes = [self.code(bank.slot + i) for i in range(begin, min(begin + PIECE, repeat))]
-            bank.end = sequencer.slot_words(self.words, bank.end, timing, pulses, codes)
-            self.since += len(codes)
-            if self.since >= PIECE:
-                self.since = 0
-                between()
-        body = timing.period if timing.fixed else timing.period * pulses
-        bank.ticks += is_played * (timing.lead + body + timing.settle)
-        bank.slot += repeat
-        bank.slots_left -= repeat
-        bank.played_left -= is_played
-        bank.pulses_left -= pulses * repeat
+    def _expand(self, bank: Bank, runs: bytes) -> None:
+        r, timing = bank.registers, bank.timing
+        played, pulses = r[quick.PLAYED], r[quick.PULSES]
+        count = quick.unpack(runs, self.runs)
+        if count < 0 or count % 2:
+            raise ProtocolError("syntax", "the last run does not end")
+        result = quick.expand(self.runs, count, self.words, r)
+        if result != quick.FINE:
+            raise ProtocolError("range", WRONG[result])
+        played, pulses = played - r[quick.PLAYED], pulses - r[quick.PULSES]
+        body = played * timing.period if timing.fixed else pulses * timing.period
+        bank.ticks += played * (timing.lead + timing.settle) + body
 
     def _close(self, bank: Bank) -> None:
-        if bank.played_left or bank.pulses_left:
+        if bank.registers[quick.PLAYED] or bank.registers[quick.PULSES]:
             raise ProtocolError("range", "fewer slots or pulses than were announced")
-        bank.end = sequencer.close_words(self.words, bank.end, bank.timing)
+        bank.end = sequencer.close_words(self.words, bank.registers[quick.END], bank.timing)
         bank.ticks += bank.timing.lead
         bank.state = READY
 
-    def code(self, slot: int) -> int:
-        """The select code of a slot: one-hot, or binary counted from 1; 0 closes nothing."""
-        if self.addresses == 0:
-            return 0
-        address = slot % self.addresses
-        return address + 1 if self.binary else 1 << address
+    def strays(self, bank: Bank) -> int:
+        """Spikes while sync was high, in every other word from the second on."""
+        return quick.add_up(self.seen, bank.seen_at + 1, bank.played + 1)
 
-    def sum_guard(self, bank: Bank) -> int:
-        """Spikes while sync was high: strays, in every other word from the second on."""
-        if bank.guard < 0:
-            seen, at = self.seen, bank.seen_at + 1
-            total = 0
-            for i in range(at, at + 2 * bank.played + 1, 2):
-                total += seen[i]
-            bank.guard = total
-        return bank.guard
+    def counts(self, bank: Bank, begin: int, slots: int) -> bytes:
+        """The counts of so many played slots as packed runs."""
+        out = bytearray(8 * slots)
+        size = quick.pack_counts(self.seen, bank.seen_at + 2 + 2 * begin, slots, out)
+        return bytes(memoryview(out)[:size])

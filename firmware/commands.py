@@ -6,6 +6,7 @@ import sys
 
 import machine
 import protocol
+import quick
 import sequencer
 import settings
 from banks import BANK_SLOTS, BANKS, DONE
@@ -134,7 +135,7 @@ def _timing(station, args):
     if args[0] not in ("adaptive", "fixed"):
         raise ProtocolError("range", "mode is adaptive or fixed")
     names = ("break", "guard", "reset", "width", "settle", "period")
-    ticks = [integer(name, text, 0, sequencer.MOST_WORD) for name, text in zip(names, args[1:])]
+    ticks = [integer(name, text, 0, 1 << 32) for name, text in zip(names, args[1:])]
     timing = sequencer.Timing(args[0] == "fixed", *ticks)
     wrong = timing.faults()
     if wrong:
@@ -158,19 +159,9 @@ def _data(station, args):
     piece = integer("piece", args[1], 0, 65535)
     if integer("characters", args[2], 0, protocol.MAX_LINE) != len(args[4]):
         raise ProtocolError("args", "%d characters, not %s" % (len(args[4]), args[2]))
-    runs = protocol.unpack_runs(protocol.from_base64(args[4]))
-    bank = station.player.banks.data(shot, piece, runs, between(station))
-    return [("piece", bank.piece), ("slots_left", bank.slots_left), ("ticks", bank.ticks)]
-
-
-def between(station):
-    """What goes on while a long request is worked at."""
-
-    def look() -> None:
-        station.watch()
-        station.advance()
-
-    return look
+    runs = protocol.from_base64(args[4])
+    bank = station.player.banks.data(shot, piece, runs)
+    return [("piece", bank.piece), ("slots_left", bank.registers[quick.SLOTS]), ("ticks", bank.ticks)]
 
 
 def _play(station, args):
@@ -206,26 +197,15 @@ def _counts(station, args):
         raise ProtocolError("state", "shot %d has time stamps, not counts" % bank.shot)
     begin = integer("from", args[1], 0, bank.played)
     end = min(begin + COUNTS_A_LINE, bank.played)
-    seen = station.player.banks.seen
-    data = bytearray()
-    at = bank.seen_at + 2
-    i = begin
-    while i < end:
-        spikes = seen[at + 2 * i]
-        j = i + 1
-        while j < end and seen[at + 2 * j] == spikes:
-            j += 1
-        protocol.put_varint(data, spikes)
-        protocol.put_varint(data, j - i)
-        i = j
+    banks = station.player.banks
     bank.fetched = bank.fetched or end == bank.played
     return [
         ("slots", end - begin),
-        ("before", seen[bank.seen_at]),
-        ("guard", station.player.banks.sum_guard(bank)),
+        ("before", banks.seen[bank.seen_at]),
+        ("guard", banks.strays(bank)),
         ("after", bank.after),
         ("elapsed_ms", bank.elapsed_ms),
-        ("data", protocol.to_base64(data)),
+        ("data", protocol.to_base64(banks.counts(bank, begin, end - begin))),
     ]
 
 

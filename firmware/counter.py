@@ -24,6 +24,7 @@ rounds. Two machines run it side by side, one on the axon and one on sync, start
 import rp2
 
 ROUND_CYCLES = 3  # of the stamper
+SHOW_COUNT = (rp2.asm_pio_encode("mov(isr, invert(x))", 0), rp2.asm_pio_encode("push(noblock)", 0))
 
 
 def axon_edges():

@@ -85,8 +85,8 @@ class Listener:
         missing, extra = self.channels[0].count, edges.rx_fifo()
         after = 0
         if missing == 0 and extra == 0:
-            edges.exec("mov(isr, invert(x))")
-            edges.exec("push(noblock)")
+            for instruction in counter.SHOW_COUNT:
+                edges.exec(instruction)
             after = edges.get()
         self.channels[0].active(0)
         self.counting = -1

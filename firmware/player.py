@@ -9,7 +9,7 @@ from banks import DONE, PLAYING, QUEUED, READY, Bank, Banks
 from listener import STAMPS, Listener
 from protocol import ProtocolError
 
-LATE_MS = 200  # how long after its time a shot may end before it counts as stalled
+LATE_MS = 500  # how long after its time a shot may end before it counts as stalled
 
 
 class Player:
@@ -121,7 +121,7 @@ class Player:
         if self.playing is not None:
             self.end_listening()
         bank = self.banks.room(slots)
-        bank.take(0, slots, slots, 0, True, None)
+        bank.take(slots, True, None)
         bank.state = PLAYING
         self._count(bank, axon, sync)
         self.listener.stamp(0, axon, sync, self.banks.words, 0, slots + 1)

@@ -19,7 +19,7 @@ MAX_LINE = 2400  # bytes, without the line's end
 MAX_NUMBER = 65535  # requests are numbered 1 to this, then from 1 again; 0 is for lines typed by hand
 CHUNK = 1536  # bytes of packed runs in one line, 2,048 base64 characters
 MAX_COUNT = 65535  # dendrite pulses in a slot
-MOST = (1 << 32) - 1  # of slots, pulses and addresses
+MOST = (1 << 30) - 1  # of slots, pulses and addresses
 FILES = (  # what `hil flash` copies and `digest` is made of
     "banks.py",
     "commands.py",
@@ -29,6 +29,7 @@ FILES = (  # what `hil flash` copies and `digest` is made of
     "main.py",
     "player.py",
     "protocol.py",
+    "quick.py",
     "sequencer.py",
     "settings.py",
     "station.py",
@@ -209,19 +210,6 @@ def put_varint(out: bytearray, value: int) -> None:
     out.append(value)
 
 
-def get_varint(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins at data[at] and where the next begins; raises ProtocolError if it does not end."""
-    value = shift = 0
-    while at < len(data) and shift < 35:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-    raise ProtocolError("syntax", "a packed number does not end")
-
-
 def pack_runs(counts: list[int], repeats: list[int]) -> bytes:
     """Runs of equal counts: count, repeat, count, repeat … as varints."""
     out = bytearray()
@@ -229,19 +217,6 @@ def pack_runs(counts: list[int], repeats: list[int]) -> bytes:
         put_varint(out, counts[i])
         put_varint(out, repeats[i])
     return bytes(out)
-
-
-def unpack_runs(data: bytes) -> list[tuple[int, int]]:
-    """(count, repeat) of every run; raises ProtocolError."""
-    runs = []
-    at = 0
-    while at < len(data):
-        count, at = get_varint(data, at)
-        repeat, at = get_varint(data, at)
-        if count > MAX_COUNT or repeat == 0:
-            raise ProtocolError("range", "a run of %d slots with %d pulses" % (repeat, count))
-        runs.append((count, repeat))
-    return runs
 
 
 def to_base64(data: bytes) -> str:

@@ -41,7 +41,7 @@ WORDS_A_SLOT = 5
 WORDS_A_SHOT = 4  # the width and the closing sync pulse
 LEAST_BREAK, LEAST_GUARD, LEAST_RESET, LEAST_WIDTH, LEAST_LOW, LEAST_SETTLE = 2, 6, 2, 2, 3, 6
 MOST_HALF = 65535  # what half a word holds
-MOST_WORD = (1 << 32) - 1
+MOST_TICKS = (1 << 30) - 1  # 43 s: of what a word holds, so that no sum exceeds 32 bits
 
 
 def slots():
@@ -122,22 +122,13 @@ class Timing:
             ("guard", self.guard, LEAST_GUARD, MOST_HALF + 6),
             ("reset", self.reset, LEAST_RESET, MOST_HALF + 1),
             ("lead-break", self.lead - self.break_, 0, MOST_HALF + 6),
-            ("width", self.width, LEAST_WIDTH, MOST_WORD),
-            ("settle", self.settle, LEAST_SETTLE, MOST_WORD),
-            ("period", self.period, 1 if self.fixed else self.width + LEAST_LOW, MOST_WORD),
+            ("width", self.width, LEAST_WIDTH, MOST_TICKS),
+            ("settle", self.settle, LEAST_SETTLE, MOST_TICKS),
+            ("period", self.period, 1 if self.fixed else self.width + LEAST_LOW, MOST_TICKS),
         ):
             if not least <= value <= most:
                 return "%s=%d ticks: %d to %d" % (name, value, least, most)
         return ""
-
-    def slot(self, pulses: int) -> tuple[int, int]:
-        """Low time and settle of a slot with so many pulses, in ticks; a low time below LEAST_LOW cannot be played."""
-        if not self.fixed:
-            return self.period - self.width, self.settle
-        if pulses == 0:
-            return LEAST_LOW, self.period + self.settle
-        period = self.period // pulses
-        return period - self.width, self.period - period * pulses + self.settle
 
 
 def open_words(words: "array[int]", at: int, timing: Timing) -> int:
@@ -146,22 +137,11 @@ def open_words(words: "array[int]", at: int, timing: Timing) -> int:
     return at + 1
 
 
-def slot_words(words: "array[int]", at: int, timing: Timing, pulses: int, codes: list[int]) -> int:
-    """Slots with equally many pulses, one for each select code; returns where the next slot begins."""
-    low, settle = timing.slot(pulses)
-    zero = timing.break_ - 2
-    one = (timing.reset - 1) << 16 | (timing.guard - 6)
-    two = pulses << 16 | (timing.guard - 6)
-    three = low - 3
-    four = settle - 5 if pulses else settle - 6
-    for code in codes:
-        words[at] = code << 16 | zero
-        words[at + 1] = one
-        words[at + 2] = two
-        words[at + 3] = three
-        words[at + 4] = four
-        at += WORDS_A_SLOT
-    return at
+def slot_registers(timing: Timing) -> "tuple[int, ...]":
+    """What `quick.expand` makes the words of a slot of."""
+    guard = timing.guard - 6
+    one = (timing.reset - 1) << 16 | guard
+    return (timing.break_ - 2, one, guard, timing.period, timing.width, timing.settle, int(timing.fixed))
 
 
 def close_words(words: "array[int]", at: int, timing: Timing) -> int:

@@ -36,8 +36,9 @@ class Inside:
         self.number = 0
         self.station: Any = self.modules.station.Station()
 
-    def _ask(self, op: str, **values: object) -> object:
-        answer = self.chip.answer({"op": op, **values})
+    def _ask(self, op: str, fifo: bytes | None = None, **values: object) -> object:
+        sent = {} if fifo is None else {"fifo": fifo}
+        answer = self.chip.answer({"op": op, **sent, **values})
         if "errno" in answer:
             raise OSError(answer["errno"])
         if "refused" in answer:

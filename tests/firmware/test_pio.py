@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from array import array
 from typing import Any
 
 import adafruit_pioasm
@@ -21,6 +20,7 @@ from drivers.bench import TwinError
 from drivers.benchfile import BoardSettings
 from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.mock.pico.models import PROGRAMS, count_words, play_words, stamp_words
+from drivers.pico import pack_pieces
 from drivers.signals import SlotTiming, probe_frame, slot_ticks
 from tests.firmware import pico_modules
 from tests.firmware.emulator import run_listener, run_sequencer
@@ -35,13 +35,19 @@ SHORTEST = {"break_": 2, "guard": 6, "reset": 2, "width": 2, "settle": 6, "perio
 
 
 def make_words(counts: list[int], codes: list[int], timing: Any) -> list[int]:
-    """A shot's words as the firmware expands them."""
-    words = array("I", bytes(4 * (5 * len(counts) + 4)))
-    at = M.sequencer.open_words(words, 0, timing)
+    """A shot's words, straight from the table in the sequencer's docstring."""
+    words = [timing.width - 2]
     for count, code in zip(counts, codes, strict=True):
-        at = M.sequencer.slot_words(words, at, timing, count, [code])
-    assert M.sequencer.close_words(words, at, timing) == len(words)
-    return list(words)
+        period = timing.period // max(count, 1) if timing.fixed else timing.period
+        settle = timing.settle + (timing.period - period * count if timing.fixed else 0)
+        words += [
+            code << 16 | timing.break_ - 2,
+            timing.reset - 1 << 16 | timing.guard - 6,
+            count << 16 | timing.guard - 6,
+            period - timing.width - 3 if count else 0,
+            settle - (5 if count else 6),
+        ]
+    return [*words, timing.break_ - 2, timing.lead - timing.break_ - 6, 0]
 
 
 def timing_of(slot: SlotTiming) -> Any:
@@ -84,6 +90,27 @@ def test_programs_fit_their_blocks() -> None:
 def test_the_twin_is_proven_for_just_these_words(program: Any) -> None:
     words = struct.pack(f"<{len(program.words)}H", *program.words)
     assert PROGRAMS[program.name] == hashlib.sha256(words).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(("addresses", "binary"), [(0, False), (4, False), (16, False), (300, True)])
+@pytest.mark.parametrize("fixed", [False, True])
+def test_runs_become_the_words_of_their_slots(addresses: int, binary: bool, fixed: bool) -> None:
+    """The firmware's quick loop over packed runs, in pieces, against slot for slot."""
+    rng = np.random.default_rng(4)
+    counts = np.repeat(rng.integers(0, 3, 60), rng.integers(1, 200, 60)) * rng.integers(1, 90)
+    timing = M.sequencer.Timing(fixed, 50, 75, 125, 50, 200, 50_000 if fixed else 250)
+    banks = M.banks.Banks()
+    banks.addresses, banks.binary, banks.timing = addresses, binary, timing
+    counts = counts[:4000]
+    played = counts if fixed else counts[counts > 0]
+    bank = banks.load(7, len(counts), len(played), int(counts.sum()), False)
+    for piece, runs in enumerate(pack_pieces(counts.astype(np.int32))):
+        banks.data(bank.shot, piece, runs)
+    board = BoardSettings(addresses=addresses, select="binary" if binary else "one-hot")
+    codes = [board.select_code(7 + i) for i in range(len(counts)) if fixed or counts[i]]
+    assert list(banks.words[bank.words_at : bank.end]) == make_words(played.tolist(), codes, timing)
+    assert bank.ticks == play_words(np.array(banks.words[bank.words_at : bank.end], dtype=np.uint32)).end
+    assert bank.state == "ready"
 
 
 # ---- the sequencer ------------------------------------------------------------------------------------------------
@@ -193,7 +220,7 @@ def test_clocks_from_10_hz_to_200_khz_are_whole_ticks(hz: float) -> None:
 
 
 def test_no_word_is_wider_than_its_field() -> None:
-    timing = M.sequencer.Timing(False, 65_537, 30_000, 5_000, 1_000, 2_000_000_000, 2_500_000)
+    timing = M.sequencer.Timing(False, 65_537, 30_000, 5_000, 1_000, 1_000_000_000, 2_500_000)
     assert timing.faults() == ""
     words = make_words([65_535], [0x8000], timing)
     model = play_words(np.array(words, dtype=np.uint32))

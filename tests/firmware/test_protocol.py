@@ -120,21 +120,11 @@ def test_counts_survive_packing_in_pieces(runs: list[tuple[int, int]]) -> None:
     pieces = pack_pieces(counts)
     assert all(len(piece) <= protocol.CHUNK for piece in pieces)
     assert np.concatenate([unpack_counts(protocol.to_base64(piece)) for piece in pieces]).tolist() == counts.tolist()
-    unpacked = [run for piece in pieces for run in protocol.unpack_runs(piece)]
-    assert np.repeat([n for n, _ in unpacked], [r for _, r in unpacked]).tolist() == counts.tolist()
 
 
 def test_a_line_of_the_largest_piece_fits() -> None:
     line = protocol.request(65_535, "data", protocol.data_args(65_535, 65_535, 65_535, b"\xff" * protocol.CHUNK))
     assert len(line) - 1 <= protocol.MAX_LINE
-
-
-@pytest.mark.parametrize(
-    "data", [b"\x80", b"\x05", b"\x05\x00", b"\xff\xff\xff\xff\xff\xff\x01\x01", b"\xff\xff\x7f\x01"]
-)
-def test_runs_that_are_none_are_refused(data: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        protocol.unpack_runs(data)
 
 
 def test_a_payload_is_announced_only_by_a_head_that_proves_itself() -> None:

@@ -5,7 +5,6 @@ The stand-ins for `machine` and `rp2` ask it by JSON; times are the board's.
 
 from __future__ import annotations
 
-import base64
 import errno
 import hashlib
 import struct
@@ -26,6 +25,7 @@ from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_wor
 PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
 WATCHDOG_OFF = 0x4005B000
 DMA_LATENCY_NS = 2_000
+SHOW_COUNT, PUSH = 0xA0C9, 0x8000  # mov isr, ~x; push noblock
 I2C_PINS = (0, 1)
 DAC_ADDRESS = 0x60
 
@@ -54,7 +54,8 @@ class Machine:
     since_ns: int = 0
     tx: deque[int] = field(default_factory=deque)
     rx: deque[int] = field(default_factory=deque)
-    taken: int = 0  # words that DMA has taken
+    pushed: int = 0  # words so far
+    since: int = 0  # what a counter has counted since the last
 
 
 @dataclass
@@ -101,7 +102,10 @@ class Chip:
         self.watchdog_s = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Carry one request out; errors of peripherals and of the twin are answers too."""
+        """Carry one request out; errors of peripherals and of the twin are answers too.
+
+        Words of a FIFO are bytes, as `fifo` of the request or of the answer's value.
+        """
         op = request.pop("op")
         try:
             return {"value": getattr(self, f"_op_{op}")(**request)}
@@ -254,12 +258,12 @@ class Chip:
             raise TwinError("StateMachine.get on an empty FIFO would block for ever")
         return it.rx.popleft()
 
-    def _op_exec(self, machine: int, instruction: str) -> None:
+    def _op_exec(self, machine: int, instruction: int) -> None:
         it = self._machines[machine]
-        if it.kind != "axon_edges" or instruction not in ("mov(isr, invert(x))", "push(noblock)"):
-            raise TwinError(f"the twin knows no {instruction!r} on program {it.kind!r}")
-        if instruction.startswith("push"):
-            it.rx.append(self._counted(it)[1])
+        if it.kind != "axon_edges" or instruction not in (SHOW_COUNT, PUSH):
+            raise TwinError(f"the twin does not know instruction {instruction:#x} in program {it.kind!r}")
+        if instruction == PUSH:
+            it.rx.append(it.since)
 
     def _op_tx_fifo(self, machine: int) -> int:
         it = self._machines[machine]
@@ -274,12 +278,11 @@ class Chip:
 
     # ---- DMA ----------------------------------------------------------------------------------------------------
 
-    def _op_dma_play(self, channel: int, machine: int, request: int, words: str) -> None:
+    def _op_dma_play(self, channel: int, machine: int, request: int, fifo: bytes) -> None:
         it = self._machines[machine]
         if request != machine // 4 * 8 + machine % 4 or it.kind != "slots" or not it.on:
             raise TwinError(f"DMA request {request} feeds state machine {machine}, which runs {it.kind!r}, on={it.on}")
-        data = base64.b64decode(words)
-        shot = play_words(np.array(struct.unpack(f"<{len(data) // 4}I", data), dtype=np.uint32))
+        shot = play_words(np.frombuffer(fifo, dtype="<u4"))
         tick_ns = 1_000_000_000 // it.hz
         start = max(self.board.clock() + DMA_LATENCY_NS, self.board.busy_until_ns())
         self.board.play(start, shot.t * tick_ns, shot.levels)
@@ -298,26 +301,26 @@ class Chip:
     def _op_dma(self, channel: int) -> dict[str, Any]:
         it = self._channels.get(channel)
         if it is None:
-            return {"busy": False, "left": 0, "words": ""}
+            return {"busy": False, "left": 0, "fifo": b""}
         if it.plays:
-            return {"busy": self.board.clock() < it.until_ns, "left": 0, "words": ""}
+            return {"busy": self.board.clock() < it.until_ns, "left": 0, "fifo": b""}
         machine = self._machines[it.machine]
         self._catch_up(machine)
         new = [machine.rx.popleft() for _ in range(min(len(machine.rx), it.count - it.taken))]
         it.taken += len(new)
-        words = base64.b64encode(struct.pack(f"<{len(new)}I", *new)).decode()
-        return {"busy": it.taken < it.count, "left": it.count - it.taken, "words": words}
+        fifo = struct.pack(f"<{len(new)}I", *new)
+        return {"busy": it.taken < it.count, "left": it.count - it.taken, "fifo": fifo}
 
     # ---- what the listening machines have pushed ----------------------------------------------------------------
 
     def _catch_up(self, it: Machine) -> None:
         if not it.on or it.kind == "slots":
             return
-        pushed = self._counted(it)[0] if it.kind == "axon_edges" else self._stamped(it)
-        it.rx.extend(pushed[it.taken :])
-        it.taken = len(pushed)
+        words = self._counted(it) if it.kind == "axon_edges" else self._stamped(it)
+        it.rx.extend(words[it.pushed :])
+        it.pushed = len(words)
 
-    def _counted(self, it: Machine) -> tuple[list[int], int]:
+    def _counted(self, it: Machine) -> list[int]:
         now = self.board.clock()
         sync = self.pins.wiring.sync if self.pins.sync is None else self.pins.sync
         if it.pins != {"in_base": sync, "jmp_pin": self.pins.axon}:
@@ -329,7 +332,8 @@ class Chip:
         edge = np.flatnonzero(high[1:] != high[:-1]) + 1
         rise, fall = self.board.axon(it.since_ns, now)
         cycle_ns = 1_000_000_000 // it.hz
-        return count_words(t[edge], high[edge], rise, fall, it.tx[0], cycle_ns, now)
+        words, it.since = count_words(t[edge], high[edge], rise, fall, it.tx[0], cycle_ns, now)
+        return words
 
     def _stamped(self, it: Machine) -> list[int]:
         now = self.board.clock()

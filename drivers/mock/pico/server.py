@@ -34,7 +34,7 @@ from firmware.protocol import FILES
 
 FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})
 WIRING = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7, 8))
-STRIKES_S = 0.005  # after the first shot began, for the faults that come in a shot
+STRIKES_S = 0.15  # after the first shot began, for the faults that come in a shot
 USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
 USB_LATENCY_S = 1e-3
 STANDINS = Path(__file__).parent / "standins"
@@ -218,9 +218,17 @@ class PicoServer:
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb", buffering=0) as stream, contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:
             while line := stream.readline():
-                stream.write(json.dumps(self.chip.answer(json.loads(line))).encode() + b"\n")
+                request = json.loads(line)
+                if "bytes" in request:
+                    request["fifo"] = stream.read(request.pop("bytes"))
+                answer = self.chip.answer(request)
+                words = answer["value"].pop("fifo", None) if isinstance(answer.get("value"), dict) else None
+                if words is not None:
+                    answer["bytes"] = len(words)
+                stream.write(json.dumps(answer).encode() + b"\n" + (words or b""))
+                stream.flush()
 
     def _to_firmware(self) -> None:
         while self._plugged.is_set():

@@ -1,10 +1,9 @@
 """Stand-in for MicroPython's `rp2` (>= 1.24.1): programs are assembled here, the simulated chip runs them."""
 
-import binascii
-import struct
+from array import array
 
 from link import chip
-from pio_assembler import Program, assemble
+from pio_assembler import Mnemonics, Program, assemble
 
 
 class PIO:
@@ -30,6 +29,13 @@ def asm_pio(*, out_init=None, sideset_init=None, in_shiftdir=0, out_shiftdir=0, 
         return assemble(body, program)
 
     return decorate
+
+
+def asm_pio_encode(instruction: str, sideset_count: int) -> int:
+    """One instruction that is no jump."""
+    program = Program(None, (PIO.OUT_LOW,) * sideset_count, True, False, PIO.JOIN_NONE)
+    exec(instruction, Mnemonics(program).names())  # noqa: S102 (as MicroPython does)
+    return program.words[0]
 
 
 class StateMachine:
@@ -63,7 +69,7 @@ class StateMachine:
         """From the RX FIFO, which has to have a word."""
         return chip.ask("get", machine=self.number)
 
-    def exec(self, instruction: str) -> None:
+    def exec(self, instruction: int) -> None:
         """One instruction by itself."""
         chip.ask("exec", machine=self.number, instruction=instruction)
 
@@ -100,8 +106,7 @@ class DMA:
         if isinstance(write, StateMachine):
             if len(read) != count:
                 raise ValueError("count is not the length of the buffer")
-            words = binascii.b2a_base64(bytes(read)).decode()
-            chip.ask("dma_play", channel=self.channel, machine=write.number, request=ctrl, words=words)
+            chip.ask("dma_play", bytes(read), channel=self.channel, machine=write.number, request=ctrl)
             return
         if len(write) < count:
             raise ValueError("the buffer is too short")
@@ -122,8 +127,8 @@ class DMA:
 
     def _state(self):
         state = chip.ask("dma", channel=self.channel)
-        data = binascii.a2b_base64(state["words"])
-        for word in struct.unpack("<%dI" % (len(data) // 4), data):
-            self.into[self.at] = word
-            self.at += 1
+        new = array("I", state["fifo"])
+        if len(new):
+            self.into[self.at : self.at + len(new)] = new
+            self.at += len(new)
         return state
