@@ -110,8 +110,8 @@ def open_measured(
     """Open the bench, set V_th and complete the configuration with its transfer curve.
 
     The curve comes from the calibration record named here or in the bench file. Without one the in-process mock
-    measures its own on the spot, by playing frames; any other bench is refused. Raises InputError, CalibrationError,
-    BenchError. Without a physical layer there is no bench.
+    measures its own on the spot, by playing frames, unless the configuration has it; any other bench is refused.
+    Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
     """
     parts = parse_physical(config.physical)
     if not parts:
@@ -125,6 +125,8 @@ def open_measured(
     )
     if record is None:
         bench.set_threshold(config.vth_v)
+        if config.curve is not None:
+            return bench, config
         curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
         return bench, config.model_copy(update={"curve": curve.to_dict()})
     had = load_passport(config.device.id).pulses if config.bench.kind == "pi" else 0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
-PART = 500  # images a worker is given at a time
+PART = 1_250  # images a worker is given at a time: each part costs it the tables of the simulated neuron
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,6 +121,8 @@ def _jobs(wanted: int | None, config: RunConfig) -> int:
 
 
 def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: bool) -> list[DigitResult]:
+    with ExitStack() as stack:
+        _, config = open_measured(config, stack, calibration)
     parts = _parts(config)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
