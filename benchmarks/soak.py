@@ -58,39 +58,50 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     return answer
 
 
-def killed_until_done(path: Path, settings: list[str], seed: int, took_s: float) -> int:
-    """One run, killed at random and resumed until it is complete; returns how often it was killed while it wrote."""
+def written(path: Path) -> int:
+    """When the run file's log was last written to, ns; 0 before there is one."""
+    log = path.with_name(path.name + "-wal")
+    return log.stat().st_mtime_ns if log.exists() else 0
+
+
+def wait_for_writing(process: subprocess.Popen[str], path: Path, before: int) -> None:
+    while process.poll() is None and written(path) == before:
+        time.sleep(0.002)
+
+
+def killed_until_done(path: Path, settings: list[str], seed: int, play_s: float) -> int:
+    """One run, killed at random moments of its writing and resumed until complete; returns how often it was killed."""
     rng = random.Random(seed)  # noqa: S311 (nothing to guess here)
     kills = 0
     while True:
-        go_on = path.exists()
-        process = start(["resume", str(path), "--json"] if go_on else ["run", *settings, "--out", str(path), "--json"])
-        try:
-            process.communicate(timeout=rng.uniform(0.3, 1.0) * took_s if kills < MOST_KILLS else None)
-        except subprocess.TimeoutExpired:
+        before = written(path)
+        process = start(
+            ["resume", str(path), "--json"] if path.exists() else ["run", *settings, "--out", str(path), "--json"]
+        )
+        if kills < MOST_KILLS:
+            wait_for_writing(process, path, before)
+            time.sleep(rng.uniform(0, 0.5) * play_s)
             process.send_signal(signal.SIGKILL)
-            process.communicate()
-            kills += path.exists()
-            if path.exists():
-                recorded(path)  # it opens, and is whole
-            continue
-        assert process.returncode == 0
-        return kills
+        _, err = process.communicate()
+        if process.returncode == 0:
+            return kills
+        assert process.returncode == -signal.SIGKILL, err
+        kills += 1
+        recorded(path)  # it opens, and is whole
 
 
 def soak(runs: int, least_kills: int, settings: list[str], folder: Path) -> tuple[int, int]:
     """At least so many runs and kills; returns how many of each there were."""
     reference = folder / "reference.sqlite"
-    began = time.monotonic()
-    digits = finish(start(["run", *settings, "--out", str(reference), "--json"]))["digits"]
-    took_s = time.monotonic() - began
+    whole = finish(start(["run", *settings, "--out", str(reference), "--json"]))
+    digits = whole["digits"]
     wanted = recorded(reference)
     console = Console(stderr=True)
     done = kills = 0
 
     def one(seed: int) -> int:
         path = folder / f"{seed}.sqlite"
-        count = killed_until_done(path, settings, seed, took_s)
+        count = killed_until_done(path, settings, seed, whole["wall_s"])
         assert recorded(path) == wanted, f"{path} differs from the run that was not killed"
         assert finish(start(["resume", str(path), "--json"]))["digits"] == digits
         path.unlink()

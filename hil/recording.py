@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -182,10 +183,7 @@ class RecordingBench:
         while True:
             captures = cast("Generator[Capture]", self._inner.play(stream.feed(frames, known)))
             with closing(captures):
-                for capture in captures:
-                    self._run.add_shot(capture)
-                    if self._stopping is not None and self._stopping():
-                        raise KeyboardInterrupt
+                for capture in self._kept(captures):
                     stream.take(capture)
                     yield from stream.ready()
             if not stream.retakes:
@@ -194,6 +192,23 @@ class RecordingBench:
         yield from stream.ready()
         if stream.order:
             raise CaptureError(f"the bench returned no capture for part of {name(stream.order[0].frame)}")
+
+    def _kept(self, captures: Iterator[Capture]) -> Iterator[Capture]:
+        """Each capture once it is on the disk. It gets there while the bench plays the next shot."""
+        with ThreadPoolExecutor(1, "recorder") as recorder:
+            before: tuple[Capture, Future[int]] | None = None
+            for capture in captures:
+                now = capture, recorder.submit(self._run.add_shot, capture)
+                if self._stopping is not None and self._stopping():
+                    now[1].result()
+                    raise KeyboardInterrupt
+                if before is not None:
+                    before[1].result()
+                    yield before[0]
+                before = now
+            if before is not None:
+                before[1].result()
+                yield before[0]
 
     def _pieces(self, frame: Frame) -> list[_Piece]:
         """Cut a frame into recorded shots and the gaps between them."""

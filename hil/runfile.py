@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -68,6 +69,8 @@ class RunFile:
         self._connection = connection
         self._lock = lock
         self._facts: dict[str, Any] = {}
+        self._mutex = threading.RLock()  # a shot may be recorded in a thread of its own
+        self._results: list[tuple[Any, ...]] = []  # to be written with the next transaction
 
     @classmethod
     def create(cls, path: Path, facts: Mapping[str, object]) -> Self:
@@ -107,6 +110,7 @@ class RunFile:
                     uri=True,
                     isolation_level=None,
                     timeout=_BUSY_S,
+                    check_same_thread=False,
                 )
                 undo.callback(connection.close)
                 connection.text_factory = _lenient
@@ -216,18 +220,27 @@ class RunFile:
     # Results and events
 
     def add_result(self, result: Mapping[str, Any]) -> None:
-        """Record what became of one digit; `result` holds at least noise, index, label and answer."""
+        """Record what became of one digit; `result` holds at least noise, index, label and answer.
+
+        Written with the next shot or event: a result that a power cut takes follows from the shots once more.
+        """
         detail = json.dumps(result, ensure_ascii=False)
         values = (result["noise"], result["index"], result["label"], result["answer"], detail)
-        with self._transaction():
+        self._results.append((*values, digest(values)))
+
+    def _flush_results(self) -> None:
+        while self._results:
             self._connection.execute(
                 "INSERT OR REPLACE INTO results (noise, image, label, answer, detail, digest) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
-                (*values, digest(values)),
+                self._results.pop(0),
             )
 
     def results(self) -> list[dict[str, Any]]:
         """All results, by noise and image; those that fail their checksum are left out, to be made again."""
+        if self._results:
+            with self._transaction():
+                pass
         rows = self._all("SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image")
         return [json.loads(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
 
@@ -263,20 +276,21 @@ class RunFile:
     # Plumbing
 
     def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with explained(self.path):
+        with self._mutex, explained(self.path):
             rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
         return rows
 
     def _one(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        with explained(self.path):
+        with self._mutex, explained(self.path):
             rows = self._connection.execute(sql, parameters).fetchall()
         return rows[0] if rows else None
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with explained(self.path):
+        with self._mutex, explained(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._flush_results()
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -286,6 +300,9 @@ class RunFile:
 
     def close(self) -> None:
         """Close it; idempotent."""
+        if self._results:
+            with suppress(RunFileError), self._transaction():
+                pass
         self._connection.close()
         if self._lock is not None:
             os.close(self._lock)

@@ -1,0 +1,124 @@
+"""What recording costs: against `hil run` on the mock without a run file, and against a realistic bench with traces.
+
+    python -m benchmarks.recording
+
+Without traces, wall time of the same digits with and without a run file, the best of several, must differ by less than
+a tenth. With traces, storing a shot must take less than the bench needs to play it and hand it over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.mock.bench import MockBench
+from hil.benches import Fidelity
+from hil.config import RunConfig
+from hil.execute import execute
+from hil.mnist import load_test
+from hil.plan import SAMPLES_AN_AXON, make_plan
+from hil.recorded import begin, go_on
+from hil.setup import measure_transfer
+from hil.weights import Weights, load_weights
+
+MOST_SHARE = 0.10
+TRANSFER_BYTES_PER_S = 0.3e6  # of a DS4024 over LAN, the bench file's default
+
+
+def settled(weights: Weights, digits: str, fidelity: Fidelity, traces: bool) -> tuple[RunConfig, MockBench]:
+    file, device = load_bench("mock"), load_device("nominal")
+    bench = MockBench(file, device, fidelity=fidelity, traces=traces)
+    curve = measure_transfer(MockBench(file, device), file.slot, file.vth_v, full_scale=32)
+    bench.set_threshold(file.vth_v)
+    config = RunConfig(
+        command="run",
+        digits=digits,
+        vth_v=file.vth_v,
+        timing=file.slot,
+        bench=file,
+        device=device,
+        fidelity=fidelity,
+        traces=traces,
+        weights_digest=weights.digest,
+        curve=curve.to_dict(),
+    )
+    return config, bench
+
+
+def played_s(config: RunConfig, weights: Weights, bench: MockBench) -> float:
+    began = time.perf_counter()
+    list(execute(config, weights, bench))
+    return time.perf_counter() - began
+
+
+def recorded_s(config: RunConfig, weights: Weights, bench: MockBench, path: Path) -> float:
+    with begin(path, config, bench.identity, {}) as run:
+        began = time.perf_counter()
+        list(go_on(run, config, weights, bench))
+        return time.perf_counter() - began
+
+
+def share_without_traces(weights: Weights, digits: str, fidelity: Fidelity, folder: Path, repeats: int) -> float:
+    config, bench = settled(weights, digits, fidelity, traces=False)
+    played_s(config, weights, bench)
+    plain, recorded = [], []
+    for i in range(repeats):
+        plain.append(played_s(config, weights, bench))
+        recorded.append(recorded_s(config, weights, bench, folder / f"{fidelity}{i}.sqlite"))
+    share = 1 - min(plain) / min(recorded)
+    each = (min(recorded) - min(plain)) / len(config.images)
+    print(
+        f"fidelity {fidelity}: {min(plain):.2f} s without, {min(recorded):.2f} s with a run file: "
+        f"{share:.1%} of the wall time, {each * 1e3:.1f} ms a digit"
+    )
+    return share
+
+
+def share_with_traces(weights: Weights, folder: Path) -> float:
+    config, bench = settled(weights, "0:1", "pulses", traces=True)
+    captures = list(bench.play([]))
+    plan = make_plan(config, weights, load_test()[0])
+    kept: list[float] = []
+    with begin(folder / "traces.sqlite", config, bench.identity, {}) as run:
+        real = run.add_shot
+
+        def timed(capture: object) -> int:
+            began = time.perf_counter()
+            row = real(capture)  # type: ignore[arg-type]
+            kept.append(time.perf_counter() - began)
+            return row
+
+        run.add_shot = timed  # type: ignore[method-assign]
+        list(go_on(run, config, weights, bench))
+    del captures
+    waits_s = plan.bench_s + plan.capture_bytes / 4 * 2 / TRANSFER_BYTES_PER_S  # two channels on a real bench
+    print(
+        f"traces: {plan.capture_bytes / 1e6:.1f} MB of 4 channels at {SAMPLES_AN_AXON} samples an axon pulse stored in "
+        f"{sum(kept):.2f} s; a bench plays them in {plan.bench_s:.2f} s and hands two channels over in "
+        f"{waits_s - plan.bench_s:.1f} s"
+    )
+    return sum(kept) / plan.bench_s
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--digits", default="0:20", help="digits (default: 0:20)")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    weights = load_weights()
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        pulses = share_without_traces(weights, args.digits, "pulses", Path(folder), args.repeats)
+        share_without_traces(weights, args.digits, "counts", Path(folder), args.repeats)
+        traces = share_with_traces(weights, Path(folder))
+    good = pulses < MOST_SHARE and traces < 1
+    print("good" if good else f"too slow: at most {MOST_SHARE:.0%} and less than the bench's own time are allowed")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
