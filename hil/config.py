@@ -18,7 +18,7 @@ from hil.recognise import Odometer, Recogniser, Watcher
 from hil.weights import Weights
 
 TEST_DIGITS = 10_000
-DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 64, "fc1": 256, "fc2": 16_384}
+DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 65_535}
 
 
 class RunConfig(BaseModel):
