@@ -86,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     changed = [name for name in protocol.FILES if found.files.get(name) != digests()[name]]
     if args.dry_run:
         _mpremote(port, "reset")  # looking has stopped it
+        if found.firmware:
+            _running(port)
         print(f"would copy {', '.join(changed)}" if changed else "nothing to copy: it has this firmware")
         return 0
     if changed:

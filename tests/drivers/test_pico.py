@@ -454,6 +454,21 @@ def test_a_hanging_interpreter_is_reset_by_the_chips_watchdog() -> None:
         again.close()
 
 
+@pytest.mark.skipif(micropython() is None, reason="no micropython for this machine")
+def test_ctrl_c_makes_the_board_safe_and_stops_the_chips_watchdog() -> None:
+    """mpremote sends it; the REPL that follows must not be reset under the user's hands."""
+    with PicoServer(new_board()) as server:
+        pico = begin_long(server)
+        terminal = os.open(server.port, os.O_WRONLY | os.O_NOCTTY)
+        os.write(terminal, b"\x03")
+        os.close(terminal)
+        assert soon(lambda: at_rest(server.chip.board))
+        assert soon(lambda: server.chip.watchdog_s is None)
+        with pytest.raises(ConnectionLostError):
+            pico.wait()
+        pico.close()
+
+
 def test_e_stop_stops_the_shot_with_its_own_error() -> None:
     with PicoServer(new_board(), estop_pin=22) as server:
         pico = begin_long(server, estop_pin=22)

@@ -39,8 +39,7 @@ USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
 USB_LATENCY_S = 1e-3
 STANDINS = Path(__file__).parent / "standins"
 POWER_ON, WATCHDOG = 1, 3  # causes of a reset, as machine.reset_cause()
-# The terminal the firmware sits on turns byte 3 into an interrupt, as a Pico's USB does; then MicroPython takes over.
-LAUNCH = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+INTERRUPT = b"\x03"  # on a Pico's USB this byte is Ctrl-C for a running program; the REPL reads it as a byte
 
 
 def micropython() -> str | None:
@@ -144,14 +143,17 @@ class PicoServer:
                 text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace('"1.0.0"', '"0.9.0"')
             (self.flash / name).write_text(text, encoding="utf-8")
 
-    def _soft_reset(self) -> None:
-        """What mpremote asks for with Ctrl-D in the raw REPL: the interpreter begins anew, without main.py."""
+    def _soft_reset(self, *, tell: bool) -> None:
+        """The interpreter begins anew, without main.py: by Ctrl-D in the raw REPL, to which it says so and goes back,
+        or by Ctrl-C while it began.
+        """
         with self._lock:
             self._kill()
             self.chip.power_on(POWER_ON)
-            _write(self._master, b"MPY: soft reboot\r\n")
             self._start(repl=True)
-            _write(self._inner, b"\x01")
+            if tell:
+                _write(self._master, b"MPY: soft reboot\r\n")
+                _write(self._inner, b"\x01")
 
     def _start(self, *, repl: bool = False) -> None:
         path = f"{self.flash}:{STANDINS}"
@@ -169,12 +171,13 @@ class PicoServer:
         self._inner, slave = _terminal(interrupts=True)
         _thread(functools.partial(self._to_host, self._inner), "pico-to-host")
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", "-c", LAUNCH, *program],
+            program,
             stdin=slave,
             stdout=slave,
             stderr=slave,
             cwd=self.flash,
             env=environment,
+            start_new_session=True,
         )
         os.close(slave)
 
@@ -235,8 +238,12 @@ class PicoServer:
             data = _read(self._master)
             self._carry(data)
             with self._lock:
-                if self._inner >= 0 and data:
-                    _write(self._inner, data)
+                if self._process is None or self._inner < 0:
+                    continue
+                if INTERRUPT in data and termios.tcgetattr(self._inner)[3] & termios.ISIG:  # no REPL
+                    self._process.send_signal(signal.SIGINT)
+                    data = data.replace(INTERRUPT, b"")
+                _write(self._inner, data)
 
     def _to_host(self, inner: int) -> None:
         """All that one process says; its terminal is closed when it has ended."""
@@ -262,19 +269,20 @@ class PicoServer:
             if limit_s is not None and self.chip.board.clock() - self.chip.fed_ns > limit_s * 1e9:
                 self.reset(WATCHDOG)
             with self._lock:
-                if self._process is not None and self._process.poll() == 0 and not self._closing.is_set():
-                    self._soft_reset()
+                ended = None if self._process is None else self._process.poll()
+                if ended in (0, -signal.SIGINT) and not self._closing.is_set():  # -SIGINT: while it began
+                    self._soft_reset(tell=ended == 0)
 
 
 def _terminal(*, interrupts: bool) -> tuple[int, int]:
-    """A pseudo-terminal that passes every byte; with `interrupts` byte 3 is Ctrl-C."""
+    """A pseudo-terminal that passes every byte; `interrupts` is what MicroPython takes away while it reads a REPL."""
     master, slave = pty.openpty()
     settings = termios.tcgetattr(slave)
     settings[0] = settings[1] = 0
     settings[2] = settings[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
     settings[3] = termios.ISIG | termios.NOFLSH if interrupts else 0
     settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
-    for name in ("VQUIT", "VSUSP"):
+    for name in ("VINTR", "VQUIT", "VSUSP"):
         settings[6][getattr(termios, name)] = b"\x00"
     termios.tcsetattr(slave, termios.TCSANOW, settings)
     return master, slave
