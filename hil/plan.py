@@ -173,17 +173,20 @@ def shared_s(frame: Frame, tick_s: float) -> NDArray[np.float64]:
 
 
 def check_plan(
-    plan: Plan, config: RunConfig, *, free_bytes: int | None = None, spent_pulses: int = 0, spent_resets: int = 0
+    plan: Plan, config: RunConfig, *, free_bytes: int | None = None, spent: tuple[int, int] = (0, 0)
 ) -> None:
-    """Raise LimitError when the run would exceed the device's budget or the disk."""
+    """Raise LimitError when the run would exceed the disk, or what is left of the device's budget.
+
+    `spent` are the pulses and resets that the device has had.
+    """
     device = config.device
-    for what, spent, wanted, budget in (
-        ("pulses", spent_pulses, plan.pulses, device.endurance_pulses),
-        ("resets", spent_resets, plan.resets, device.endurance_resets),
+    for what, had, wanted, budget in (
+        ("pulses", spent[0], plan.pulses, device.endurance_pulses),
+        ("resets", spent[1], plan.resets, device.endurance_resets),
     ):
-        if spent + wanted > budget:
+        if had + wanted > budget:
             raise LimitError(
-                f"this run needs {wanted:,} {what}; device {device.id!r} has {budget - spent:,} left of its "
+                f"this run needs {wanted:,} {what}; device {device.id!r} has {budget - had:,} left of its "
                 f"budget of {budget:,}: play fewer digits or kernels, or lower --full-scale"
             )
     if free_bytes is not None and plan.disk_bytes > free_bytes:

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivers.bench import InputError, RunFileError
+from calibration.passport import load_passport
+from calibration.record import check_valid, load_record
+from drivers.bench import CalibrationError, InputError, RunFileError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from hil.config import RunConfig
@@ -56,24 +58,27 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def begin(
-    path: Path, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None], *, odometer: int = 0
-) -> RunFile:
+def begin(path: Path, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None]) -> RunFile:
     """A new run file with everything frozen; `sources` are the names that bench, device, … were given by."""
     facts = {
         "config": config.model_dump_json(),
         "identity": dict(identity),
-        "sources": dict(sources),
+        "sources": {what: _lasting(name) for what, name in sources.items()},
         "software": software(),
         "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
         "device": config.device.id,
         "calibration": config.calibration_id,
-        "odometer": odometer,
+        "odometer": device_history(config)[0],
         "tick_s": config.bench.tick_s,
     }
     run = RunFile.create(path, facts)
     run.add_event("begun", f"{config.digits} on {config.bench.name}")
     return run
+
+
+def _lasting(name: str | None) -> str | None:
+    """A file by its whole path, so that a run can be resumed from elsewhere; a shipped one by its name."""
+    return str(Path(name).absolute()) if name and Path(name).exists() else name
 
 
 def software() -> dict[str, str]:
@@ -187,9 +192,31 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
     return found
 
 
-def identity_changes(run: RunFile, bench: Bench) -> list[str]:
-    """Parts of the bench that say they are not the ones that the run began with."""
-    return _differences("part", run.fact("identity"), dict(bench.identity))
+def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
+    """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
+    found = _differences("part", run.fact("identity"), dict(bench.identity))
+    name = run.fact("sources").get("calibration") or config.bench.calibration
+    if not config.calibration_id or not name:
+        return found
+    try:
+        record = load_record(Path(name))
+        if record.id != config.calibration_id:
+            return [*found, f"calibration {name}: {config.calibration_id} → {record.id}"]
+        had, _ = device_history(config)
+        check_valid(
+            record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=had
+        )
+    except (InputError, CalibrationError) as error:
+        found.append(str(error))
+    return found
+
+
+def device_history(config: RunConfig) -> tuple[int, int]:
+    """Pulses and resets that a real device has had, by its passport; a simulated one is new every time."""
+    if config.bench.kind == "mock":
+        return 0, 0
+    passport = load_passport(config.device.id)
+    return passport.pulses, passport.resets
 
 
 def _differences(where: str, was: Any, now: Any) -> list[str]:

@@ -95,7 +95,7 @@ def settle(
             "device": device,
             "fidelity": fidelity,
             "traces": traces,
-            "weights_path": args.weights,
+            "weights_path": str(Path(args.weights).absolute()) if args.weights else None,
             "weights_digest": weights.digest,
             "full_scale_pulses": full_scale_pulses(args.full_scale),
         }

@@ -18,7 +18,7 @@ from drivers.bench import InputError
 from hil.execute import heading
 from hil.mnist import load_test
 from hil.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
-from hil.recorded import RUNS, free_bytes
+from hil.recorded import RUNS, device_history, free_bytes
 from hil.setup import add_common_arguments, percent, settle
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(to_json(plan, config, total=args.total)))
     else:
         print(table(plan, config))
-    check_plan(plan, config, free_bytes=free_bytes(RUNS / "run"))
+    check_plan(plan, config, free_bytes=free_bytes(RUNS / "run"), spent=device_history(config))
     return 0
 
 
@@ -79,6 +79,7 @@ def table(plan: Plan, config: RunConfig) -> str:
         ("disk", size(digit["disk_bytes"]), size(total["disk_bytes"])),
         ("wear, pulses of the device's budget", "", f"{total['pulses'] / device.endurance_pulses:.2e}"),
         ("wear, resets of the device's budget", "", f"{total['resets'] / device.endurance_resets:.2e}"),
+        ("pulses the device has had", "", f"{device_history(config)[0]:,}"),
     ]
     how = "all planned" if plan.planned == plan.digits else f"{plan.planned} planned, the rest scaled up"
     lines = [heading(config), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]

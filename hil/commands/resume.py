@@ -17,7 +17,7 @@ from rich.progress import track
 from drivers.bench import InputError
 from hil.commands.run import play, show_plan
 from hil.interrupt import StopRequest
-from hil.recorded import changes, config_of, identity_changes, results_of, software
+from hil.recorded import bench_changes, changes, config_of, results_of, software
 from hil.runfile import RunFile, damaged_shots
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             show_plan(config, weights, args.run, done=done)
         bench = reopen(config, stack)
         if bench is not None:
-            agree(run_file, identity_changes(run_file, bench), anyway=args.anyway)
+            agree(run_file, bench_changes(run_file, config, bench), anyway=args.anyway)
         run_file.add_event("resumed", f"{done} digits were done")
         return play(config, weights, bench, run_file, stopping, as_json=args.json)
 

@@ -21,7 +21,7 @@ from hil.execute import DigitResult, heading
 from hil.interrupt import StopRequest
 from hil.live import Live
 from hil.physical import parse_physical
-from hil.recorded import begin, free_bytes, go_on, new_path, results_of
+from hil.recorded import begin, device_history, free_bytes, go_on, new_path, results_of
 from hil.setup import add_common_arguments, open_measured, percent, settle
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def show_plan(config: RunConfig, weights: Weights, path: Path, *, done: int = 0)
 
     plan = watched_plan(config, weights, done=done)
     print(plan_summary(plan, config), file=sys.stderr)
-    check_plan(plan, config, free_bytes=free_bytes(path))
+    check_plan(plan, config, free_bytes=free_bytes(path), spent=device_history(config))
 
 
 def play(
