@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1e-3
 LATE_S = 1.0  # a shot that has not ended so long after its time never will
-I2C_PINS = (0, 1)
+VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
 _LISTENED_TICK_S = 1e-6  # the step of the slot times that are compared with the plan where pigpio makes the pulses
 
 
@@ -86,7 +86,8 @@ class Pico:
 
     def _ask_setup(self) -> None:
         try:
-            self._link.ask("setup", *_setup(self._file, plays=self._plays, counts=self._counts))
+            vbus = "none" if "_W_" in self._id["machine"] else VBUS_PIN
+            self._link.ask("setup", *_setup(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
         except LimitError as error:
             raise InputError(f"bench {self._file.name!r} does not suit the Pico: {error}") from error
 
@@ -355,7 +356,7 @@ class Pico:
             self._link.close()
 
 
-def _setup(file: BenchFile, *, plays: bool, counts: bool) -> list[str]:
+def _setup(file: BenchFile, *, plays: bool, counts: bool, vbus: object) -> list[str]:
     """The settings of a bench file as the firmware takes them; raises InputError where the wiring cannot be."""
     pico, wiring = file.pico, file.wiring
     assert pico is not None and wiring is not None  # noqa: S101, PT018 (checked by the caller)
@@ -373,7 +374,7 @@ def _setup(file: BenchFile, *, plays: bool, counts: bool) -> list[str]:
         "axon": pico.axon_pin if counts else "none",
         "sync": pico.sync_pin if counts and not plays else "none",
         "estop": "none" if pico.estop_pin is None else pico.estop_pin,
-        "vbus": 24,
+        "vbus": vbus,
         "dac": pico.dac if file.threshold.source == "pico" else "none",
         "address": file.threshold.address,
         "vdd_uv": round(file.threshold.vdd_v * 1e6),

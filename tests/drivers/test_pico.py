@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import tty
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -603,6 +605,26 @@ def test_a_half_sent_payload_ends_in_an_error(raw: serial.Serial) -> None:
         got = protocol.parse_reply(raw.read_until(b"\n")[:-1])
         if got[0] == 9:
             break
+
+
+def test_a_late_reply_is_never_taken_for_a_new_one() -> None:
+    """A peer that first sends what may have been left over: another number, no reply at all, and then the reply."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    link = PicoLink(os.ttyname(theirs))
+
+    def answer() -> None:
+        number, _, _ = protocol.parse_request(os.read(ours, 1000)[:-1])
+        late = protocol.reply(number + 40, [("code", 1)]) + b"MPY: soft reboot\r\n"
+        os.write(ours, late + protocol.reply(number, [("code", 2)]))
+
+    peer = threading.Thread(target=answer)
+    peer.start()
+    assert link.ask("vth") == {"code": "2"}
+    peer.join()
+    link.close()
+    os.close(ours)
+    os.close(theirs)
 
 
 # ---- discovery ----------------------------------------------------------------------------------------------------
