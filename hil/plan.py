@@ -113,6 +113,8 @@ def make_plan(
     scale = len(every) / max(len(chosen), 1)
     traces = len(traced(config))
     capture_bytes = total.samples * traces
+    if config.bench.axon_reader == "both" and config.bench.scope is not None:
+        capture_bytes /= config.bench.scope.audit_every  # the Pico counts, and the oscilloscope looks at some shots
     disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * PACKED_BYTES_A_SLOT + total.shots * ROW_BYTES
     scope = config.bench.scope
     return Plan(
