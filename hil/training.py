@@ -240,6 +240,11 @@ class _State:
         torch.set_rng_state(saved["default_rng"])
 
 
+def threads() -> int:
+    """How many PyTorch works with: sums are rounded otherwise with another number, and weights differ a little."""
+    return int(torch.get_num_threads())
+
+
 def _check_device(device: str) -> None:
     try:
         torch.empty(1, device=device)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("weights.safetensors"), metavar="FILE", help="weights to write"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
     parser.add_argument("--epochs", metavar="A,B,C", help="epochs of the three stages (default: 10,10,12)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N training digits, to try it out")
     parser.add_argument("--device", default="cpu", help="PyTorch device (default: cpu)")
@@ -75,8 +75,16 @@ def run(args: argparse.Namespace) -> int:
         "conv1_pulses_a_digit": finished.conv1_pulses,
         "dtype": finished.dtype.__name__,
     }
-    print(json.dumps(result) if args.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
+    print(json.dumps(result) if args.json else _summary(args.out, finished))
     return 0
+
+
+def _summary(out: Path, finished: Finished) -> str:
+    return (
+        f"{out} ({finished.dtype.__name__}): validation {finished.accuracy:.2%}, with 40 % of the pixels zeroed "
+        f"{finished.accuracy_zeroed:.2%}; {finished.conv1_pulses:,.0f} pulses a digit in conv1\n"
+        f"use it:  hil evaluate --weights {out}"
+    )
 
 
 def _checkpoint(out: Path) -> Path:
@@ -115,6 +123,7 @@ def _train(trainer: Trainer, console: Console) -> None:
 def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
     from hil.finished import finish
     from hil.nonnegative import folded
+    from hil.training import threads
     from hil.weights import save_weights
 
     finished = finish(folded(trainer.network), *trainer.digits)
@@ -126,6 +135,7 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
         "command": f"hil train {' '.join(options)}",
         "date": datetime.now(UTC).date().isoformat(),
         "versions": f"torch {version('torch')}, numpy {version('numpy')}, Python {sys.version.split()[0]}",
+        "threads": str(threads()),
         "data": f"MNIST training digits; the last {len(trainer.digits[1][0]):,} held out for validation",
         "validation": (
             f"clean {clean:.2%}, 40 % of the pixels zeroed {zeroed:.2%}; "

@@ -12,8 +12,9 @@ from safetensors import safe_open
 
 import hil.mnist
 from hil.cli import main
+from hil.finished import Finished
 from hil.mnist import load_test
-from hil.weights import load_weights
+from hil.weights import Weights, load_weights
 
 
 @pytest.fixture
@@ -45,10 +46,31 @@ def test_a_short_training_writes_weights_that_load(
     assert 0 <= result["validation"] <= 1
     assert 10_000 < result["conv1_pulses_a_digit"] < 25_088 * 32
     assert weights.metadata["command"] == "hil train --seed 5 --epochs 1,0,1 --limit 1000"
+    assert weights.metadata["threads"] == "1"
     assert weights.metadata["data"].startswith("MNIST training digits; the last 200 held out")
     with safe_open(out, framework="numpy") as file:
         kinds = {name: file.get_tensor(name).dtype for name in ("conv2.weight", "fc2.bias", "fc1.full_scale")}
     assert kinds == {"conv2.weight": result["dtype"], "fc2.bias": result["dtype"], "fc1.full_scale": np.float32}
+
+
+def test_a_finished_training_says_what_came_of_it(
+    some_digits: None,
+    shipped: Weights,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("torch", reason="PyTorch, the extra 'train', is not installed")
+    import hil.commands.train
+
+    monkeypatch.setattr(hil.commands.train, "_train", lambda *_: None)
+    finished = Finished(shipped.layers, np.float16, 0.9, 0.8, 12_345.6)
+    monkeypatch.setattr(hil.commands.train, "_write", lambda *_: finished)
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--out", "w.safetensors"]) == 0
+    said = capsys.readouterr().out
+    assert "w.safetensors (float16): validation 90.00%, with 40 % of the pixels zeroed 80.00%; 12,346 pulses" in said
+    assert "hil evaluate --weights w.safetensors" in said
 
 
 def test_an_interrupted_training_says_how_to_go_on(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,18 +37,18 @@ def stages() -> tuple[Stage, ...]:
 
 
 @pytest.fixture(scope="module")
-def quick() -> pytest.MonkeyPatch:
+def quick() -> Iterator[None]:
     """Settling on fewer digits; only the accuracy of the statistics depends on it."""
     import hil.training
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(hil.training, "SETTLING_BATCHES", 1)
-    patch.setattr(hil.training, "WARM_UP", 1)
-    return patch
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hil.training, "SETTLING_BATCHES", 1)
+        patch.setattr(hil.training, "WARM_UP", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
-def trained(digits: Digits, stages: tuple[Stage, ...], quick: pytest.MonkeyPatch) -> tuple[Network, list[Report]]:
+def trained(digits: Digits, stages: tuple[Stage, ...], quick: None) -> tuple[Network, list[Report]]:
     from hil.training import Trainer
 
     reports: list[Report] = []
