@@ -18,7 +18,8 @@ from drivers.benchfile import BenchFile, BoardSettings, PicoSettings
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.pico import Pico, pack_pieces
+from drivers.pico import Pico
+from drivers.pico_packing import pack_pieces
 from drivers.signals import Frame, SlotTiming, length_ticks, probe_frame, shots
 from firmware.protocol import data_args, pack_runs, request, to_base64
 from hil.encode import Gain, to_pulses

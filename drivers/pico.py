@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import binascii
-import hashlib
 import time
 from collections import deque
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +12,9 @@ from numpy.typing import NDArray
 
 from drivers.bench import BenchError, CaptureError, Check, ConnectionLostError, InputError, LimitError
 from drivers.pico_link import PicoLink, find_port
-from drivers.signals import Capture, FloatArray, IntArray, Stray, length_ticks, period_ticks, seconds, slot_ticks
+from drivers.pico_packing import pack_pieces, unpack_counts, unpack_varints
+from drivers.pico_setup import check_timing, firmware_digest, settings_of
+from drivers.signals import Capture, FloatArray, IntArray, Stray, length_ticks, seconds, slot_ticks
 from firmware import protocol
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Pico:
     def _ask_setup(self) -> None:
         try:
             vbus = "none" if "_W_" in self._id["machine"] else VBUS_PIN
-            self._link.ask("setup", *_setup(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
+            self._link.ask("setup", *settings_of(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
         except LimitError as error:
             raise InputError(f"bench {self._file.name!r} does not suit the Pico: {error}") from error
 
@@ -116,7 +115,7 @@ class Pico:
         self._loaded = self._upload(frame, played, stamps=False)
 
     def _set_timing(self, frame: Frame) -> None:
-        self._check_timing(frame)
+        check_timing(frame, self.tick_s, self._limits)
         if self._timing == frame.timing:
             return
         ticks, timing = slot_ticks(frame.timing, self.tick_s), frame.timing
@@ -127,32 +126,6 @@ class Pico:
         )
         self._link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
         self._timing = timing
-
-    def _check_timing(self, frame: Frame) -> None:
-        ticks, limits = slot_ticks(frame.timing, self.tick_s), self._limits
-        fields = (
-            ("break_s", ticks.break_, limits["break_ticks"]),
-            ("guard_s", ticks.guard, limits["guard_ticks"]),
-            ("reset_width_s", ticks.reset, limits["reset_ticks"]),
-            ("pulse_width_s", ticks.width, limits["width_ticks"]),
-            ("settle_s", ticks.settle, limits["settle_ticks"]),
-        )
-        for name, value, least in fields:
-            if value < least:
-                raise LimitError(f"slot.{name} = {value * self.tick_s:g}: the Pico needs {least * self.tick_s:g}")
-        if ticks.lead > limits["lead_ticks"]:
-            raise LimitError(
-                f"break, guards and reset take {ticks.lead * self.tick_s:g} s; the Pico's slots begin with "
-                f"{limits['lead_ticks'] * self.tick_s:g} s at most"
-            )
-        period = period_ticks(frame, self.tick_s)
-        touching = np.flatnonzero((frame.pulses > 0) & (period < ticks.width + limits["low_ticks"]))
-        if len(touching):
-            i = int(touching[0])
-            raise LimitError(
-                f"slot {frame.first_slot + i}: {frame.pulses[i]} pulses every {period[i] * self.tick_s:g} s, each "
-                f"{ticks.width * self.tick_s:g} s wide, would touch; use fewer pulses or a slower clock"
-            )
 
     def _upload(self, frame: Frame, played: int, *, stamps: bool) -> _Shot:
         args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
@@ -354,74 +327,3 @@ class Pico:
                 self._link.ask("safe")
         finally:
             self._link.close()
-
-
-def _setup(file: BenchFile, *, plays: bool, counts: bool, vbus: object) -> list[str]:
-    """The settings of a bench file as the firmware takes them; raises InputError where the wiring cannot be."""
-    pico, wiring = file.pico, file.wiring
-    assert pico is not None and wiring is not None  # noqa: S101, PT018 (checked by the caller)
-    pins = [line.pin for line in wiring.lines()]
-    if plays and pins != list(range(pins[0], pins[0] + len(pins))):
-        raise InputError(
-            f"bench {file.name!r}: on a Pico dendrite, reset, sync and the selects are GPIOs in a row, for example "
-            f"{', '.join(f'{line.name} = {pins[0] + i}' for i, line in enumerate(wiring.lines()))}; wired are {pins}"
-        )
-    values: dict[str, object] = {
-        "base": pins[0] if plays else "none",
-        "lines": len(pins) if plays else 0,
-        "addresses": file.board.addresses,
-        "select": file.board.select,
-        "axon": pico.axon_pin if counts else "none",
-        "sync": pico.sync_pin if counts and not plays else "none",
-        "estop": "none" if pico.estop_pin is None else pico.estop_pin,
-        "vbus": vbus,
-        "dac": pico.dac if file.threshold.source == "pico" else "none",
-        "address": file.threshold.address,
-        "vdd_uv": round(file.threshold.vdd_v * 1e6),
-        "vth_min_uv": round(file.limits.vth_min_v * 1e6),
-        "vth_max_uv": round(file.limits.vth_max_v * 1e6),
-        "qualify_ns": max(20, round(file.spikes.min_width_s * 1e9)),
-        "silence_ms": round(pico.heartbeat_timeout_s * 1e3),
-    }
-    return [f"{name}={value}" for name, value in values.items()]
-
-
-def pack_pieces(pulses: IntArray) -> list[bytes]:
-    """Run-length coded counts of (slots,), in pieces that fit a line each."""
-    begins = np.flatnonzero(np.concatenate([[True], pulses[1:] != pulses[:-1]]))
-    repeats = np.diff(np.append(begins, len(pulses)))
-    pieces, piece = [], bytearray()
-    for count, repeat in zip(pulses[begins].tolist(), repeats.tolist(), strict=True):
-        run = protocol.pack_runs([count], [repeat])
-        if len(piece) + len(run) > protocol.CHUNK:
-            pieces.append(bytes(piece))
-            piece = bytearray()
-        piece += run
-    return [*pieces, bytes(piece)]
-
-
-def unpack_counts(text: str) -> NDArray[np.int32]:
-    """(slots,) counts from packed runs."""
-    runs = unpack_varints(text).reshape(-1, 2)
-    return np.repeat(runs[:, 0], runs[:, 1]).astype(np.int32)
-
-
-def unpack_varints(text: str) -> NDArray[np.int64]:
-    """(n,) numbers from base64 of varints; raises BenchError."""
-    try:
-        data = np.frombuffer(protocol.from_base64(text), dtype=np.uint8)
-    except (protocol.ProtocolError, binascii.Error) as error:
-        raise BenchError(f"the Pico sent what is no base64: {error}") from error
-    last = np.flatnonzero(data < 128)
-    first = np.concatenate([[0], last[:-1] + 1]).astype(np.int64) if len(last) else last
-    shift = 7 * (np.arange(len(data)) - np.repeat(first, np.diff(np.append(first, len(data)))))
-    return np.add.reduceat((data & 127).astype(np.int64) << shift, first) if len(last) else np.empty(0, dtype=np.int64)
-
-
-def firmware_digest() -> str:
-    """What `id` says when the Pico has just the firmware that came with this program."""
-    total = hashlib.sha256()
-    for name in protocol.FILES:
-        total.update(name.encode())
-        total.update((files("firmware") / name).read_bytes())
-    return total.hexdigest()[:16]
