@@ -96,15 +96,15 @@ def test_csv_has_a_row_a_digit_and_a_played_slot(recorded: Path) -> None:
 
 
 def test_an_unfinished_run_is_exported_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = iter([False, False, False, True])
+    asked = iter([False] * 5 + [True])  # four shots and two results are asked about
     monkeypatch.setattr(StopRequest, "__call__", lambda _: next(asked))
-    assert main(["run", "--digits", "0:4", "--physical", "conv1:0-0", "--out", "part.sqlite"]) == 130
+    assert main(["run", "--digits", "0:5", "--physical", "conv1:0-0", "--out", "part.sqlite"]) == 130
     assert main(["export", "part.sqlite", "--to", "hdf5"]) == 0
     with xarray.open_dataset("part.h5", engine="h5netcdf") as data:
-        assert np.isfinite(data.answer.values).tolist() == [[True, True, False, False]]
+        assert np.isfinite(data.answer.values).tolist() == [[True, True, False, False, False]]
     with xarray.open_dataset("part.h5", engine="h5netcdf", group="conv1") as data:
-        assert np.isnan(data.spikes.values[0, 3]).all()
-        assert np.isfinite(data.spikes.values[0, :2]).all()
+        assert np.isnan(data.spikes.values[0, 4]).all()
+        assert np.isfinite(data.spikes.values[0, :4]).all()
 
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], recorded: Path) -> None:
