@@ -1,0 +1,215 @@
+"""Choosing V_th: the window, pulses-to-fire against V_th, and the V_th that gives the asked gain.
+
+The sweep is coarse first and then adaptive: a few hundred pulses spread over the window tell roughly where the mean
+pulses-to-fire is the one asked for, and nearly all others are spent close to there, until the gain is known well
+enough. Each block mixes slots that are short against the mean (whose silence shows how pulses-to-fire is distributed)
+with slots that hold many firings (whose counts show its mean).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calibration.estimate import Estimate, Result
+from calibration.hazard import HazardFit, fit_hazard
+from calibration.sweep import Sweep
+from calibration.tally import Tally
+from calibration.window import Window, measure_window
+from drivers.bench import CalibrationError
+
+MOST_PULSES = 20_000
+WANTED_ERROR = 0.012  # standard error of ln(gain) at which the sweep may stop
+_STEP_V = 1e-3  # V_th is chosen in whole millivolts, which every threshold source can make
+_COARSE_POINTS = 6
+_FIRST_OFFSETS = (-0.08, -0.04, 0.0, 0.04, 0.08)  # in ln V, around the coarse estimate
+_NEXT_OFFSETS = (-0.02, 0.0, 0.02)
+_CURVE_POINTS = 17
+Data = list[tuple[float, Tally]]
+
+
+class CurvePoint(Result):
+    """Pulses to fire at one V_th: mean and standard deviation."""
+
+    vth_v: float
+    mean: Estimate
+    spread: Estimate
+
+
+class ThresholdResult(Result):
+    """What `hil calibrate threshold` finds.
+
+    `gain` is the mean pulses per spike at `vth_v`, `spread` their standard deviation; `asked_v` is the V_th at which
+    the gain is `target`, with its uncertainty. `curve` runs over the window.
+    """
+
+    vth_v: float
+    target: float
+    gain: Estimate
+    spread: Estimate
+    asked_v: Estimate
+    window: Window
+    curve: tuple[CurvePoint, ...]
+    pulses_spent: int
+    resets_spent: int
+    bench_s: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a live view needs: which part of the sweep, how far, and what is known so far."""
+
+    stage: str
+    done: float
+    data: Data
+    window: Window | None = None
+    vth_v: float | None = None
+
+
+@dataclass
+class _Search:
+    sweep: Sweep
+    target: float
+    show: Callable[[Progress], None]
+    most_pulses: int
+    window: Window | None = None
+    data: Data = field(default_factory=list)
+
+    def measure(self, vth_v: float, slots: dict[int, int]) -> None:
+        self.data.append((vth_v, self.sweep.tally(vth_v, slots)))
+
+    def report(self, stage: str, vth_v: float | None = None) -> None:
+        self.show(Progress(stage, self.sweep.pulses_spent / self.most_pulses, self.data, self.window, vth_v))
+
+
+def block(target: float) -> dict[int, int]:
+    """Slots by pulses for about 120 pulses a unit of target: lengths of ½ to 8 times the mean pulses-to-fire."""
+    lengths = [max(1, round(target * f)) for f in (0.5, 1, 2, 4, 8)]
+    slots: dict[int, int] = {}
+    for n, count in zip(lengths, (16, 12, 8, 5, 8), strict=True):
+        slots[n] = slots.get(n, 0) + count
+    return slots
+
+
+def measure_threshold(
+    sweep: Sweep,
+    limits_v: tuple[float, float],
+    *,
+    target: float = 4.0,
+    most_pulses: int = MOST_PULSES,
+    wanted_error: float = WANTED_ERROR,
+    show: Callable[[Progress], None] = lambda _: None,
+) -> ThresholdResult:
+    """Find the window and the V_th of `target` mean pulses per spike within the bench's limits.
+
+    Raises CalibrationError when the neuron does not fire, or when no V_th in the window gives the gain.
+    """
+    search = _Search(sweep, target, show, most_pulses)
+    search.report("window")
+    search.window, saturated = measure_window(sweep, limits_v)
+    bounds = usable(search.window, limits_v)
+    search.data = [(v, tally) for v, tally in saturated if bounds[0] <= v <= bounds[1]]
+    search.report("coarse")
+    vth_v = _coarse(search, bounds)
+    fit = _refine(search, vth_v, bounds, wanted_error)
+    vth_v = _solve(fit, search.target, bounds)
+    chosen = round(vth_v / _STEP_V) * _STEP_V
+    search.report("done", chosen)
+    return _conclude(search, fit, vth_v, round(chosen, 6), bounds)
+
+
+def usable(window: Window, limits_v: tuple[float, float]) -> tuple[float, float]:
+    """The window in volts; where an edge lies beyond the bench's limit, that limit."""
+    lo = window.lower_v.value if window.lower_v.value is not None else limits_v[0]
+    hi = window.upper_v.value if window.upper_v.value is not None else limits_v[1]
+    if hi <= lo * 1.05:
+        raise CalibrationError(
+            f"no usable V_th: the low-resistance state fires up to {lo:.3g} V, the high one only to {hi:.3g} V; "
+            "check the device's forming and the sense current"
+        )
+    return max(lo, limits_v[0]), min(hi, limits_v[1])
+
+
+def _coarse(search: _Search, bounds: tuple[float, float]) -> float:
+    """A first look over the window; returns about the V_th of the target."""
+    lo, hi = np.log(bounds)
+    for x in np.linspace(lo, hi, _COARSE_POINTS + 2)[1:-1]:
+        search.measure(round(float(np.exp(x)), 4), {2: 8, 8: 6, 32: 1})
+        search.report("coarse")
+    return _solve(fit_hazard(search.data, v_terms=4), search.target, bounds)
+
+
+def _refine(search: _Search, vth_v: float, bounds: tuple[float, float], wanted_error: float) -> HazardFit:
+    slots = block(search.target)
+    cost = sum(n * count for n, count in slots.items())
+    offsets: tuple[float, ...] = _FIRST_OFFSETS
+    reach = 0.25
+    while True:
+        for offset in offsets:
+            if search.sweep.pulses_spent + cost > search.most_pulses:
+                break
+            search.measure(round(float(np.clip(vth_v * np.exp(offset), *bounds)), 4), slots)
+            search.report("refine", vth_v)
+        near = [(v, t) for v, t in search.data if abs(np.log(v / vth_v)) < reach]
+        fit = fit_hazard(near)
+        vth_v = _solve(fit, search.target, bounds)
+        spent = search.sweep.pulses_spent + len(_NEXT_OFFSETS) * cost > search.most_pulses
+        if spent or fit.standard_error(fit.log_mean(vth_v)) < wanted_error:
+            return fit
+        offsets, reach = _NEXT_OFFSETS, 0.15
+
+
+def _solve(fit: HazardFit, target: float, bounds: tuple[float, float]) -> float:
+    """The V_th within bounds at which the mean pulses-to-fire is the target; raises CalibrationError."""
+    grid = np.geomspace(*bounds, 400)
+    means = np.array([float(np.exp(fit.log_mean(v)(fit.beta))) for v in grid])
+    above = np.flatnonzero(means >= target)
+    if not len(above) or not len(np.flatnonzero(means < target)):
+        raise CalibrationError(
+            f"no V_th in {bounds[0]:.3g}…{bounds[1]:.3g} V gives {target:g} pulses per spike: there they are "
+            f"{means.min():.3g}…{means.max():.3g}; choose another --gain"
+        )
+    # The crossing nearest to the data, should an extrapolated curve bend back.
+    crossings = np.flatnonzero((means[:-1] < target) & (means[1:] >= target))
+    if not len(crossings):
+        return float(grid[above[0]])
+    i = crossings[np.argmin(np.abs(np.log(grid[crossings] / fit.reference_v)))]
+    share = (np.log(target) - np.log(means[i])) / (np.log(means[i + 1]) - np.log(means[i]))
+    return float(grid[i] * (grid[i + 1] / grid[i]) ** share)
+
+
+def _conclude(
+    search: _Search, fit: HazardFit, asked_v: float, chosen_v: float, bounds: tuple[float, float]
+) -> ThresholdResult:
+    mean = fit.log_mean(chosen_v)
+    gain = fit.profile(mean)
+    step = 0.01
+    steepness = (
+        float(fit.log_mean(asked_v * np.exp(step))(fit.beta) - fit.log_mean(asked_v * np.exp(-step))(fit.beta))
+    ) / (2 * step)
+    half = 1.96 * fit.standard_error(fit.log_mean(asked_v)) / max(steepness, 0.1)
+    if search.window is None:
+        raise AssertionError("the window was measured first")
+    return ThresholdResult(
+        vth_v=chosen_v,
+        target=search.target,
+        gain=gain,
+        spread=fit.profile(fit.log_spread(chosen_v)),
+        asked_v=Estimate(value=asked_v, lo=float(asked_v * np.exp(-half)), hi=float(asked_v * np.exp(half))),
+        window=search.window,
+        curve=_curve(search.data, bounds),
+        pulses_spent=search.sweep.pulses_spent,
+        resets_spent=search.sweep.resets_spent,
+        bench_s=search.sweep.bench_s,
+    )
+
+
+def _curve(data: Data, bounds: tuple[float, float]) -> tuple[CurvePoint, ...]:
+    """Mean and spread over the window, from all slots together, leaving out a margin where the edges rule."""
+    fit = fit_hazard(data, v_terms=4)
+    volts = np.geomspace(bounds[0] * 1.02, bounds[1] * 0.98, _CURVE_POINTS)
+    return tuple(
+        CurvePoint(vth_v=float(v), mean=fit.band(fit.log_mean(v)), spread=fit.band(fit.log_spread(v))) for v in volts
+    )
