@@ -14,6 +14,7 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.signals import SlotTiming
 from hil.physical import parse_physical
+from hil.plausible import Judge, Policy
 from hil.recognise import Odometer, Recogniser, Watcher
 from hil.weights import Weights
 
@@ -42,6 +43,7 @@ class RunConfig(BaseModel):
     full_scale_pulses: dict[str, int] = Field(default_factory=lambda: dict(DEFAULT_FULL_SCALE))
     curve: dict[str, Any] | None = None
     calibration_id: str = ""
+    drift: Policy = "warn"
 
     @property
     def images(self) -> range:
@@ -69,7 +71,7 @@ def recogniser(
     noise: int,
     odometer: Odometer,
     keep: bool = False,
-    strict: bool = True,
+    judge: Judge | None = None,
     watch: Watcher | None = None,
 ) -> Recogniser:
     """The host loop that a configuration asks for, at one level of noise."""
@@ -83,7 +85,7 @@ def recogniser(
         purpose=config.command,
         noise=noise,
         keep=keep,
-        strict=strict,
+        judge=judge,
         watch=watch,
     )
 

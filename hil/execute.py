@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.config import RunConfig, noisy, recogniser
+from hil.plausible import Judge
 from hil.recognise import Odometer
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def heading(config: RunConfig) -> str:
     )
 
 
+def _ignore(_text: str) -> None:
+    """For who does not want to know."""
+
+
 def execute(
     config: RunConfig,
     weights: Weights,
@@ -61,20 +66,22 @@ def execute(
     watch: Watcher | None = None,
     keep: bool = False,
     strict: bool = True,
+    tell: Callable[[str], None] = _ignore,
     done: Mapping[tuple[int, int], int] | None = None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
 
     Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
     in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
-    `strict` refuses counts that cannot be, with an ImplausibleError.
+    `strict` refuses counts that cannot be, with an ImplausibleError, and looks for drift, which it tells.
     """
     from hil.mnist import load_test
 
     images, labels = load_test()
     distance = odometer or Odometer()
+    judge = Judge(config.drift, tell) if strict else None
     for noise in config.noise:
-        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, strict=strict, watch=watch)
+        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, judge=judge, watch=watch)
         for answer in host.answers(bench, _batches(images, config, noise, batch, distance, done or {})):
             spent = answer.spent
             result = DigitResult(

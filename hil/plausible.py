@@ -1,17 +1,19 @@
-"""Does a frame's answer fit the calibration at all? A stuck line must never pass for a quiet digit."""
+"""Does a frame's answer fit the calibration? A stuck line must not pass for a quiet digit, nor drift for an answer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from drivers.bench import CaptureError
+from calibration.sentinel import Expected, Sentinel, expected_spikes
+from drivers.bench import CalibrationError, CaptureError
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
     from drivers.signals import FrameKey, IntArray
 
+Policy = Literal["warn", "stop", "correct"]
 SIGMAS = 8.0  # a sound frame is refused once in about 1e15
 SLACK = 0.15  # of the expected spikes: slow drift is the sentinel's business, not this one's
 
@@ -24,18 +26,41 @@ class ImplausibleError(CaptureError):
         self.key = key
 
 
-def check_plausible(key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> None:
-    """Raise ImplausibleError when a frame's spikes (slots,) cannot come from its pulses (slots,) through the curve.
+def check_plausible(key: FrameKey, expected: Expected, found: int) -> None:
+    """Raise ImplausibleError when a frame's total of spikes cannot come from its pulses.
 
-    Slots are independent, so the total has the sum of the measured means and variances. The limits catch an axon or
-    a dendrite that is stuck, and a select address that does not close when there are at most four.
+    The limits catch an axon or a dendrite that is stuck, and a select address that does not close when there are at
+    most four.
     """
-    expected = float(np.interp(pulses, curve.pulses, curve.mean_spikes).sum())
-    sd = float(np.sqrt(np.interp(pulses, curve.pulses, curve.sd_spikes**2).sum()))
-    found = int(spikes.sum())
-    if abs(found - expected) > SIGMAS * sd + SLACK * expected + 1:
+    if abs(found - expected.spikes) > SIGMAS * expected.sd + SLACK * expected.spikes + 1:
         raise ImplausibleError(
             key,
-            f"image {key.image}: {found} spikes where the calibration expects {expected:.0f} ± {sd:.0f}: "
-            "run hil doctor --loopback, then calibrate again",
+            f"image {key.image}: {found} spikes where the calibration expects "
+            f"{expected.spikes:.0f} ± {expected.sd:.0f}: run hil doctor --loopback, then calibrate again",
         )
+
+
+@dataclass
+class Judge:
+    """Looks at every whole frame: refuses what cannot be, and notices when the neuron drifts.
+
+    On drift it tells; then, by `policy`, goes on as calibrated ("warn"), ends the run ("stop"), or decodes by what the
+    neuron gives now ("correct"; a resumed run begins to correct anew).
+    """
+
+    policy: Policy
+    tell: Callable[[str], None]
+    sentinel: Sentinel = field(default_factory=Sentinel)
+
+    def __call__(self, key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> float:
+        """The ratio of spikes now to spikes calibrated, to decode by; raises ImplausibleError, CalibrationError."""
+        expected, found = expected_spikes(curve, pulses), int(spikes.sum())
+        check_plausible(key, expected, found)
+        drift = self.sentinel.feed(expected, found)
+        if drift is not None:
+            self.tell(str(drift))
+            if self.policy == "stop":
+                raise CalibrationError(f"{drift}; run hil calibrate transfer, then begin anew")
+            if self.policy == "correct":
+                self.sentinel.correct(drift)
+        return self.sentinel.ratio

@@ -19,12 +19,12 @@ from drivers.bench import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
 from hil.network import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
-from hil.plausible import check_plausible
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
     from drivers.bench import Bench
     from hil.physical import Physical
+    from hil.plausible import Judge
     from hil.weights import Weights
 
 Watcher = Callable[[Capture], None]
@@ -87,7 +87,7 @@ class Recogniser:
 
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
-    `strict` refuses a frame whose spikes cannot come from its pulses; a replay that decodes otherwise switches it off.
+    `judge` looks at every whole frame, and says by which ratio of spikes to decode it.
     """
 
     weights: Weights
@@ -99,7 +99,7 @@ class Recogniser:
     purpose: str = "run"
     noise: int = 0
     keep: bool = False
-    strict: bool = True
+    judge: Judge | None = None
     watch: Watcher | None = None
 
     def answers(
@@ -171,11 +171,12 @@ class Recogniser:
                 raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
             for capture in shots:
                 batch.spent[done].add(capture)
-            if self.strict:
+            ratio = 1.0
+            if self.judge is not None:
                 sent = np.concatenate([capture.frame.pulses for capture in shots])
-                check_plausible(shots[0].frame.key, self.curve, sent, spikes)
+                ratio = self.judge(shots[0].frame.key, self.curve, sent, spikes)
             found = spikes.reshape(part.stop - part.start, part.layer.positions)
-            drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
+            drive[done, part.start : part.stop] = to_drives(gain, self.curve, found) / np.float32(ratio)
             done += 1
             if done == len(batch.index):
                 waiting.popleft()

@@ -7,6 +7,7 @@ import platform
 import shutil
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime
@@ -140,8 +141,15 @@ def go_on(
     done = {(result.noise, result.index): result.pulses for result in results_of(run)}
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     odometer = Odometer(run.fact("odometer"))
+
+    def tell(text: str) -> None:
+        run.add_event("drift", text)
+        print(text, file=sys.stderr)
+
     try:
-        for result, maps in execute(config, weights, recording, odometer=odometer, watch=watch, keep=True, done=done):
+        for result, maps in execute(
+            config, weights, recording, odometer=odometer, watch=watch, keep=True, tell=tell, done=done
+        ):
             run.add_result(detail(result, maps))
             yield result, maps
             if stopping():

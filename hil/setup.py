@@ -41,6 +41,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full-scale", metavar="LAYER=N,…", help="pulses for a layer's full-scale drive")
     parser.add_argument("--weights", metavar="FILE", help="weights (default: those shipped)")
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
+    parser.add_argument(
+        "--drift",
+        choices=("warn", "stop", "correct"),
+        default="warn",
+        help="what to do when the neuron drifts from its calibration (default: warn)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of noise and of the simulated neuron (default: 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -97,6 +103,7 @@ def settle(
             "traces": traces,
             "weights_path": str(Path(args.weights).absolute()) if args.weights else None,
             "weights_digest": weights.digest,
+            "drift": args.drift,
             "full_scale_pulses": full_scale_pulses(args.full_scale),
         }
     )

@@ -9,9 +9,13 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import FrameKey, SlotTiming, probe_frame
-from hil.plausible import check_plausible
+from hil.plausible import Judge
 
 PULSES = np.random.default_rng(1).integers(0, 33, 2_000).astype(np.int32)
+
+
+def judge() -> Judge:
+    return Judge("warn", print)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +27,8 @@ def measured() -> tuple[TransferCurve, np.ndarray]:
 
 
 def test_a_sound_frame_passes(measured: tuple[TransferCurve, np.ndarray]) -> None:
-    check_plausible(FrameKey("test"), measured[0], PULSES, measured[1])
-    check_plausible(FrameKey("test"), measured[0], PULSES[:0], measured[1][:0])
+    judge()(FrameKey("test"), measured[0], PULSES, measured[1])
+    judge()(FrameKey("test"), measured[0], PULSES[:0], measured[1][:0])
 
 
 @pytest.mark.parametrize("dead", [slice(None), slice(0, None, 4)], ids=["axon stuck", "one address of four"])
@@ -32,4 +36,4 @@ def test_a_dead_line_does_not_pass(measured: tuple[TransferCurve, np.ndarray], d
     spikes = measured[1].copy()
     spikes[dead] = 0
     with pytest.raises(CaptureError, match=r"image 7: \d+ spikes where the calibration expects \d+ ± \d+: run hil doc"):
-        check_plausible(FrameKey("test", image=7), measured[0], PULSES, spikes)
+        judge()(FrameKey("test", image=7), measured[0], PULSES, spikes)

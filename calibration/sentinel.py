@@ -1,0 +1,117 @@
+"""The sentinel: notices during a run that the neuron no longer answers as it was calibrated.
+
+Every slot of a frame holds a known number of pulses, so every frame is a test: its total of spikes against what the
+transfer curve expects. Two one-sided cumulative sums (Page, Biometrika 41:100, 1954) add up the standardised deviations
+less an allowance. The allowance is half a standard deviation, plus twice the error that the curve itself may have, so
+that an inexact calibration is not taken for drift. The decision limit gives one false alarm in `FALSE_ALARM_FRAMES`
+frames, by Siegmund's approximation of the average run length (Sequential Analysis, 1985, eq. 2.56).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from calibration.transfer import TransferCurve
+
+FALSE_ALARM_FRAMES = 100_000
+ALLOWANCE = 0.5  # standard deviations of one frame
+CURVE_ERRORS = 2.0  # standard errors of the curve that are not yet drift
+
+
+def decision_limit(frames: float = FALSE_ALARM_FRAMES, allowance: float = ALLOWANCE) -> float:
+    """The h for a mean of `frames` frames between false alarms of two one-sided sums, by Siegmund's formula."""
+    from scipy.optimize import brentq
+
+    def excess(h: float) -> float:
+        b = 2 * allowance * (h + 1.166)
+        return float((np.exp(b) - b - 1) / (2 * allowance**2) / 2 - frames)
+
+    root: float = brentq(excess, 0.0, 100.0)
+    return root
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a frame should give: total spikes, their standard deviation, and the standard error of the curve in it."""
+
+    spikes: float
+    sd: float
+    curve_error: float
+
+
+def expected_spikes(curve: TransferCurve, pulses: NDArray[np.integer]) -> Expected:
+    """For slots of `pulses` (slots,), independent as resets make them."""
+    spikes = np.interp(pulses, curve.pulses, curve.mean_spikes).sum()
+    variance = np.interp(pulses, curve.pulses, curve.sd_spikes**2).sum()
+    share = np.bincount(
+        np.clip(np.searchsorted(curve.pulses, pulses), 0, len(curve.pulses) - 1), minlength=len(curve.pulses)
+    )
+    error = np.sqrt(((share * curve.sd_spikes) ** 2 / np.maximum(curve.slots, 1)).sum())
+    return Expected(float(spikes), float(np.sqrt(variance)), float(error))
+
+
+@dataclass(frozen=True)
+class Drift:
+    """An alarm: relative change of the spikes since the sum began to grow, and over how many frames."""
+
+    change: float
+    frames: int
+
+    def __str__(self) -> str:
+        more = "more" if self.change > 0 else "fewer"
+        return (
+            f"the neuron has drifted: {abs(self.change):.1%} {more} spikes than calibrated, "
+            f"over the last {self.frames} frames"
+        )
+
+
+@dataclass
+class _Sum:
+    """One one-sided sum, and what was seen since it last was at zero."""
+
+    sign: int
+    value: float = 0.0
+    frames: int = 0
+    found: float = 0.0
+    expected: float = 0.0
+
+    def add(self, z: float, allowance: float, found: float, expected: float) -> None:
+        self.value += self.sign * z - allowance
+        self.frames, self.found, self.expected = self.frames + 1, self.found + found, self.expected + expected
+        if self.value <= 0:
+            self.value, self.frames, self.found, self.expected = 0.0, 0, 0.0, 0.0
+
+
+@dataclass
+class Sentinel:
+    """Fed with every frame, in order. `ratio` is the correction in force: spikes now against the calibrated curve."""
+
+    limit: float = field(default_factory=decision_limit)
+    ratio: float = 1.0
+    _up: _Sum = field(default_factory=lambda: _Sum(+1))
+    _down: _Sum = field(default_factory=lambda: _Sum(-1))
+
+    def feed(self, expected: Expected, found: int) -> Drift | None:
+        """Add one frame's total; an alarm, once, when a sum passes the limit. Frames expecting nothing are skipped."""
+        if expected.sd <= 0:
+            return None
+        spikes, sd = expected.spikes * self.ratio, expected.sd * np.sqrt(self.ratio)
+        allowance = ALLOWANCE + CURVE_ERRORS * expected.curve_error / expected.sd
+        z = (found - spikes) / sd
+        for one in (self._up, self._down):
+            one.add(z, allowance, found, spikes)
+        alarmed = max((self._up, self._down), key=lambda one: one.value)
+        if alarmed.value <= self.limit:
+            return None
+        drift = Drift(alarmed.found / alarmed.expected - 1, alarmed.frames)
+        self._up, self._down = _Sum(+1), _Sum(-1)
+        return drift
+
+    def correct(self, drift: Drift) -> None:
+        """From here on expect, and decode, what the neuron gives now."""
+        self.ratio *= 1 + drift.change
