@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.signals import probe_frame
+from calibration.sweep import Sweep
+from calibration.tally import Floats, Ints, Tally
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
-    from drivers.signals import SlotTiming
+    from drivers.signals import Capture, SlotTiming
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 PULSES_PER_COUNT = 16_384
 
 
@@ -36,14 +36,27 @@ class TransferCurve:
     slots: Ints
     histogram: Ints
 
+    @cached_property
+    def monotone(self) -> tuple[Floats, Floats]:
+        """(j,), (j,): spikes, rising from 0, and the pulses that give them on average.
+
+        The isotonic regression of the means, each weighted with its slots (Barlow et al., "Statistical Inference under
+        Order Restrictions", 1972), less what spikes without pulses. A level stretch counts as its middle.
+        """
+        from scipy.optimize import isotonic_regression
+
+        rising = isotonic_regression(self.mean_spikes, weights=self.slots.astype(np.float64)).x
+        spikes, block = np.unique(rising - rising[0], return_inverse=True)
+        pulses = np.bincount(block, weights=self.pulses) / np.bincount(block)
+        pulses[0] = 0.0
+        return spikes, pulses
+
     def decode(self, spikes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Estimated pulses for spike counts of any shape: the inverse of the mean curve, made monotone.
+        """Estimated pulses for spike counts of any shape: the inverse of the monotone mean curve.
 
         No spike is no pulse; beyond the last measured point the curve is continued straight.
         """
-        mean = np.maximum.accumulate(self.mean_spikes - self.mean_spikes[0])
-        rising = np.concatenate([[True], np.diff(mean) > 0])
-        x, y = mean[rising], self.pulses[rising].astype(np.float64)
+        x, y = self.monotone
         table = np.arange(int(spikes.max(initial=0)) + 1, dtype=np.float64)
         pulses = np.interp(table, x, y)
         if len(x) > 1:
@@ -68,15 +81,12 @@ class TransferCurve:
         """Back from `to_dict`."""
         width = max(len(row) for row in data["histogram"])
         histogram = np.array([row + [0] * (width - len(row)) for row in data["histogram"]], dtype=np.int64)
-        return _curve(data["timing_key"], data["vth_v"], np.array(data["pulses"], dtype=np.int64), histogram)
+        return cls.of(data["timing_key"], data["vth_v"], Tally(np.array(data["pulses"], dtype=np.int64), histogram))
 
-
-def _curve(timing_key: str, vth_v: float, pulses: Ints, histogram: Ints) -> TransferCurve:
-    slots = histogram.sum(axis=1)
-    spikes = np.arange(histogram.shape[1])
-    mean = histogram @ spikes / slots
-    variance = histogram @ spikes**2 / slots - mean**2
-    return TransferCurve(timing_key, vth_v, pulses, mean, np.sqrt(np.maximum(variance, 0)), slots, histogram)
+    @classmethod
+    def of(cls, timing_key: str, vth_v: float, tally: Tally) -> TransferCurve:
+        """From the slots that were counted."""
+        return cls(timing_key, vth_v, tally.pulses, tally.mean_spikes, tally.sd_spikes, tally.slots, tally.histogram)
 
 
 def pulse_grid(full_scale: int) -> Ints:
@@ -97,6 +107,13 @@ def slots_a_count(grid: Ints, timing: SlotTiming, pulses_per_count: int = PULSES
     return slots
 
 
+def transfer_slots(timing: SlotTiming, full_scale: int, pulses_per_count: int = PULSES_PER_COUNT) -> Ints:
+    """(slots,) pulses of the slots that measure a curve, in mixed order so that drift does not look like a slope."""
+    grid = pulse_grid(full_scale)
+    counts: Ints = np.repeat(grid, slots_a_count(grid, timing, pulses_per_count))
+    return counts[np.random.default_rng(0).permutation(len(counts))]
+
+
 def measure_transfer(
     bench: Bench,
     timing: SlotTiming,
@@ -111,17 +128,11 @@ def measure_transfer(
 
     See `slots_a_count` for how many slots that takes.
     """
-    grid = pulse_grid(full_scale)
-    slots = slots_a_count(grid, timing, pulses_per_count)
-    counts = np.repeat(np.arange(len(grid)), slots)
-    order = np.random.default_rng(0).permutation(len(counts))  # so that drift does not look like a slope
-    bench.set_threshold(vth_v)
-    spikes = np.zeros(len(counts), dtype=np.int64)
-    for capture in bench.play([probe_frame(purpose, timing, grid[counts[order]].astype(np.int32))]):
-        first = capture.frame.first_slot
-        spikes[order[first : first + len(capture.frame)]] = capture.spikes
+    pulses = transfer_slots(timing, full_scale, pulses_per_count)
+
+    def watch(capture: Capture) -> None:
         if progress is not None:
-            progress((first + len(capture.frame)) / len(counts))
-    histogram = np.zeros((len(grid), int(spikes.max()) + 1), dtype=np.int64)
-    np.add.at(histogram, (counts, spikes), 1)
-    return _curve(timing.key(), vth_v, grid, histogram)
+            progress((capture.frame.first_slot + len(capture.frame)) / len(pulses))
+
+    spikes = Sweep(bench, timing, purpose, watch=watch).spikes(vth_v, pulses)
+    return TransferCurve.of(timing.key(), vth_v, Tally.of(pulses, spikes))
