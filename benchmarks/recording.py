@@ -12,11 +12,13 @@ import argparse
 import sys
 import tempfile
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
+from drivers.signals import Capture
 from hil.benches import Fidelity
 from hil.config import RunConfig
 from hil.execute import execute
@@ -81,21 +83,20 @@ def share_without_traces(weights: Weights, digits: str, fidelity: Fidelity, fold
 
 def share_with_traces(weights: Weights, folder: Path) -> float:
     config, bench = settled(weights, "0:1", "pulses", traces=True)
-    captures = list(bench.play([]))
     plan = make_plan(config, weights, load_test()[0])
     kept: list[float] = []
     with begin(folder / "traces.sqlite", config, bench.identity, {}) as run:
         real = run.add_shot
 
-        def timed(capture: object) -> int:
+        def timed(capture: Capture) -> Future[int]:
             began = time.perf_counter()
-            row = real(capture)  # type: ignore[arg-type]
+            row = real(capture)
+            row.result()
             kept.append(time.perf_counter() - began)
             return row
 
         run.add_shot = timed  # type: ignore[method-assign]
         list(go_on(run, config, weights, bench))
-    del captures
     waits_s = plan.bench_s + plan.capture_bytes / 4 * 2 / TRANSFER_BYTES_PER_S  # two channels on a real bench
     print(
         f"traces: {plan.capture_bytes / 1e6:.1f} MB of 4 channels at {SAMPLES_AN_AXON} samples an axon pulse stored in "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -195,20 +195,19 @@ class RecordingBench:
 
     def _kept(self, captures: Iterator[Capture]) -> Iterator[Capture]:
         """Each capture once it is on the disk. It gets there while the bench plays the next shot."""
-        with ThreadPoolExecutor(1, "recorder") as recorder:
-            before: tuple[Capture, Future[int]] | None = None
-            for capture in captures:
-                now = capture, recorder.submit(self._run.add_shot, capture)
-                if self._stopping is not None and self._stopping():
-                    now[1].result()
-                    raise KeyboardInterrupt
-                if before is not None:
-                    before[1].result()
-                    yield before[0]
-                before = now
+        before: tuple[Capture, Future[int]] | None = None
+        for capture in captures:
+            now = capture, self._run.add_shot(capture)
+            if self._stopping is not None and self._stopping():
+                now[1].result()
+                raise KeyboardInterrupt
             if before is not None:
                 before[1].result()
                 yield before[0]
+            before = now
+        if before is not None:
+            before[1].result()
+            yield before[0]
 
     def _pieces(self, frame: Frame) -> list[_Piece]:
         """Cut a frame into recorded shots and the gaps between them."""

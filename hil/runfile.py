@@ -9,18 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from drivers.bench import RunFileError
 from drivers.signals import Capture, FrameKey
 from hil.durable import check_header, explained, lock, sync_folder
+from hil.journal import Connection, Journal
 from hil.runschema import SCHEMA_VERSION, statements
 from hil.shotrows import (
+    KEY_COLUMNS,
     SHOT_COLUMNS,
     TRACE_COLUMNS,
     ShotRow,
@@ -45,16 +48,10 @@ _SELECT_SHOT = f"SELECT {', '.join(SHOT_COLUMNS)}, digest FROM shots WHERE id = 
 _SELECT_TRACES = f"SELECT {', '.join(TRACE_COLUMNS)}, digest FROM traces WHERE shot = ? ORDER BY name"  # noqa: S608
 
 
-class Connection(Protocol):
-    """What a run file needs of a data base connection in autocommit mode."""
-
-    def execute(self, sql: str, parameters: Any = (), /) -> Any:
-        """Run one statement; the result offers fetchone() and fetchall()."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
+_SELECT_INDEX = (
+    "SELECT purpose, image, noise, layer, id, attempt, first_slot, slots, bad_slots FROM shots WHERE damaged = 0"
+)
+_FrameName = tuple[str, int, int, int]  # purpose, image, noise, layer
 
 
 class DamagedShotError(RunFileError):
@@ -66,10 +63,10 @@ class RunFile:
 
     def __init__(self, path: Path, connection: Connection, lock: int | None = None) -> None:
         self.path = path
-        self._connection = connection
+        self._journal = Journal(path, connection)
         self._lock = lock
         self._facts: dict[str, Any] = {}
-        self._mutex = threading.RLock()  # a shot may be recorded in a thread of its own
+        self._shots: defaultdict[_FrameName, list[ShotRow]] | None = None
         self._results: list[tuple[Any, ...]] = []  # to be written with the next transaction
 
     @classmethod
@@ -122,16 +119,16 @@ class RunFile:
     def prepare(self) -> None:
         """Set durability, check the schema and read the facts; raises RunFileError."""
         if self._lock is not None:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-        version = self._one("PRAGMA user_version")[0]
+            self._journal.execute("PRAGMA journal_mode = WAL")
+            self._journal.execute("PRAGMA synchronous = FULL")
+        version = self._journal.one("PRAGMA user_version")[0]
         if version > SCHEMA_VERSION:
             raise RunFileError(
                 f"run file {self.path} has schema {version}; this version reads up to {SCHEMA_VERSION}: update hil"
             )
         if version < 1:
             raise RunFileError(f"run file {self.path} has schema {version}, which no version ever wrote: it is damaged")
-        for key, value, check in self._all("SELECT key, value, digest FROM run"):
+        for key, value, check in self._journal.all("SELECT key, value, digest FROM run"):
             if digest((key, value)) != check:
                 raise RunFileError(f"run file {self.path} is damaged: its {key} fails its checksum")
             self._facts[key] = json.loads(value)
@@ -149,33 +146,47 @@ class RunFile:
 
     # Shots
 
-    def add_shot(self, capture: Capture) -> int:
-        """Record one shot in one transaction; returns its row id once it is on the disk."""
+    def add_shot(self, capture: Capture) -> Future[int]:
+        """Record one shot in one transaction; the row id comes once the shot is on the disk.
+
+        The disk is waited for in a thread. Whatever else is asked of the file meanwhile waits for it too; only
+        `add_result` and `shots_of` do not have to. The result raises RunFileError when the disk takes no more.
+        """
         values = shot_values(capture)
         traces = [trace_values(trace) for trace in sorted(capture.traces, key=lambda t: t.name)]
         checks = [digest(trace) for trace in traces]
-        with self._transaction():
-            row = int(self._one(_INSERT_SHOT, (*values, digest(values, *checks)))[0])
+        shots = self._index()
+        with self._journal.transaction(commit=False):
+            self._flush_results()
+            ((row,),) = self._journal.execute(_INSERT_SHOT, (*values, digest(values, *checks)))
             for trace, check in zip(traces, checks, strict=True):
-                self._connection.execute(_INSERT_TRACE, (row, *trace, check))
-        return row
+                self._journal.execute(_INSERT_TRACE, (row, *trace, check))
+        purpose, image, noise, attempt, layer, first_slot, slots = values[: len(KEY_COLUMNS)]
+        bad_slots = int((~capture.ok).sum())
+        shots[purpose, image, noise, layer].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
+        return self._journal.commit_in_thread(row)
 
     def shots_of(self, key: FrameKey, layer: int, first_slot: int = 0, stop: int = 1 << 31) -> list[ShotRow]:
         """The recorded shots within slots first_slot…stop−1 of a frame, of all attempts, in the order of slots.
 
         The key's own attempt is ignored.
         """
-        rows = self._all(
-            "SELECT id, attempt, first_slot, slots, bad_slots FROM shots WHERE damaged = 0 AND purpose = ? AND "
-            "image = ? AND noise = ? AND layer = ? AND first_slot >= ? AND first_slot < ? ORDER BY first_slot, attempt",
-            (key.purpose, key.image, key.noise, layer, first_slot, stop),
-        )
-        return [ShotRow(*row) for row in rows]
+        rows = self._index().get((key.purpose, key.image, key.noise, layer), [])
+        inside = [row for row in rows if first_slot <= row.first_slot < stop]
+        return sorted(inside, key=lambda row: (row.first_slot, row.attempt))
+
+    def _index(self) -> defaultdict[_FrameName, list[ShotRow]]:
+        """Which shots there are, by frame: read once, then kept."""
+        if self._shots is None:
+            self._shots = defaultdict(list)
+            for *frame, row, attempt, first_slot, slots, bad_slots in self._journal.all(_SELECT_INDEX):
+                self._shots[tuple(frame)].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
+        return self._shots
 
     def load(self, shot: int, traces: Collection[str] | None = ()) -> Capture:
         """A recorded shot by row id, with the named traces or (None) all; raises DamagedShotError."""
-        row = self._one(_SELECT_SHOT, (shot,))
-        found = self._all(_SELECT_TRACES, (shot,))
+        row = self._journal.one(_SELECT_SHOT, (shot,))
+        found = self._journal.all(_SELECT_TRACES, (shot,))
         if row is None:
             raise RunFileError(f"run file {self.path} has no shot {shot}")
         whole = digest(row[:-1], *(trace[-1] for trace in found)) == row[-1]
@@ -189,7 +200,7 @@ class RunFile:
 
     def check(self) -> None:
         """Have SQLite look at its own structure; raises RunFileError when that is damaged (contents have checksums)."""
-        found = self._one("PRAGMA integrity_check(1)")[0]
+        found = self._journal.one("PRAGMA integrity_check(1)")[0]
         if found != "ok":
             raise RunFileError(
                 f"run file {self.path} is damaged ({found}); salvage what is left with `sqlite3 {self.path} .recover`"
@@ -197,24 +208,26 @@ class RunFile:
 
     def shot_ids(self) -> list[int]:
         """Row ids of all shots that are not known to be damaged, in the order they were taken."""
-        return [row[0] for row in self._all("SELECT id FROM shots WHERE damaged = 0 ORDER BY id")]
+        return [row[0] for row in self._journal.all("SELECT id FROM shots WHERE damaged = 0 ORDER BY id")]
 
     def set_aside(self, shot: int) -> None:
         """Mark a shot as damaged, and drop the result that was made from it; it will be taken again."""
-        ((noise, image),) = self._all("SELECT noise, image FROM shots WHERE id = ?", (shot,))
+        ((noise, image),) = self._journal.all("SELECT noise, image FROM shots WHERE id = ?", (shot,))
         with self._transaction():
-            self._connection.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
-            self._connection.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
+            self._journal.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
+            self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
+            self._shots = None
             self._add_event("damage", f"shot {shot} (image {image}) fails its checksum and is taken again")
 
     def set_image_aside(self, key: FrameKey, why: str) -> None:
         """Mark all shots of an image as not to be used; they will be taken again."""
         with self._transaction():
-            self._connection.execute(
+            self._journal.execute(
                 "UPDATE shots SET damaged = 1 WHERE purpose = ? AND image = ? AND noise = ?",
                 (key.purpose, key.image, key.noise),
             )
-            self._connection.execute("DELETE FROM results WHERE noise = ? AND image = ?", (key.noise, key.image))
+            self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (key.noise, key.image))
+            self._shots = None
             self._add_event("set aside", why)
 
     # Results and events
@@ -230,7 +243,7 @@ class RunFile:
 
     def _flush_results(self) -> None:
         while self._results:
-            self._connection.execute(
+            self._journal.execute(
                 "INSERT OR REPLACE INTO results (noise, image, label, answer, detail, digest) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 self._results.pop(0),
@@ -241,7 +254,9 @@ class RunFile:
         if self._results:
             with self._transaction():
                 pass
-        rows = self._all("SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image")
+        rows = self._journal.all(
+            "SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image"
+        )
         return [json.loads(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
 
     def add_event(self, kind: str, text: str) -> None:
@@ -250,21 +265,21 @@ class RunFile:
             self._add_event(kind, text)
 
     def _add_event(self, kind: str, text: str) -> None:
-        self._connection.execute("INSERT INTO events (at_utc, kind, text) VALUES (?, ?, ?)", (now_utc(), kind, text))
+        self._journal.execute("INSERT INTO events (at_utc, kind, text) VALUES (?, ?, ?)", (now_utc(), kind, text))
 
     def events(self) -> list[tuple[str, str, str]]:
         """(when UTC, kind, text) of all events, in order."""
-        return [tuple(row) for row in self._all("SELECT at_utc, kind, text FROM events ORDER BY id")]
+        return [tuple(row) for row in self._journal.all("SELECT at_utc, kind, text FROM events ORDER BY id")]
 
     def totals(self) -> dict[str, Any]:
         """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""
-        shots = self._one(
+        shots = self._journal.one(
             "SELECT count(*), coalesce(sum(total_pulses), 0), coalesce(sum(total_spikes), 0), "
             "coalesce(sum(resets), 0), coalesce(sum(bench_s), 0.0), coalesce(sum(bad_slots), 0), "
             "min(taken_utc), max(taken_utc) FROM shots WHERE damaged = 0"
         )
         names = ("shots", "pulses", "spikes", "resets", "bench_s", "bad_slots", "first_utc", "last_utc")
-        traces = self._one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
+        traces = self._journal.one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
         return {**dict(zip(names, shots, strict=True)), "samples": traces[0], "trace_bytes": traces[1]}
 
     @property
@@ -273,37 +288,18 @@ class RunFile:
         files = (self.path, self.path.with_name(self.path.name + "-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
-    # Plumbing
-
-    def _all(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        with self._mutex, explained(self.path):
-            rows: list[tuple[Any, ...]] = self._connection.execute(sql, parameters).fetchall()
-        return rows
-
-    def _one(self, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        with self._mutex, explained(self.path):
-            rows = self._connection.execute(sql, parameters).fetchall()
-        return rows[0] if rows else None
-
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._mutex, explained(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                self._flush_results()
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if getattr(self._connection, "in_transaction", False):
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._journal.transaction():
+            self._flush_results()
+            yield
 
     def close(self) -> None:
         """Close it; idempotent."""
         if self._results:
             with suppress(RunFileError), self._transaction():
                 pass
-        self._connection.close()
+        self._journal.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -52,7 +52,7 @@ def test_strays_notes_and_bad_slots_come_back(tmp_path: Path) -> None:
         whole.frame, whole.spikes, whole.slot_s, np.array([True, False, True]), 0.25, Stray(1, 2, 3), (), ("late: 1",)
     )
     with new_run(tmp_path / "r.sqlite") as run:
-        assert same(run.load(run.add_shot(odd)), odd)
+        assert same(run.load(run.add_shot(odd).result()), odd)
         assert run.shots_of(odd.frame.key, -1)[0].bad_slots == 1
 
 
@@ -181,7 +181,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 done = 0
 try:
     for capture in bench().play(frames(200)):
-        run.add_shot(capture)
+        run.add_shot(capture).result()
         done += 1
 except RunFileError as error:
     print(done, error)
