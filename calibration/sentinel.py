@@ -3,7 +3,8 @@
 Every slot of a frame holds a known number of pulses, so every frame is a test: its total of spikes against what the
 transfer curve expects. Two one-sided cumulative sums (Page, Biometrika 41:100, 1954) add up the standardised deviations
 less an allowance. The allowance is half a standard deviation, plus twice the error that the curve itself may have, so
-that an inexact calibration is not taken for drift. The decision limit gives one false alarm in `FALSE_ALARM_FRAMES`
+that an inexact calibration is not taken for drift; what the curve is wrong by is learnt from the first frames, within
+its error. The decision limit gives one false alarm in `FALSE_ALARM_FRAMES`
 frames, by Siegmund's approximation of the average run length (Sequential Analysis, 1985, eq. 2.56).
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 FALSE_ALARM_FRAMES = 100_000
 ALLOWANCE = 0.5  # standard deviations of one frame
+SETTLING_FRAMES = 25
 CURVE_ERRORS = 2.0  # standard errors of the curve that are not yet drift
 
 
@@ -88,11 +90,35 @@ class _Sum:
 
 
 @dataclass
+class _Bias:
+    """What the curve is wrong by, as a share of the spikes: its own error as the prior, the first frames as data."""
+
+    frames: int = 0
+    found: float = 0.0
+    expected: float = 0.0
+    variance: float = 0.0
+
+    def estimate(self, error: float) -> tuple[float, float]:
+        """Mean and standard deviation, for a curve whose relative standard error is `error`."""
+        if self.frames == 0 or error == 0:
+            return 0.0, error
+        seen, spread2 = self.found / self.expected - 1, self.variance / self.expected**2
+        weight = error**2 / (error**2 + spread2)
+        return seen * weight, float(np.sqrt(weight * spread2))
+
+    def add(self, expected: Expected, found: float) -> None:
+        if self.frames < SETTLING_FRAMES:
+            self.frames, self.found = self.frames + 1, self.found + found
+            self.expected, self.variance = self.expected + expected.spikes, self.variance + expected.sd**2
+
+
+@dataclass
 class Sentinel:
     """Fed with every frame, in order. `ratio` is the correction in force: spikes now against the calibrated curve."""
 
     limit: float = field(default_factory=decision_limit)
     ratio: float = 1.0
+    _bias: _Bias = field(default_factory=_Bias)
     _up: _Sum = field(default_factory=lambda: _Sum(+1))
     _down: _Sum = field(default_factory=lambda: _Sum(-1))
 
@@ -100,8 +126,10 @@ class Sentinel:
         """Add one frame's total; an alarm, once, when a sum passes the limit. Frames expecting nothing are skipped."""
         if expected.sd <= 0:
             return None
-        spikes, sd = expected.spikes * self.ratio, expected.sd * np.sqrt(self.ratio)
-        allowance = ALLOWANCE + CURVE_ERRORS * expected.curve_error / expected.sd
+        bias, doubt = self._bias.estimate(expected.curve_error / expected.spikes)
+        self._bias.add(expected, found / self.ratio)
+        spikes, sd = expected.spikes * self.ratio * (1 + bias), expected.sd * np.sqrt(self.ratio)
+        allowance = ALLOWANCE + CURVE_ERRORS * doubt * expected.spikes / expected.sd
         z = (found - spikes) / sd
         for one in (self._up, self._down):
             one.add(z, allowance, found, spikes)
