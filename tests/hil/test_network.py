@@ -41,7 +41,7 @@ def test_pooling_is_equation_3() -> None:
 def test_dense_is_equation_4_with_bias_and_relu() -> None:
     rng = np.random.default_rng(0)
     weights = LayerWeights(
-        "fc1", rng.random((1024, 3136), np.float32), np.full(1024, -800.0, np.float32), np.ones(1024)
+        "fc1", rng.random((1024, 3136), np.float32), np.full(1024, -800.0, np.float32), np.ones(1024, np.float32)
     )
     maps = rng.random((1, 64, 7, 7), np.float32)
     out = activations(LAYERS[2], weights, drives(LAYERS[2], weights, maps))

@@ -51,7 +51,7 @@ def answers(host: Recogniser, device: str, index: list[int], size: int = 1, **op
 @pytest.mark.parametrize("physical", ["conv1", "conv2:3-9", "fc1", "fc2"])
 def test_with_an_ideal_neuron_every_drive_is_within_half_a_pulse(shipped: Weights, mode: str, physical: str) -> None:
     """Equations (2)-(4) are the reference; above full scale a drive is cut off, and that is counted."""
-    timing = SlotTiming(mode=mode, window_s=5e-3)  # type: ignore[arg-type]
+    timing = SlotTiming(mode=mode, window_s=5e-3)
     (part,) = parse_physical(physical)
     (answer,) = answers(recogniser(shipped, physical, "ideal", timing), "ideal", [0])
     maps = as_maps(IMAGES[:1])

@@ -25,7 +25,7 @@ def spikes(rig: Rig, counts: np.ndarray, timing: SlotTiming | None = None) -> li
 @pytest.mark.parametrize("transport", ["vxi11", "socket"])
 @pytest.mark.parametrize("mode", ["adaptive", "fixed"])
 def test_ideal_counts_every_pulse(rig: Callable[..., Rig], transport: str, mode: str) -> None:
-    timing = SlotTiming(mode=mode, window_s=1e-3)  # type: ignore[arg-type]
+    timing = SlotTiming(mode=mode, window_s=1e-3)
     made = rig("ideal", transport=transport)
     assert isinstance(made.bench, Bench)
     assert spikes(made, COUNTS, timing) == COUNTS.tolist()

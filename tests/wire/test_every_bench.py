@@ -39,7 +39,8 @@ def opened(name: str, device: str, request: pytest.FixtureRequest) -> Iterator[t
         with MockBench(load_bench("mock"), load_device(device), traces=name.endswith("traces")) as bench:
             yield bench, bench.file
     else:
-        with twin_bench(*name.split("+"), device=device) as (bench, _board):
+        source, reader = name.split("+")
+        with twin_bench(source, reader, device) as (bench, _board):
             yield bench, bench.file
 
 

@@ -32,14 +32,14 @@ def test_it_is_a_bench() -> None:
 @pytest.mark.parametrize("mode", ["adaptive", "fixed"])
 @pytest.mark.parametrize("fidelity", ["pulses", "counts"])
 def test_ideal_counts_every_pulse(mode: str, fidelity: str) -> None:
-    timing = SlotTiming(mode=mode)  # type: ignore[arg-type]
+    timing = SlotTiming(mode=mode)
     counts = [0, 1, 2, 31, 32, 0, 7]
     assert play(bench("ideal", fidelity=fidelity), counts, timing).tolist() == counts
 
 
 @pytest.mark.parametrize("fidelity", ["pulses", "counts"])
 def test_slots_draw_the_same_whatever_is_played_around_them(fidelity: str) -> None:
-    frame = probe_frame("test", SlotTiming(), np.arange(400) % 33)
+    frame = probe_frame("test", SlotTiming(), (np.arange(400) % 33).astype(np.int32))
     whole = np.concatenate([c.spikes for c in bench(fidelity=fidelity).play([frame])])
     parts = [frame.part(250, 400), frame.part(0, 250)]
     late, early = (c.spikes for c in bench(fidelity=fidelity).play(parts))
