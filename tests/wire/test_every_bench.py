@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
 from drivers.bench import Bench, InputError, UnsafeError
 from drivers.benchfile import BenchFile, load_bench
@@ -90,3 +91,20 @@ def test_a_frame_without_pulses_costs_nothing(name: str, request: pytest.Fixture
         (capture,) = play(bench, np.zeros(5, dtype=np.int32))
         assert capture.bench_s == 0
         assert capture.spikes.tolist() == [0] * 5
+
+
+@pytest.mark.parametrize("name", ["pigpio+scope", "pigpio+pico", "pico+pico"])
+def test_nominal_counts_come_from_the_same_distribution_as_in_process(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """Two-sample chi-square on 500 slots of 12 pulses at a false-alarm rate of 1e-4 for a fresh seed."""
+    counts = np.full(500, 12, dtype=np.int32)
+    found = []
+    for bench_name in ("mock", name):
+        with opened(bench_name, "nominal", request) as (bench, _file):
+            bench.set_threshold(0.7)
+            found.append(np.bincount(spikes(play(bench, counts)), minlength=13)[:13])
+    table = np.stack(found)
+    common = table.sum(axis=0) >= 10
+    table = np.column_stack([table[:, common], table[:, ~common].sum(axis=1)])
+    assert chi2_contingency(table[:, table.sum(axis=0) > 0]).pvalue > 1e-4
