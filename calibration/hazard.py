@@ -7,43 +7,43 @@ needs no physics, so its mean and spread can be trusted on a device that obeys n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
-from calibration.estimate import CHI2_95, Estimate
+from calibration.estimate import Z_95, Estimate
 from calibration.renewal import count_probabilities, hazard_to_pmf, moments
-from calibration.tally import Floats, Tally
+from calibration.scoring import Optimum, Problem, Quantity, maximise, profile_end
+from calibration.tally import Floats, Tally, cell_counts
 from drivers.bench import CalibrationError
 
 KNOTS = (1.0, 2.0, 4.0, 8.0, 16.0)  # in pulses; the hazard is constant from the last on
 _SMOOTH_SD = 2.0  # prior: logit differences of neighbouring knots ~ N(0, 2²), felt only where there are no data
 _LEVEL_SD = 10.0
 _SLOPE_SD = 30.0  # of logit hazard against ln V_th: the steepest meaningful is a few tens
-_DELTA = 1e-4
-_CONSTRAINT = 1e8  # weight of the pseudo-observation that holds a quantity in a profile
-Quantity = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True, eq=False)
 class HazardFit:
-    """Fitted coefficients (m,) with their covariance (m, m); x = ln(V_th / reference_v)."""
+    """Fitted coefficients; x = ln(V_th / reference_v)."""
 
     reference_v: float
     reach: int
     v_terms: int
-    beta: Floats
-    covariance: Floats
-    log_likelihood: float
-    data: tuple[tuple[float, Tally], ...]
+    problem: Problem
+    best: Optimum
+
+    @property
+    def beta(self) -> Floats:
+        """(m,) coefficients."""
+        return self.best.beta
 
     def hazard(self, vth_v: float, beta: Floats | None = None) -> Floats:
         """P(N = k | N ≥ k) (…, reach) for k = 1…reach at V_th, for coefficients (…, m), by default the fitted ones."""
         b = self.beta if beta is None else beta
-        hazard: Floats = expit(b @ _features(self.reach, float(np.log(vth_v / self.reference_v)), self.v_terms).T)
-        return hazard
+        return _hazard(b, self.reach, float(np.log(vth_v / self.reference_v)), self.v_terms)
 
     def log_mean(self, vth_v: float) -> Quantity:
         """The logarithm of the mean pulses to fire, as a function of coefficients."""
@@ -55,19 +55,19 @@ class HazardFit:
 
     def standard_error(self, quantity: Quantity) -> float:
         """By the delta method."""
-        slope = _gradient(quantity, self.beta)
-        return float(np.sqrt(slope @ self.covariance @ slope))
+        slope = self.problem.gradient(quantity, self.beta)
+        return float(np.sqrt(slope @ np.linalg.solve(self.best.information, slope)))
 
     def band(self, quantity: Quantity) -> Estimate:
         """exp(quantity) with its 95 % interval by the delta method: quick, for bands."""
-        middle, half = float(quantity(self.beta)), np.sqrt(CHI2_95) * self.standard_error(quantity)
+        middle, half = float(quantity(self.beta)), Z_95 * self.standard_error(quantity)
         value, lo, hi = np.exp([middle, middle - half, middle + half]).tolist()
         return Estimate(value=value, lo=lo, hi=hi)
 
     def profile(self, quantity: Quantity) -> Estimate:
         """exp(quantity) with its 95 % interval by likelihood profile."""
         middle, error = float(quantity(self.beta)), self.standard_error(quantity)
-        ends = [_profile_end(self, quantity, middle, sign * error) for sign in (-1, 1)]
+        ends = [profile_end(self.problem, self.best, quantity, sign * error) for sign in (-1, 1)]
         value, lo, hi = np.exp([middle, *ends]).tolist()
         return Estimate(value=value, lo=min(lo, value), hi=max(hi, value))
 
@@ -85,8 +85,23 @@ def fit_hazard(data: Sequence[tuple[float, Tally]], *, v_terms: int = 2) -> Haza
     pulses = sum(t.total_pulses for _, t in data)
     beta = np.zeros(len(KNOTS) + v_terms)
     beta[: len(KNOTS)] = np.log(spikes / max(pulses - spikes, 1))
-    start = HazardFit(reference, reach, v_terms, beta, np.eye(len(beta)), -np.inf, tuple(data))
-    return _scoring(start, beta)
+    counts, rows = cell_counts([tally for _, tally in data])
+
+    def cells(b: Floats) -> Floats:
+        parts = []
+        for vth_v, tally in data:
+            pmf = hazard_to_pmf(_hazard(b, reach, float(np.log(vth_v / reference)), v_terms))
+            chances = count_probabilities(pmf, tally.pulses, tally.histogram.shape[1])
+            parts.append(chances.reshape(*b.shape[:-1], -1))
+        return np.concatenate(parts, axis=-1)
+
+    problem = Problem(cells, counts, rows, _penalty(v_terms), np.zeros(len(beta)))
+    return HazardFit(reference, reach, v_terms, problem, maximise(problem, beta))
+
+
+def _hazard(beta: Floats, reach: int, x: float, v_terms: int) -> Floats:
+    hazard: Floats = expit(beta @ _features(reach, x, v_terms).T)
+    return hazard
 
 
 def _features(reach: int, x: float, v_terms: int) -> Floats:
@@ -106,91 +121,3 @@ def _penalty(v_terms: int) -> Floats:
     matrix[:n, :n] = difference.T @ difference / _SMOOTH_SD**2 + np.eye(n) / _LEVEL_SD**2
     matrix[n:, n:] = np.eye(v_terms) / _SLOPE_SD**2
     return matrix
-
-
-def _cells(fit: HazardFit, beta: Floats) -> Floats:
-    """(…, cells) probabilities of all cells of all histograms."""
-    parts = []
-    for vth_v, tally in fit.data:
-        probability = count_probabilities(
-            hazard_to_pmf(fit.hazard(vth_v, beta)), tally.pulses, tally.histogram.shape[1]
-        )
-        parts.append(probability.reshape(*beta.shape[:-1], -1))
-    return np.concatenate(parts, axis=-1)
-
-
-def _counts(data: Sequence[tuple[float, Tally]]) -> tuple[Floats, Floats]:
-    """(cells,) slots in each cell, and slots in each cell's row."""
-    cells, rows = [], []
-    for _, tally in data:
-        padded = np.pad(tally.histogram, ((0, 0), (0, 1)))
-        cells.append(padded.ravel())
-        rows.append(np.repeat(tally.slots, padded.shape[1]))
-    return np.concatenate(cells).astype(np.float64), np.concatenate(rows).astype(np.float64)
-
-
-def _gradient(quantity: Quantity, beta: Floats) -> Floats:
-    shifts = np.eye(len(beta)) * _DELTA
-    slope: Floats = (quantity(beta + shifts) - quantity(beta - shifts)) / (2 * _DELTA)
-    return slope
-
-
-def _scoring(fit: HazardFit, beta: Floats, hold: tuple[Quantity, float] | None = None) -> HazardFit:
-    """Fisher scoring with step halving on the penalised likelihood; `hold` keeps a quantity at a value."""
-    counts, rows = _counts(fit.data)
-    penalty = _penalty(fit.v_terms)
-    m = len(beta)
-
-    def objective(b: Floats) -> Floats:
-        value = np.log(_cells(fit, b)) @ counts - 0.5 * np.einsum("...i,ij,...j", b, penalty, b)
-        held = 0.0 if hold is None else 0.5 * _CONSTRAINT * (hold[0](b) - hold[1]) ** 2
-        return np.asarray(value - held)
-
-    now = float(objective(beta))
-    information = np.eye(m)
-    for _ in range(100):
-        cells = _cells(fit, beta + _DELTA * np.concatenate([np.zeros((1, m)), np.eye(m), -np.eye(m)]))
-        slopes = (cells[1 : m + 1] - cells[m + 1 :]) / (2 * _DELTA)
-        score = slopes @ (counts / cells[0]) - penalty @ beta
-        information = (slopes * (rows / cells[0])) @ slopes.T + penalty
-        weighted = information
-        if hold is not None:
-            slope = _gradient(hold[0], beta)
-            score = score - _CONSTRAINT * (float(hold[0](beta)) - hold[1]) * slope
-            weighted = information + _CONSTRAINT * np.outer(slope, slope)
-        step = np.linalg.solve(weighted, score)
-        tries = beta + step * 0.5 ** np.arange(12)[:, None]
-        values = objective(tries)
-        best = int(np.argmax(values))
-        gain = float(values[best]) - now
-        if gain <= 0:
-            break
-        beta, now = tries[best], float(values[best])
-        if gain < 1e-7:
-            break
-    return HazardFit(
-        fit.reference_v, fit.reach, fit.v_terms, beta, np.asarray(np.linalg.inv(information)), now, fit.data
-    )
-
-
-def _profile_end(fit: HazardFit, quantity: Quantity, middle: float, error: float) -> float:
-    """Where the profile likelihood has fallen by half the chi-square quantile, on the side that `error` points to."""
-    target = np.sqrt(CHI2_95)
-    at, beta = middle + target * error, fit.beta
-    for _ in range(4):
-        held = _scoring(fit, beta, (quantity, at))
-        beta = held.beta
-        reached = float(quantity(beta))
-        drop = fit.log_likelihood - _free_objective(held)
-        root = np.sqrt(max(2 * drop, 1e-12))
-        if abs(root - target) < 0.02:
-            return float(reached)
-        at = middle + (reached - middle) * float(np.clip(target / root, 0.5, 2.0))
-    return float(at)
-
-
-def _free_objective(fit: HazardFit) -> float:
-    """The penalised likelihood without the constraint."""
-    counts, _ = _counts(fit.data)
-    penalty = _penalty(fit.v_terms)
-    return float(np.log(_cells(fit, fit.beta)) @ counts - 0.5 * fit.beta @ penalty @ fit.beta)

@@ -23,22 +23,22 @@ def hazard_to_pmf(hazard: Floats) -> Floats:
     return pmf
 
 
-def count_probabilities(pmf: Floats, pulses: Ints, most_spikes: int) -> Floats:
+def count_probabilities(pmf: Floats, pulses: Ints, most_spikes: int, first: Floats | None = None) -> Floats:
     """P(S = s | n) (…, len(pulses), most_spikes + 1) for P(N = k) (…, K), k = 1…K, with K ≥ max(pulses).
 
-    The last column is P(S ≥ most_spikes | n).
+    The last column is P(S ≥ most_spikes | n). `first` (…, K) is that of the first firing, where it differs.
     """
     reach = int(pulses.max(initial=0)) + 1
     size = 2 * reach
-    step = np.zeros((*pmf.shape[:-1], size))
+    step, total = np.zeros((2, *pmf.shape[:-1], size))
     step[..., 1:reach] = pmf[..., : reach - 1]
+    total[..., 1:reach] = (pmf if first is None else first)[..., : reach - 1]
     transform = np.fft.rfft(step)
-    total = np.zeros_like(step)
-    total[..., 0] = 1.0  # of no firing: the sum of no gaps is 0
     at_least = [np.ones((*pmf.shape[:-1], len(pulses)))]
-    for _ in range(most_spikes):
-        total = np.fft.irfft(np.fft.rfft(total) * transform, size)
-        total[..., reach:] = 0.0
+    for spikes in range(most_spikes):
+        if spikes > 0:
+            total = np.fft.irfft(np.fft.rfft(total) * transform, size)
+            total[..., reach:] = 0.0
         at_least.append(np.cumsum(total, axis=-1)[..., pulses])
     at_least.append(np.zeros_like(at_least[0]))
     tail = np.stack(at_least, axis=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,3 +71,16 @@ class Tally:
     def fired(self) -> Ints:
         """(k,) slots with at least one spike."""
         return self.slots - self.histogram[:, 0]
+
+
+def cell_counts(tallies: Sequence[Tally]) -> tuple[Floats, Floats]:
+    """(cells,) slots in each cell of all histograms, with one more column of zeros each; and slots in its row.
+
+    In the order of `renewal.count_probabilities(pmf, tally.pulses, tally.histogram.shape[1])`, flattened.
+    """
+    cells, rows = [], []
+    for tally in tallies:
+        padded = np.pad(tally.histogram, ((0, 0), (0, 1)))
+        cells.append(padded.ravel())
+        rows.append(np.repeat(tally.slots, padded.shape[1]))
+    return np.concatenate(cells).astype(np.float64), np.concatenate(rows).astype(np.float64)
