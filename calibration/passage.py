@@ -39,24 +39,40 @@ def first_passage(theta: Floats, periods_s: Floats, reach: int) -> tuple[Floats,
     y = _LOWEST + width[:, None] * (np.arange(_CELLS) + 0.5)  # (batch, cells)
     edges = _LOWEST + width[:, None] * np.arange(_CELLS + 1)
     step = _step_kernel(theta, y, edges, y_hrs)
-    decay = np.exp(-periods_s[None, :] / leak_s[:, None])
-    carry = _decayed(decay, y, width) @ step[:, None]  # (batch, clocks, cells, cells)
+    leak = _Leak(np.exp(-periods_s[None, :] / leak_s[:, None]), y, width)
     start = np.diff(ndtr(edges / np.exp(theta[:, 1])[:, None]), axis=1)
-    start /= start.sum(axis=1, keepdims=True)
+    start = np.repeat((start / start.sum(axis=1, keepdims=True))[:, None, :], len(periods_s), axis=1)
     fires = ndtr((y - threshold[:, None]) / _BLUR)[:, None, :]
-    early = np.repeat((start[:, None, :] @ step)[:, None, 0, :], len(periods_s), axis=1)
-    late = (start[:, None, None, :] @ carry)[..., 0, :]
-    return _absorb(early, carry, fires, reach), _absorb(late, carry, fires, reach)
+    early, late = start @ step, leak.after(start) @ step
+    return _absorb(early, leak, step, fires, reach), _absorb(late, leak, step, fires, reach)
 
 
-def _absorb(now: Floats, carry: Floats, fires: Floats, reach: int) -> Floats:
+def _absorb(now: Floats, leak: _Leak, step: Floats, fires: Floats, reach: int) -> Floats:
     """(batch, clocks, reach) what fires after each pulse; `now` (batch, clocks, cells) is y after the first."""
     pmf = np.empty((*now.shape[:2], reach))
     for k in range(reach):
         fired = now * fires
         pmf[..., k] = fired.sum(axis=-1)
-        now = ((now - fired)[..., None, :] @ carry)[..., 0, :]
+        now = leak.after(now - fired) @ step
     return pmf
+
+
+class _Leak:
+    """One period of leak: y of every cell shrinks by `decay` (batch, clocks), its mass shared between two cells."""
+
+    def __init__(self, decay: Floats, y: Floats, width: Floats) -> None:
+        to = (decay[..., None] * y[:, None, :] - y[:, None, :1]) / width[:, None, None]
+        below = np.clip(np.floor(to).astype(np.int64), 0, _CELLS - 2)
+        self._share = np.clip(to - below, 0.0, 1.0)
+        self._into = (below + _CELLS * np.arange(decay.size).reshape(*decay.shape, 1)).ravel()
+
+    def after(self, mass: Floats) -> Floats:
+        """(batch, clocks, cells) → the same, a period later."""
+        upper = mass * self._share
+        moved: Floats = np.bincount(self._into, (mass - upper).ravel(), mass.size).astype(np.float64)
+        moved += np.bincount(self._into + 1, upper.ravel(), mass.size)
+        after: Floats = moved.reshape(mass.shape)
+        return after
 
 
 def _step_kernel(theta: Floats, y: Floats, edges: Floats, y_hrs: Floats) -> Floats:
@@ -68,20 +84,9 @@ def _step_kernel(theta: Floats, y: Floats, edges: Floats, y_hrs: Floats) -> Floa
     gone = np.maximum(edges[:, None, :] - y[:, :, None], 0.0)  # (batch, from, edges)
     ln = np.log(np.maximum(gone / scale[:, :, None], 1e-12))
     gradual = ndtr((ln + spread[:, None, None] ** 2 / 2) / spread[:, None, None])
-    share = (gone / left[:, :, None] - least[:, None, None]) / (1 - least[:, None, None])
+    share = (gone / left[:, :, None] - least[:, None, None]) / np.maximum(1 - least, 1e-6)[:, None, None]
     total = (1 - jump)[:, None, None] * gradual + jump[:, None, None] * np.clip(share, 0.0, 1.0)
     total[..., -1] = 1.0  # beyond the high-resistance state there is nothing
     kernel: Floats = np.diff(total, axis=-1)
     kernel[..., 0] += total[..., 0]
     return kernel
-
-
-def _decayed(decay: Floats, y: Floats, width: Floats) -> Floats:
-    """(batch, clocks, cells, cells) where the leak takes y in a period: mass is shared between neighbouring cells."""
-    to = (decay[..., None] * y[:, None, :] - y[:, None, :1]) / width[:, None, None]
-    below = np.clip(np.floor(to).astype(np.int64), 0, _CELLS - 2)
-    share = np.clip(to - below, 0.0, 1.0)
-    cells = np.arange(_CELLS)
-    matrix: Floats = np.where(cells == below[..., None], 1 - share[..., None], 0.0)
-    matrix += np.where(cells == below[..., None] + 1, share[..., None], 0.0)
-    return matrix

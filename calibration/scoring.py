@@ -13,6 +13,7 @@ from calibration.tally import Floats
 _CONSTRAINT = 1e8  # weight of the pseudo-observation that holds a quantity in a profile
 _MOST_STEPS = 100
 _HALVINGS = 12
+_TOLERANCE = 1e-4  # of the log-likelihood
 Quantity = Callable[[Floats], Floats]  # coefficients (…, m) → (…)
 
 
@@ -82,7 +83,7 @@ def maximise(problem: Problem, start: Floats, hold: tuple[Quantity, float] | Non
         if gain <= 0:
             break
         beta, now = tries[best], float(values[best])
-        if gain < 1e-7:
+        if gain < _TOLERANCE:
             break
     return Optimum(beta, information, float(problem.objective(beta)))
 
