@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import NDArray
 
 from calibration.estimate import Result
 from calibration.repeatability import Repeatability, repeatability
@@ -14,13 +16,15 @@ from calibration.transfer import PULSES_PER_COUNT, TransferCurve, transfer_slots
 class TransferResult(Result):
     """What `hil calibrate transfer` says of the curve that it stores.
 
-    `nonlinearity` is the largest distance of the mean from a straight line through the upper three quarters, as a share
-    of full scale; `saturation` the slope of the last quarter over that of the middle half (1: none).
+    A straight line is fitted to the upper three quarters: `pulses_per_spike` is the inverse of its slope, null where it
+    does not rise, and `nonlinearity` the largest distance of the mean from it, as a share of full scale. `saturation`
+    is the slope of the last quarter over that of the middle half (1: none).
     """
 
     timing_key: str
     vth_v: float
     full_scale: int
+    pulses_per_spike: float | None
     nonlinearity: float
     saturation: float
     repeatability: Repeatability
@@ -42,11 +46,12 @@ def characterise_transfer(
     pulses = transfer_slots(sweep.timing, full_scale, pulses_per_count)
     spikes = sweep.spikes(vth_v, pulses)
     curve = TransferCurve.of(sweep.timing.key(), vth_v, Tally.of(pulses, spikes))
-    nonlinearity, saturation = straightness(curve)
+    slope, nonlinearity, saturation = straightness(curve)
     return curve, TransferResult(
         timing_key=curve.timing_key,
         vth_v=vth_v,
         full_scale=full_scale,
+        pulses_per_spike=1 / slope if slope > 0 else None,
         nonlinearity=nonlinearity,
         saturation=saturation,
         repeatability=repeatability(pulses, spikes, addresses),
@@ -56,14 +61,18 @@ def characterise_transfer(
     )
 
 
-def straightness(curve: TransferCurve) -> tuple[float, float]:
-    """Nonlinearity and saturation, see `TransferResult`; a curve of fewer than four points a quarter is straight."""
+def straightness(curve: TransferCurve) -> tuple[float, float, float]:
+    """Slope, nonlinearity and saturation, see `TransferResult`; a curve of few points is called straight."""
     n, mean, weight = curve.pulses.astype(np.float64), curve.mean_spikes, np.sqrt(curve.slots)
+
+    def slope(part: NDArray[np.bool_]) -> tuple[float, Polynomial]:
+        line = Polynomial.fit(n[part], mean[part], 1, w=weight[part])
+        return float(line.deriv()(0.0)), line
+
     upper, last = n >= n[-1] / 4, n >= n[-1] * 0.75
     middle = upper & (n <= n[-1] * 0.75)
     if middle.sum() < 4 or last.sum() < 4 or mean[-1] <= 0:
-        return 0.0, 1.0
-    line = np.polynomial.Polynomial.fit(n[upper], mean[upper], 1, w=weight[upper])
-    slopes = [np.polynomial.Polynomial.fit(n[m], mean[m], 1, w=weight[m]).deriv()(0.0) for m in (middle, last)]
-    nonlinearity = float(np.abs(line(n[upper]) - mean[upper]).max() / mean[-1])
-    return nonlinearity, float(slopes[1] / slopes[0]) if slopes[0] else 1.0
+        return float(mean[-1] / max(n[-1], 1)), 0.0, 1.0
+    overall, line = slope(upper)
+    before, after = slope(middle)[0], slope(last)[0]
+    return overall, float(np.abs(line(n[upper]) - mean[upper]).max() / mean[-1]), after / before if before else 1.0

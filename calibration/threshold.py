@@ -27,6 +27,7 @@ _COARSE_POINTS = 6
 _FIRST_OFFSETS = (-0.08, -0.04, 0.0, 0.04, 0.08)  # in ln V, around the coarse estimate
 _NEXT_OFFSETS = (-0.02, 0.0, 0.02)
 _CURVE_POINTS = 17
+_BLOCK_GAIN = 4.0  # pulses a spike up to which a block has all its slots
 Data = list[tuple[float, Tally]]
 
 
@@ -85,11 +86,12 @@ class _Search:
 
 
 def block(target: float) -> dict[int, int]:
-    """Slots by pulses for about 120 pulses a unit of target: lengths of ½ to 8 times the mean pulses-to-fire."""
-    lengths = [max(1, round(target * f)) for f in (0.5, 1, 2, 4, 8)]
+    """Slots by pulses for some 500 pulses: lengths of ½ to 8 times the mean pulses-to-fire, fewer where it is large."""
+    share = min(1.0, _BLOCK_GAIN / target)
     slots: dict[int, int] = {}
-    for n, count in zip(lengths, (16, 12, 8, 5, 8), strict=True):
-        slots[n] = slots.get(n, 0) + count
+    for factor, count in zip((0.5, 1, 2, 4, 8), (16, 12, 8, 5, 8), strict=True):
+        n = max(1, round(target * factor))
+        slots[n] = slots.get(n, 0) + max(1, round(count * share))
     return slots
 
 

@@ -1,201 +1,217 @@
 """Measure how a device on a bench answers, and store it as a calibration record.
 
+hil calibrate threshold --bench bench.toml     the usable window, and the V_th that gives 4 pulses a spike
 hil calibrate transfer --bench bench.toml      pulses in → spikes out at one V_th and clock; what decoding needs
+hil calibrate frequency --bench bench.toml     firing against the dendrite clock, leak, fastest usable clock
+hil calibrate threshold transfer               one after the other, at the V_th just found, into one record
+
+Every sweep is recorded beside its record: --resume goes on with an interrupted one, --replay evaluates it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from datetime import UTC, datetime
+import sys
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from rich.console import Console
-from rich.progress import Progress
-
-from calibration.passport import Entry, add_entry, load_passport
-from calibration.record import CalibrationRecord, save_record
-from calibration.sweep import Sweep
-from calibration.threshold import Progress as SweepProgress
-from calibration.threshold import measure_threshold, usable
-from calibration.threshold_figure import draw_threshold
-from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
-from drivers.benchfile import BenchFile, load_bench
-from drivers.device import DeviceFile, load_device
-from hil.benches import make_bench
-from hil.setup import slot_timing
+from drivers.bench import BenchError, HilError, InputError
 
 if TYPE_CHECKING:
-    from calibration.estimate import Estimate
-    from calibration.transfer import TransferCurve
+    from calibration.record import CalibrationRecord
     from drivers.bench import Bench
-    from drivers.signals import SlotTiming
+    from hil.calibrating import CalibrateConfig, Findings
+    from hil.runfile import RunFile
 
 FOLDER = Path("calibrations")
+WHAT = ("threshold", "transfer", "frequency")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil calibrate`."""
-    parser.add_argument("what", choices=("threshold", "transfer"))
+    parser.add_argument("what", nargs="*", metavar="WHAT", help="threshold, transfer, frequency; in this order")
     parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to measure on (default: mock)")
     parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
-    parser.add_argument("--vth", type=float, metavar="V", help="threshold voltage (default: the bench's)")
+    parser.add_argument("--vth", type=float, metavar="V", help="threshold voltage (default: as found, or the bench's)")
     parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
     parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
     parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
     parser.add_argument("--gain", type=float, default=4.0, metavar="N", help="pulses a spike wanted (default: 4)")
     parser.add_argument("--full-scale", type=int, default=32, metavar="N", help="measure up to N pulses (default: 32)")
+    parser.add_argument("--slowest", type=float, default=10.0, metavar="HZ", help="slowest clock swept (default: 10)")
+    parser.add_argument("--calibration", type=Path, metavar="FILE", help="record to add to: its V_th and its results")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument("--out", type=Path, metavar="FILE", help="record to write (default: under calibrations/)")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a calibration that was interrupted")
+    parser.add_argument("--replay", type=Path, metavar="RUN", help="evaluate a recorded calibration again, offline")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
+    from hil.calibrating import calibrate
+    from hil.interrupt import StopRequest
+    from hil.recording import RecordingBench
+    from hil.sweepview import SweepView
+
+    with ExitStack() as stack:
+        stopping = stack.enter_context(StopRequest())
+        config, bench, run_file = _open(args, stack)
+        recording = stack.enter_context(RecordingBench(bench, run_file, stopping=stopping))
+        view = stack.enter_context(SweepView(quiet=args.json))
+        try:
+            found, vth_v = calibrate(config, recording, view)
+        except (KeyboardInterrupt, HilError) as error:
+            return _stopped(run_file, error)
+    if args.replay is None or args.out is not None:
+        return _finish(args, config, found, vth_v, run_file)
+    _print(args, config, found, vth_v, {"run_file": str(run_file.path)})
+    return 0
+
+
+def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, Bench | None, RunFile]:
+    """Settings, bench (None for a replay) and run file, of a new calibration or of a recorded one."""
+    from hil.benches import make_bench
+    from hil.calibrated import begin, check_same, config_of
+    from hil.runfile import RunFile
+
+    recorded = args.resume or args.replay
+    if recorded is not None and (args.what or (args.resume and args.replay)):
+        raise InputError("--resume and --replay take everything from the run file: name nothing else to measure")
+    if args.replay is not None:
+        run_file = stack.enter_context(RunFile.open(args.replay))
+        return config_of(run_file), None, run_file
+    if args.resume is not None:
+        run_file = stack.enter_context(RunFile.open(args.resume, write=True))
+        config = config_of(run_file)
+        bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
+        check_same(run_file, bench.identity)
+        run_file.add_event("resumed", "")
+        return config, bench, run_file
+    config = _settings(args)
+    bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
+    path = (args.out or _default_out(config)).with_suffix(".sqlite")
+    return config, bench, stack.enter_context(begin(path, config, bench.identity))
+
+
+def _settings(args: argparse.Namespace) -> CalibrateConfig:
+    from pydantic import ValidationError
+
+    from calibration.passport import load_passport
+    from calibration.record import load_record
+    from drivers.benchfile import load_bench
+    from drivers.device import load_device, validation_line
+    from hil.calibrating import CalibrateConfig
+    from hil.setup import slot_timing
+
+    unknown = [what for what in args.what if what not in WHAT]
+    if unknown or not args.what:
+        named = f"{unknown[0]!r} cannot be calibrated" if unknown else "say what to calibrate"
+        raise InputError(f"{named}: {', '.join(WHAT)}, or several of them")
     file = load_bench(args.bench)
     device = load_device(args.device or file.device)
-    vth_v = file.vth_v if args.vth is None else args.vth
-    timing = slot_timing(args, file)
-    console = Console(stderr=True)
-    with (
-        make_bench(file, device, seed=args.seed) as bench,
-        Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("measuring", total=1.0)
-
-        def show(share: float, text: str = "measuring") -> None:
-            progress.update(task, completed=share, description=text)
-
-        if args.what == "threshold":
-            return _threshold(args, file, device, bench, timing, show)
-        return _transfer(args, file, device, bench, timing, vth_v, show)
-
-
-def _threshold(
-    args: argparse.Namespace,
-    file: BenchFile,
-    device: DeviceFile,
-    bench: Bench,
-    timing: SlotTiming,
-    show: Callable[[float, str], None],
-) -> int:
-    sweep = Sweep(bench, timing, "calibrate/threshold")
-
-    def watch(progress: SweepProgress) -> None:
-        at = f", V_th about {progress.vth_v:.3f} V" if progress.vth_v is not None else ""
-        show(progress.done, f"{progress.stage}{at}, {sweep.pulses_spent:,} pulses")
-
-    limits = (file.limits.vth_min_v, file.limits.vth_max_v)
-    result = measure_threshold(sweep, limits, target=args.gain, show=watch)
-    record = _record(file, device, bench, timing, result.vth_v, result.pulses_spent).model_copy(
-        update={"results": {"threshold": result.model_dump(mode="json")}}
-    )
-    path = _save(args, record)
-    _enter(file, record, result.gain.value, usable(result.window, limits))
-    draw_threshold(result, device.id, path.with_suffix(".png"))
-    window = list(usable(result.window, limits))
-    gain = {"value": result.gain.value, "interval": [result.gain.lo, result.gain.hi]}
-    if args.json:
-        print(
-            json.dumps(
-                {
-                    "vth_v": result.vth_v,
-                    "gain": gain,
-                    "window_v": window,
-                    "pulses_spent": result.pulses_spent,
-                    "calibration_id": record.id,
-                    "file": str(path),
-                }
-            )
+    if args.vth is not None:
+        file.check_threshold(args.vth)
+    base = load_record(args.calibration) if args.calibration is not None else None
+    if base is not None and (base.device != device.id or base.bench != file.name):
+        raise InputError(
+            f"--calibration {args.calibration} is of device {base.device!r} on bench {base.bench!r}, not of "
+            f"{device.id!r} on {file.name!r}"
         )
-        return 0
-    print(f"usable window   {window[0]:.3f}…{window[1]:.3f} V")
-    print(
-        f"V_th            {result.vth_v:.3f} V gives {_interval(result.gain)} pulses a spike, "
-        f"standard deviation {_interval(result.spread)}"
-    )
-    print(f"asked {args.gain:g} pulses a spike at {_interval(result.asked_v)} V; {result.pulses_spent:,} pulses spent")
-    print(f"calibration {record.id} in {path}, picture in {path.with_suffix('.png')}")
-    print(f"next: hil calibrate transfer --bench {args.bench} --vth {result.vth_v:g}")
-    return 0
+    try:
+        return CalibrateConfig(
+            what=tuple(dict.fromkeys(args.what)),
+            bench=file,
+            device=device,
+            timing=slot_timing(args, file),
+            vth_v=args.vth,
+            gain=args.gain,
+            full_scale=args.full_scale,
+            slowest_hz=args.slowest,
+            seed=args.seed,
+            odometer=load_passport(device.id).pulses if file.kind == "pi" else 0,
+            base=base,
+        )
+    except ValidationError as error:
+        raise InputError(f"calibrate: {validation_line(error)}") from error
 
 
-def _interval(estimate: Estimate) -> str:
-    known = [f"{end:.4g}" if end is not None else "?" for end in (estimate.lo, estimate.hi)]
-    return f"{estimate.value:.4g} ({known[0]}…{known[1]})" if estimate.value is not None else f"{known[0]}…{known[1]}"
+def _default_out(config: CalibrateConfig) -> Path:
+    now = datetime.now().astimezone()
+    return FOLDER / f"{config.device.id}-{'-'.join(config.what)}-{now:%Y%m%d-%H%M%S}.json"
 
 
-def _transfer(
-    args: argparse.Namespace,
-    file: BenchFile,
-    device: DeviceFile,
-    bench: Bench,
-    timing: SlotTiming,
-    vth_v: float,
-    show: Callable[[float, str], None],
-) -> int:
-    curve = measure_transfer(
-        bench, timing, vth_v, full_scale=args.full_scale, progress=lambda share: show(share, "measuring")
-    )
-    grid = pulse_grid(args.full_scale)
-    spent = int((grid * slots_a_count(grid, timing)).sum())
-    record = _record(file, device, bench, timing, vth_v, spent).model_copy(update={"curves": (curve.to_dict(),)})
-    path = _save(args, record)
-    slope = float(np.polyfit(curve.pulses, curve.mean_spikes, 1)[0])
-    _enter(file, record, 1 / slope if slope > 0 else None, None)
-    if args.json:
-        print(json.dumps({"calibration_id": record.id, "file": str(path), "pulses_spent": spent, "vth_v": vth_v}))
-    else:
-        _print(curve, spent)
-        print(f"calibration {record.id} in {path}; use it with --calibration {path}")
-    return 0
+def _stopped(run_file: RunFile, error: BaseException) -> int:
+    """Say how to go on, where going on could help; raises what ended the sweep, unless a person did."""
+    if isinstance(error, KeyboardInterrupt | BenchError):
+        print(f"what was measured is safe; go on: hil calibrate --resume {run_file.path}", file=sys.stderr)
+    if not isinstance(error, KeyboardInterrupt):
+        raise error
+    return 130
 
 
-def _record(
-    file: BenchFile, device: DeviceFile, bench: Bench, timing: SlotTiming, vth_v: float, spent: int
-) -> CalibrationRecord:
-    return CalibrationRecord(
-        made_at=datetime.now(UTC),
-        bench=file.name,
-        identity=bench.identity,
-        device=device.id,
-        vth_v=vth_v,
-        timing_key=timing.key(),
-        pulses_spent=spent,
-        device_pulses=load_passport(device.id).pulses if file.kind == "pi" else spent,
-    )
+def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, vth_v: float, run_file: RunFile) -> int:
+    """Record, passport, pictures, print."""
+    from calibration.record import save_record
+    from hil.calibrated import enter, to_record
 
-
-def _save(args: argparse.Namespace, record: CalibrationRecord) -> Path:
-    path: Path = args.out or FOLDER / f"{record.device}-{args.what}-{record.made_at:%Y%m%d-%H%M%S}.json"
+    record = to_record(config, found, vth_v, run_file)
+    path: Path = args.out or run_file.path.with_suffix(".json")
     save_record(record, path)
-    return path
+    if args.replay is None:
+        enter(config, record, found)
+    figures = _draw(config, found, path)
+    _print(args, config, found, vth_v, {"calibration_id": record.id, "file": str(path), "run_file": record.run_file})
+    if not args.json:
+        print(f"calibration {record.id} in {path}, pictures: {', '.join(map(str, figures))}")
+        print(_next(args, record, path))
+    return 0
 
 
-def _enter(
-    file: BenchFile, record: CalibrationRecord, pulses_a_spike: float | None, window_v: tuple[float, float] | None
+def _draw(config: CalibrateConfig, found: Findings, path: Path) -> list[Path]:
+    from calibration.sweep_figures import draw_frequency, draw_transfer
+    from calibration.threshold_figure import draw_threshold
+
+    files = {what: path.with_name(f"{path.stem}-{what}.png") for what in config.what}
+    if found.threshold is not None:
+        draw_threshold(found.threshold, config.device.id, files["threshold"])
+    if found.curve is not None and found.transfer is not None:
+        draw_transfer(found.curve, found.transfer, config.device.id, files["transfer"])
+    if found.frequency is not None:
+        draw_frequency(found.frequency, config.device.id, files["frequency"])
+    return list(files.values())
+
+
+def _print(
+    args: argparse.Namespace, config: CalibrateConfig, found: Findings, vth_v: float, more: dict[str, Any]
 ) -> None:
-    """Into the passport of a real device."""
-    if file.kind != "pi":
+    """What was found: one JSON object, or lines for people."""
+    if args.json:
+        print(json.dumps({**_keys(config, found, vth_v), **more}))
         return
-    entry = Entry(
-        at=record.made_at,
-        calibration=record.id,
-        vth_v=record.vth_v,
-        timing_key=record.timing_key,
-        pulses_before=record.device_pulses,
-        pulses_a_spike=pulses_a_spike,
-        low_edge_v=window_v[0] if window_v else None,
-        high_edge_v=window_v[1] if window_v else None,
-    )
-    add_entry(load_passport(record.device), entry)
+    from hil.calibrationtext import lines
+
+    print("\n".join(lines(found, vth_v)))
+    print(f"{found.pulses_spent:,} pulses spent")
 
 
-def _print(curve: TransferCurve, spent: int) -> None:
-    for pulses, mean, sd in zip(curve.pulses, curve.mean_spikes, curve.sd_spikes, strict=True):
-        bar = "▇" * round(40 * mean / max(float(curve.mean_spikes.max()), 1e-9))
-        print(f"{pulses:>6} pulses  {mean:8.2f} ± {sd:5.2f} spikes  {bar}")
-    print(f"{spent:,} pulses spent at V_th {curve.vth_v:g} V, {curve.timing_key}")
+def _keys(config: CalibrateConfig, found: Findings, vth_v: float) -> dict[str, Any]:
+    from calibration.threshold import usable
+
+    keys: dict[str, Any] = {"vth_v": vth_v, "pulses_spent": found.pulses_spent}
+    if found.threshold is not None:
+        gain = found.threshold.gain
+        keys |= {
+            "gain": {"value": gain.value, "interval": [gain.lo, gain.hi]},
+            "window_v": list(usable(found.threshold.window, config.limits_v)),
+        }
+    return keys | {what: found.results[what] for what in config.what}
+
+
+def _next(args: argparse.Namespace, record: CalibrationRecord, path: Path) -> str:
+    if record.curves:
+        return f"use it: hil run --bench {args.bench} --vth {record.vth_v:g} --calibration {path}"
+    return f"next: hil calibrate transfer --bench {args.bench} --calibration {path}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,62 @@ def test_threshold_finds_the_window_and_the_gain(tmp_path: Path, capsys: pytest.
     assert lo < found["vth_v"] < hi
     assert found["gain"]["interval"][0] < 4.0 < found["gain"]["interval"][1]
     assert load_record(file).id == found["calibration_id"]
-    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "t-threshold.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recorded_calibration_is_evaluated_again_and_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = tmp_path / "t.json", tmp_path / "t.sqlite"
+    assert main(["calibrate", "threshold", "--out", str(file), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert main(["calibrate", "--replay", str(run), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["threshold"] == first["threshold"] == load_record(file).results["threshold"]
+    with closing(sqlite3.connect(run)) as db, db:  # as if it had been stopped on its way
+        db.execute("DELETE FROM shots WHERE id > 20")
+    assert main(["calibrate", "--replay", str(run), "--json"]) == 1
+    assert "lacks" in capsys.readouterr().err
+    assert main(["calibrate", "--resume", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calibration_id"] == first["calibration_id"]
+
+
+def test_one_after_the_other_into_one_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "all.json"
+    command = ["calibrate", "threshold", "frequency", "transfer", "--full-scale", "8", "--slowest", "1000"]
+    assert main([*command, "--out", str(file)]) == 0
+    shown = capsys.readouterr().out
+    record = load_record(file)
+    assert set(record.results) == {"threshold", "transfer", "frequency"}
+    assert record.vth_v == record.results["threshold"]["vth_v"] == record.curves[0]["vth_v"]
+    assert f"hil run --bench mock --vth {record.vth_v:g} --calibration {file}" in shown
+    assert "fastest clock" in shown
+    assert main(["calibrate", "transfer", "--full-scale", "4", "--calibration", str(file), "--out", "b.json"]) == 0
+    added = load_record(Path("b.json"))
+    assert added.vth_v == record.vth_v
+    assert added.results["threshold"] == record.results["threshold"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "say what to calibrate: threshold, transfer, frequency"),
+        (["speed"], "'speed' cannot be calibrated"),
+        (["threshold", "--gain", "0.5"], "gain = 0.5"),
+        (["transfer", "--full-scale", "0"], "full_scale = 0"),
+        (["transfer", "--vth", "7"], "V_th = 7 V cannot be made on bench 'mock'"),
+        (["transfer", "--calibration", "none.json"], "none.json"),
+        (["transfer", "--replay", "x", "--resume", "y"], "name nothing else to measure"),
+    ],
+)
+def test_what_cannot_be_calibrated_is_named(argv: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", *argv]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_gain_that_the_device_cannot_give_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "threshold", "--gain", "500"]) == 1
+    assert "gives 500 pulses per spike" in capsys.readouterr().err
 
 
 def test_a_run_takes_the_transfer_curve_of_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
