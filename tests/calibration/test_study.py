@@ -6,13 +6,14 @@ import pytest
 
 from benchmarks.study import QUANTITIES, TOLERANCE, Verdict, calibrate
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # about a minute and a half on an idle core
+
 
 @pytest.fixture(scope="module")
 def verdicts() -> list[Verdict]:
     return [v for v in map(calibrate, range(20)) if isinstance(v, Verdict)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_intervals_cover_the_truth(verdicts: list[Verdict], quantity: str) -> None:
     """At most four of twenty 95 % intervals miss: 0.26 % false alarms a quantity for fresh devices."""
@@ -21,7 +22,6 @@ def test_intervals_cover_the_truth(verdicts: list[Verdict], quantity: str) -> No
     assert sum(not covered for covered in known) <= 4
 
 
-@pytest.mark.slow
 def test_the_asked_gain_is_met_for_few_pulses(verdicts: list[Verdict]) -> None:
     """Where 95 % of devices are within 5 %, more than four of twenty are not in 0.26 % of cases."""
     assert len(verdicts) >= 18
