@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logit
 
-from calibration.estimate import CHI2_95, Estimate
+from calibration.estimate import Z_95, Estimate
 from calibration.passage import LEAK, PARAMETERS, first_passage
 from calibration.renewal import count_probabilities
-from calibration.scoring import Optimum, Problem, maximise, profile_end
+from calibration.scoring import Optimum, Problem, maximise
 from calibration.tally import Floats, Tally, cell_counts
 from calibration.window import Window
 from drivers.bench import CalibrationError
@@ -23,6 +23,7 @@ from drivers.bench import CalibrationError
 _FAR = 100.0  # a leak so many times slower than the slowest period, or faster than the fastest, cannot be seen
 _DELTA = 1e-3  # the grid makes smaller steps than this uneven
 _LEAST_SPIKES = 200
+_PRECISION = 0.02  # of ln τ at the ends of the interval
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def _problem(
     data: list[tuple[float, Tally]], periods_s: Floats, vth_v: float, lrs_v: float, lrs_spread: float, hrs_v: float
 ) -> tuple[Problem, Floats]:
     prior = {  # centre and standard deviation of every parameter; wide, but for what the window tells
-        "threshold": (np.log(vth_v / lrs_v), 0.03),
-        "ln lrs_spread": (np.log(lrs_spread), 0.15),
-        "ln y_hrs": (np.log(np.log(hrs_v / lrs_v)), 0.05),
+        "threshold": (np.log(vth_v / lrs_v), 0.06),
+        "ln lrs_spread": (np.log(lrs_spread), 0.25),
+        "ln y_hrs": (np.log(np.log(hrs_v / lrs_v)), 0.08),
         "ln step": (np.log(0.3), 1.0),
         "ln step_spread": (np.log(0.7), 0.7),
         "logit jump_probability": (logit(0.05), 1.5),
@@ -95,16 +96,30 @@ def _best_of(problem: Problem, start: Floats, periods_s: Floats) -> Optimum:
 
 
 def _interval(problem: Problem, best: Optimum, periods_s: Floats) -> Estimate:
-    ends = []
-    for sign, leak_s in ((-1, periods_s.min() / _FAR), (1, periods_s.max() * _FAR)):
-        far = best.beta.copy()
-        far[LEAK] = np.log(leak_s)
-        unseen = maximise(problem, far, (_ln_leak, float(np.log(leak_s))))
-        seen = 2 * (best.objective - unseen.objective) > CHI2_95
-        error = sign * min(float(np.sqrt(np.linalg.inv(best.information)[LEAK, LEAK])), 1.0)
-        ends.append(float(np.exp(profile_end(problem, best, _ln_leak, error))) if seen else None)
+    ends = [_end(problem, best, float(np.log(leak_s))) for leak_s in (periods_s.min() / _FAR, periods_s.max() * _FAR)]
     value = float(np.exp(best.beta[LEAK])) if None not in ends else None
     return Estimate(value=value, lo=ends[0], hi=ends[1])
+
+
+def _end(problem: Problem, best: Optimum, far: float) -> float | None:
+    """Where the profile likelihood of ln τ passes the 95 % level between the best and `far`; None if it does not."""
+    from scipy.optimize import brentq
+
+    middle = float(best.beta[LEAK])
+    beta = best.beta
+
+    def excess(ln_leak: float) -> float:
+        nonlocal beta
+        start = beta.copy()
+        start[LEAK] = ln_leak
+        held = maximise(problem, start, (_ln_leak, ln_leak))
+        beta = held.beta
+        return float(np.sqrt(max(2 * (best.objective - held.objective), 0.0))) - Z_95
+
+    if excess(far) <= 0:
+        return None
+    beta = best.beta
+    return float(np.exp(brentq(excess, middle, far, xtol=_PRECISION, rtol=_PRECISION)))
 
 
 def _ln_leak(beta: Floats) -> Floats:

@@ -25,8 +25,8 @@ PARAMETERS = (
 )
 LEAK = PARAMETERS.index("ln leak_s")
 _CELLS = 96
+_BLUR = 0.01  # of the comparator, in ln V: noise of about 1 %; freeing it changes nothing
 _LOWEST = -0.8  # of y: four standard deviations of a wide low state
-_BLUR = 0.01  # of the comparator, in ln V: noise of about 1 %
 
 
 def first_passage(theta: Floats, periods_s: Floats, reach: int) -> tuple[Floats, Floats]:
