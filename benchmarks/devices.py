@@ -14,7 +14,17 @@ from scipy.special import ndtr
 from calibration.window import SATURATED_LEVEL, SATURATING_PULSES, SILENT_LEVEL
 from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
-from drivers.mock.neuron import Firings, NeuronModel, fire, neuron_model, regular_trains
+from drivers.mock.neuron import (
+    Firings,
+    NeuronModel,
+    State,
+    apply_pulse,
+    fire,
+    fresh,
+    neuron_model,
+    regular_trains,
+    sense,
+)
 from drivers.mock.random import sequence_keys
 from drivers.signals import SlotTiming
 
@@ -53,7 +63,7 @@ def draw_device(number: int, *, leak_s: float | None = None) -> DeviceFile:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of a device at one slot timing; `most_v` is where searching for the upper edge ends."""
+    """What is true of a device at one slot timing."""
 
     model: NeuronModel
     board: BoardSettings
@@ -90,13 +100,24 @@ class Truth:
                 hi = middle
         return float(np.exp((lo + hi) / 2))
 
-    def pulses_to_fire(self, vth_v: float, neurons: int = 40_000, longest: int = 200) -> tuple[float, float]:
+    def pulses_to_fire(self, vth_v: float, neurons: int = 40_000, longest: int = 400) -> tuple[float, float]:
         """Mean and standard deviation of the pulses to fire from rest."""
-        firings = self._play(vth_v, longest, neurons)
-        who, index = np.unique(firings.segment, return_index=True)
-        first = np.full(neurons, float(longest))  # rarer than one in ten thousand at the gains asked for
-        first[who] = firings.pulse[index] + 1
-        return float(first.mean()), float(first.std())
+        period_s, keys = 1 / self.timing.dendrite_clock_hz, sequence_keys(_SEED, 0, neurons)
+        state, fired = fresh(self.model, keys), []
+        for k in range(longest):
+            rise_s = np.full(len(keys), self.timing.guard_s + k * period_s)
+            apply_pulse(self.model, state, keys, k, rise_s, rise_s + self.timing.pulse_width_s)
+            rounds = sense(self.model, self.board, vth_v, state, keys, k, rise_s + period_s)
+            who = rounds[0][0] if rounds else np.empty(0, dtype=np.intp)
+            fired.append(len(who))
+            waiting = np.ones(len(keys), dtype=np.bool_)
+            waiting[who] = False
+            state, keys = State(state.y[waiting], state.since_s[waiting]), keys[waiting]
+            if not len(keys):
+                break
+        count, n = np.array([*fired, len(keys)]), np.arange(1, len(fired) + 2)
+        mean = float(count @ n / neurons)
+        return mean, float(np.sqrt(count @ (n - mean) ** 2 / neurons))
 
     def _play(self, vth_v: float, pulses: int, neurons: int) -> Firings:
         guard_s, period_s = self.timing.guard_s, 1 / self.timing.dendrite_clock_hz
