@@ -26,6 +26,8 @@ PARAMETERS = (
 LEAK = PARAMETERS.index("ln leak_s")
 _CELLS = 96
 _BLUR = 0.01  # of the comparator, in ln V: noise of about 1 %; freeing it changes nothing
+_EXTREME = np.full(len(PARAMETERS), 5.0)  # where a search may step on its way, and exp() must not overflow
+_EXTREME[LEAK] = 40.0
 _LOWEST = -0.8  # of y: four standard deviations of a wide low state
 
 
@@ -34,6 +36,7 @@ def first_passage(theta: Floats, periods_s: Floats, reach: int) -> tuple[Floats,
 
     A later one differs where the leak is fast: after a firing a whole period passes before the next pulse.
     """
+    theta = np.clip(theta, -_EXTREME, _EXTREME)
     threshold, y_hrs, leak_s = theta[:, 0], np.exp(theta[:, 2]), np.exp(theta[:, LEAK])
     width = (y_hrs - _LOWEST) / _CELLS
     y = _LOWEST + width[:, None] * (np.arange(_CELLS) + 0.5)  # (batch, cells)
