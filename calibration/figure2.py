@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.firing import FiringCounts, Fit
+from calibration.firing import Fit, Histogram, spikes_after
+from calibration.sweep import Sweep
+from calibration.tally import Ints, Tally
 from drivers.bench import CalibrationError, InputError
+from drivers.schmitt import find_pulses
 from drivers.signals import Trace, probe_frame
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ MEMBRANE_GAIN = 2.5  # in the picture
 HISTOGRAM_V, HISTOGRAM_HZ = 0.7, 1000.0
 LONGEST_TRAIN = 24
 HISTOGRAM_SLOTS = 250
+TRACED_SLOTS, TRACED_PULSES = 10, 60
+LOW_V, HIGH_V = 1.35, 1.95  # a Schmitt trigger for 3.3 V logic
 SYNTHETIC = 20_000  # neurons drawn from the best fit: the Monte-Carlo fit of panel g
 
 
@@ -76,21 +81,36 @@ def _play(bench: Bench, timing: SlotTiming, vth_v: float, clock_hz: float, slots
     return captures
 
 
-def measure_firing(bench: Bench, timing: SlotTiming, progress: Callable[[float], None] | None = None) -> FiringCounts:
-    """Play panel g: slots of 1…24 pulses, and in how many the neuron fired."""
-    bench.set_threshold(HISTOGRAM_V)
+def measure_firing(bench: Bench, timing: SlotTiming, progress: Callable[[float], None] | None = None) -> Tally:
+    """Play panel g: slots of 1…24 pulses, and how many spikes each gave."""
     clock = timing.model_copy(update={"mode": "adaptive", "dendrite_clock_hz": HISTOGRAM_HZ})
-    pulses = np.arange(1, LONGEST_TRAIN + 1)
-    order = np.random.default_rng(0).permutation(np.repeat(pulses, HISTOGRAM_SLOTS))
-    fired = np.zeros(LONGEST_TRAIN + 1, dtype=np.int64)
-    for capture in bench.play([probe_frame("figure2/histogram", clock, order.astype(np.int32))]):
-        np.add.at(fired, capture.frame.pulses, capture.spikes > 0)
+    pulses = np.random.default_rng(0).permutation(np.repeat(np.arange(1, LONGEST_TRAIN + 1), HISTOGRAM_SLOTS))
+
+    def watch(capture: Capture) -> None:
         if progress is not None:
-            progress((capture.frame.first_slot + len(capture.frame)) / len(order))
-    return FiringCounts(pulses, np.full(LONGEST_TRAIN, HISTOGRAM_SLOTS), fired[1:])
+            progress((capture.frame.first_slot + len(capture.frame)) / len(pulses))
+
+    return Tally.of(pulses, Sweep(bench, clock, "figure2/histogram", watch=watch).spikes(HISTOGRAM_V, pulses))
 
 
-def draw(panels: list[Panel], counts: FiringCounts, fits: list[Fit], device: str, files: list[Path]) -> None:
+def measure_gaps(bench: Bench, timing: SlotTiming) -> Ints:
+    """(firings,) pulses to fire as an oscilloscope shows them: spike times between dendrite pulses; empty without one.
+
+    A firing is missed when its slot ends first, so long ones are rarer here than they are; slots are long for that.
+    """
+    clock = timing.model_copy(update={"mode": "adaptive", "dendrite_clock_hz": HISTOGRAM_HZ})
+    pulses = np.full(TRACED_SLOTS, TRACED_PULSES)
+    gaps = [np.zeros(0, dtype=np.int64)]
+    for capture in Sweep(bench, clock, "figure2/traced").captures(HISTOGRAM_V, pulses):
+        times = {trace.name: find_pulses(trace, LOW_V, HIGH_V) for trace in capture.traces}
+        if {"axon", "dendrite", "sync"} <= times.keys():
+            starts_s = times["sync"].fall_s[:-1]  # the last sync pulse closes the shot
+            spikes_s = times["axon"].rise_s[times["axon"].rise_s > starts_s[0]]
+            gaps.append(spikes_after(times["dendrite"].rise_s, spikes_s, starts_s - 1e-6))
+    return np.concatenate(gaps)
+
+
+def draw(panels: list[Panel], measured: Histogram, gaps: Ints, fits: list[Fit], device: str, files: list[Path]) -> None:
     """Draw panels a-g into the files, whose suffixes choose the format; raises InputError."""
     import matplotlib as mpl
 
@@ -103,7 +123,7 @@ def draw(panels: list[Panel], counts: FiringCounts, fits: list[Fit], device: str
     axes = top.subplots(2, 3)
     for axis, panel, letter in zip(axes.ravel(), panels, LETTERS, strict=False):
         _draw_panel(axis, panel, letter)
-    _draw_histogram(bottom.subplots(), counts, fits)
+    _draw_histogram(bottom.subplots(), measured, gaps, fits)
     top.suptitle(f"device {device}")
     try:
         for file in files:
@@ -150,27 +170,30 @@ def _thinned(trace: Trace, shown_s: float) -> tuple[Any, Any]:
     return t_s, np.column_stack([volts.min(axis=1), volts.max(axis=1)]).ravel()
 
 
-def _draw_histogram(axis: Any, counts: FiringCounts, fits: list[Fit]) -> None:
-    from scipy.optimize import isotonic_regression
-
-    rising = isotonic_regression(counts.share, weights=counts.slots).x  # a distribution function never falls
-    pmf = np.diff(np.concatenate([[0.0], rising]))
+def _draw_histogram(axis: Any, measured: Histogram, gaps: Ints, fits: list[Fit]) -> None:
+    reach = len(measured.share)
+    n, best = np.arange(1, reach + 1), fits[0]
+    ends = [measured.share - measured.lo, measured.hi - measured.share]
     axis.bar(
-        counts.pulses, pmf, color="lightgray", edgecolor="gray", label=f"measured, {int(counts.slots.sum())} slots"
+        n,
+        measured.share,
+        yerr=ends,
+        color="lightgray",
+        edgecolor="gray",
+        ecolor="gray",
+        label="counted, 95 % intervals",
     )
-    n = np.arange(len(counts.pulses) + 1, dtype=np.float64)
-    best = fits[0]
-    sampled = np.searchsorted(best.cdf(n[1:]), np.random.default_rng(0).random(SYNTHETIC))
-    shares = np.bincount(sampled, minlength=len(n))[: len(counts.pulses)] / SYNTHETIC
-    axis.plot(counts.pulses, shares, "k.", ms=5, label=f"Monte-Carlo of {best.model.name}")
+    if len(gaps):
+        seen = np.bincount(gaps, minlength=reach + 1)[1 : reach + 1] / len(gaps)
+        axis.plot(n, seen, "x", color="black", ms=5, label=f"{len(gaps)} firings on the oscilloscope")
+    cdf = np.cumsum(best.pmf(reach))
+    drawn = np.searchsorted(cdf, np.random.default_rng(0).random(SYNTHETIC))
+    shares = np.bincount(drawn, minlength=reach)[:reach] / SYNTHETIC
+    axis.plot(n, shares, "k.", ms=5, label=f"Monte-Carlo of {best.model.name}")
     for fit in fits:
-        curve = np.diff(np.where(n > 0, fit.cdf(np.maximum(n, _ALMOST_NONE)), 0.0))
         text = f"{fit.model.name}: AIC {fit.aic - best.aic:+.1f}, p = {fit.p_value:.2g}"
-        axis.plot(counts.pulses, curve, lw=1.6 if fit is best else 0.8, label=text)
+        axis.plot(n, fit.pmf(reach), lw=1.6 if fit is best else 0.8, label=text)
     axis.set_xlabel("dendrite pulses to fire")
     axis.set_ylabel("share")
     axis.set_title(f"g   firing at V_th {HISTOGRAM_V:g} V, {HISTOGRAM_HZ:g} Hz", fontsize=9, loc="left")
     axis.legend(fontsize=8)
-
-
-_ALMOST_NONE = 1e-6  # pulses; a logarithm of none has no value

@@ -30,6 +30,7 @@ class HazardFit:
     """Fitted coefficients; x = ln(V_th / reference_v)."""
 
     reference_v: float
+    knots: tuple[float, ...]
     reach: int
     v_terms: int
     problem: Problem
@@ -43,7 +44,7 @@ class HazardFit:
     def hazard(self, vth_v: float, beta: Floats | None = None) -> Floats:
         """P(N = k | N ≥ k) (…, reach) for k = 1…reach at V_th, for coefficients (…, m), by default the fitted ones."""
         b = self.beta if beta is None else beta
-        return _hazard(b, self.reach, float(np.log(vth_v / self.reference_v)), self.v_terms)
+        return _hazard(b, self.knots, self.reach, float(np.log(vth_v / self.reference_v)), self.v_terms)
 
     def log_mean(self, vth_v: float) -> Quantity:
         """The logarithm of the mean pulses to fire, as a function of coefficients."""
@@ -72,50 +73,49 @@ class HazardFit:
         return Estimate(value=value, lo=min(lo, value), hi=max(hi, value))
 
 
-def fit_hazard(data: Sequence[tuple[float, Tally]], *, v_terms: int = 2) -> HazardFit:
+def fit_hazard(data: Sequence[tuple[float, Tally]], *, v_terms: int = 2, knots: tuple[float, ...] = KNOTS) -> HazardFit:
     """Fit all (V_th, tally) jointly; raises CalibrationError when there is too little to fit.
 
-    `v_terms` 0 for one V_th, 2 near one, 4 over the whole window.
+    `v_terms` 0 for one V_th, 2 near one, 4 over the whole window; `knots` in pulses, ascending from 1.
     """
     spikes = sum(tally.total_spikes for _, tally in data)
     if spikes < 20:
         raise CalibrationError(f"only {spikes} spikes were counted, too few to fit pulses-to-fire: play more pulses")
     reference = float(np.exp(np.average(np.log([v for v, _ in data]), weights=[t.total_spikes + 1 for _, t in data])))
-    reach = max(int(KNOTS[-1]), *(int(t.pulses.max()) for _, t in data))
+    reach = max(int(knots[-1]), *(int(t.pulses.max()) for _, t in data))
     pulses = sum(t.total_pulses for _, t in data)
-    beta = np.zeros(len(KNOTS) + v_terms)
-    beta[: len(KNOTS)] = np.log(spikes / max(pulses - spikes, 1))
+    beta = np.zeros(len(knots) + v_terms)
+    beta[: len(knots)] = np.log(spikes / max(pulses - spikes, 1))
     counts, rows = cell_counts([tally for _, tally in data])
 
     def cells(b: Floats) -> Floats:
         parts = []
         for vth_v, tally in data:
-            pmf = hazard_to_pmf(_hazard(b, reach, float(np.log(vth_v / reference)), v_terms))
+            pmf = hazard_to_pmf(_hazard(b, knots, reach, float(np.log(vth_v / reference)), v_terms))
             chances = count_probabilities(pmf, tally.pulses, tally.histogram.shape[1])
             parts.append(chances.reshape(*b.shape[:-1], -1))
         return np.concatenate(parts, axis=-1)
 
-    problem = Problem(cells, counts, rows, _penalty(v_terms), np.zeros(len(beta)))
-    return HazardFit(reference, reach, v_terms, problem, maximise(problem, beta))
+    problem = Problem(cells, counts, rows, _penalty(len(knots), v_terms), np.zeros(len(beta)))
+    return HazardFit(reference, knots, reach, v_terms, problem, maximise(problem, beta))
 
 
-def _hazard(beta: Floats, reach: int, x: float, v_terms: int) -> Floats:
-    hazard: Floats = expit(beta @ _features(reach, x, v_terms).T)
+def _hazard(beta: Floats, knots: tuple[float, ...], reach: int, x: float, v_terms: int) -> Floats:
+    hazard: Floats = expit(beta @ _features(knots, reach, x, v_terms).T)
     return hazard
 
 
-def _features(reach: int, x: float, v_terms: int) -> Floats:
+def _features(knots: tuple[float, ...], reach: int, x: float, v_terms: int) -> Floats:
     """(reach, m) what the coefficients multiply, for k = 1…reach at x = ln(V/V₀)."""
-    log_k, knots = np.log(np.arange(1, reach + 1)), np.log(KNOTS)
-    hats = np.stack([np.interp(log_k, knots, row) for row in np.eye(len(knots))], axis=1)
-    late = np.minimum(log_k, knots[-1])
+    log_k, at = np.log(np.arange(1, reach + 1)), np.log(knots)
+    hats = np.stack([np.interp(log_k, at, row) for row in np.eye(len(at))], axis=1)
+    late = np.minimum(log_k, at[-1])
     moves = np.stack([np.full(reach, x), x * late, np.full(reach, x**2), x**2 * late], axis=1)
     return np.concatenate([hats, moves[:, :v_terms]], axis=1)
 
 
-def _penalty(v_terms: int) -> Floats:
+def _penalty(n: int, v_terms: int) -> Floats:
     """(m, m) inverse covariance of the prior."""
-    n = len(KNOTS)
     matrix = np.zeros((n + v_terms, n + v_terms))
     difference = np.diff(np.eye(n), axis=0)
     matrix[:n, :n] = difference.T @ difference / _SMOOTH_SD**2 + np.eye(n) / _LEVEL_SD**2

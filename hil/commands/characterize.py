@@ -16,8 +16,19 @@ from rich.console import Console
 from rich.progress import Progress
 
 from calibration.durable import write_durably
-from calibration.figure2 import CONDITIONS, LETTERS, Panel, draw, measure_firing, measure_panel, measure_traces
-from calibration.firing import Fit, fit_all
+from calibration.figure2 import (
+    CONDITIONS,
+    LETTERS,
+    LONGEST_TRAIN,
+    Panel,
+    draw,
+    measure_firing,
+    measure_gaps,
+    measure_panel,
+    measure_traces,
+)
+from calibration.firing import Fit, fit_all, histogram
+from drivers.bench import InputError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 
@@ -28,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
     parser.add_argument("--out", type=Path, default=Path("figure2"), metavar="STEM", help="name of the files to write")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
+    parser.add_argument(
+        "--replicates",
+        type=int,
+        default=100,
+        metavar="N",
+        help="of the bootstrap that p-values and intervals come from",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -35,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, fit, draw; returns the exit code."""
     from hil.benches import make_bench
 
+    if args.replicates < 1:
+        raise InputError(f"--replicates {args.replicates}: at least 1")
     file = load_bench(args.bench)
     device = load_device(args.device or file.device)
     began = time.perf_counter()
@@ -43,18 +63,23 @@ def run(args: argparse.Namespace) -> int:
         task = progress.add_task("panels a-f", total=len(CONDITIONS) + 1.0)
 
         def advance(share: float) -> None:
-            progress.update(task, completed=len(CONDITIONS) + share, description="panel g")
+            progress.update(task, completed=len(CONDITIONS) + share / 2, description="panel g")
+
+        def advance_fits(share: float) -> None:
+            progress.update(task, completed=len(CONDITIONS) + (1 + share) / 2, description="fits")
 
         with make_bench(file, device, seed=args.seed, traces=True) as bench:
             traces = [measure_traces(bench, file.slot, *condition) for condition in CONDITIONS]
+            gaps = measure_gaps(bench, file.slot)
         with make_bench(file, device, seed=args.seed) as bench:
             panels = []
             for condition, seen in zip(CONDITIONS, traces, strict=True):
                 panels.append(measure_panel(bench, file.slot, *condition, seen))
                 progress.advance(task)
             counts = measure_firing(bench, file.slot, advance)
-    fits = fit_all(counts)
-    draw(panels, counts, fits, device.id, [args.out.with_suffix(suffix) for suffix in (".svg", ".png")])
+        fits = fit_all(counts, replicates=args.replicates, progress=advance_fits)
+    measured = histogram(counts, LONGEST_TRAIN)
+    draw(panels, measured, gaps, fits, device.id, [args.out.with_suffix(suffix) for suffix in (".svg", ".png")])
     result = {
         "device": device.id,
         "panels": [_panel(letter, panel) for letter, panel in zip(LETTERS, panels, strict=False)],

@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import chi2
 
-from calibration.figure2 import CONDITIONS, measure_firing, measure_panel
+from calibration.figure2 import CONDITIONS, measure_firing, measure_gaps, measure_panel
+from calibration.firing import histogram
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
@@ -25,15 +28,36 @@ def test_the_panels_show_what_the_paper_describes() -> None:
 def test_firing_is_counted_by_the_length_of_the_train() -> None:
     with MockBench(load_bench("mock"), load_device("ideal")) as bench:
         counts = measure_firing(bench, SlotTiming())
-    assert (counts.fired == counts.slots).all()
+    assert (counts.mean_spikes == counts.pulses).all()
     with MockBench(load_bench("mock"), load_device("nominal")) as bench:
-        shares = measure_firing(bench, SlotTiming()).share
+        counts = measure_firing(bench, SlotTiming())
+    shares = counts.fired / counts.slots
     assert 0.05 < shares[0] < 0.3
     assert shares[-1] > 0.95
 
 
+def test_an_oscilloscope_shows_pulses_to_fire_one_by_one() -> None:
+    with MockBench(load_bench("mock"), load_device("ideal"), traces=True) as bench:
+        assert measure_gaps(bench, SlotTiming()).tolist() == [1] * 600
+    with MockBench(load_bench("mock"), load_device("nominal")) as bench:
+        assert len(measure_gaps(bench, SlotTiming())) == 0
+
+
+def test_counts_and_spike_times_tell_the_same_histogram() -> None:
+    """Chi-square of 8 classes at one in 10,000, the counted histogram being as exact as it says."""
+    with MockBench(load_bench("mock"), load_device("nominal"), seed=2) as bench:
+        counted = histogram(measure_firing(bench, SlotTiming()), 24)
+    with MockBench(load_bench("mock"), load_device("nominal"), seed=2, traces=True) as bench:
+        gaps = measure_gaps(bench, SlotTiming())
+    seen = np.bincount(np.minimum(gaps, 8), minlength=9)[1:]
+    share = np.append(counted.share[:7], 1 - counted.share[:7].sum())
+    error = np.append((counted.hi - counted.lo)[:7] / 3.92, 0.01)
+    variance = len(gaps) * share * (1 - share) + (len(gaps) * error) ** 2
+    assert ((seen - len(gaps) * share) ** 2 / variance).sum() < chi2.isf(1e-4, 8)
+
+
 def test_characterize_writes_figure_and_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["characterize", "--out", str(tmp_path / "f"), "--json"]) == 0
+    assert main(["characterize", "--replicates", "5", "--out", str(tmp_path / "f"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert [p["panel"] for p in result["panels"]] == list("abcdef")
     assert len(result["fits"]) >= 3
