@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.devices import Truth, draw_device
 from calibration.estimate import Z_95, Estimate
@@ -112,7 +114,8 @@ def main() -> None:
     start = time.perf_counter()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(calibrate, range(devices)))
+        done = pool.map(calibrate, range(devices))
+        results = list(track(done, "calibrating", total=devices, console=Console(stderr=True)))
     verdicts = [r for r in results if isinstance(r, Verdict)]
     for refusal in (r for r in results if isinstance(r, str)):
         print(refusal)

@@ -26,7 +26,7 @@ SILENT_LEVEL = 0.01
 SATURATING_PULSES = 48
 SATURATED_LEVEL = 0.5
 _SILENT_WINDOW_S = 20e-6
-_FIRST_SLOTS, _MORE_SLOTS, _LIMIT_SLOTS = 256, 1024, 2048  # empty slots a V_th
+_FEW_SLOTS, _FIRST_SLOTS, _MORE_SLOTS, _LIMIT_SLOTS = 64, 128, 1024, 2048  # empty slots a V_th
 _BEYOND = 1.25  # how far outside the bench's limits an edge may be inferred from slots within
 _BISECT_SLOTS, _REFINE_SLOTS = 2, 8  # slots of 48 pulses a V_th
 _WANTED_HALF_WIDTH = 0.003  # of the upper edge, in ln V
@@ -97,9 +97,12 @@ def _lower(sweep: Sweep, limits_v: tuple[float, float]) -> Edge | None:
         fired = sweep.silent_firings(vth_v, slots, timing)
         return float(fired), float(slots + fired)
 
-    fired, slots = share(limits_v[0], _LIMIT_SLOTS)
-    if fired < SILENT_LEVEL * slots - 3 * np.sqrt(SILENT_LEVEL * slots):
-        return None
+    # A few slots first: a low state well above V_th fires all the time, more often than a reader may want to count.
+    fired, slots = share(limits_v[0], _FEW_SLOTS)
+    if fired < 0.1 * slots:
+        fired, slots = share(limits_v[0], _LIMIT_SLOTS)
+        if fired < SILENT_LEVEL * slots - 3 * np.sqrt(SILENT_LEVEL * slots):
+            return None
     data: Data = [(limits_v[0], fired, slots)]
     reach = (limits_v[0] / _BEYOND, limits_v[1])
     _bisect(share, data, limits_v, _FIRST_SLOTS, SILENT_LEVEL, steps=8)
