@@ -8,7 +8,6 @@ from pathlib import Path
 
 from calibration.passport import Entry, add_entry, load_passport
 from calibration.record import CalibrationRecord
-from calibration.threshold import usable
 from drivers.bench import InputError, RunFileError
 from hil.calibrating import CalibrateConfig, Findings
 from hil.recorded import software
@@ -79,7 +78,7 @@ def enter(config: CalibrateConfig, record: CalibrationRecord, found: Findings) -
     gain = found.threshold.gain.value if found.threshold is not None else None
     if gain is None and found.transfer is not None:
         gain = found.transfer.pulses_per_spike
-    window = usable(found.threshold.window, config.limits_v) if found.threshold is not None else None
+    window = found.threshold.window if found.threshold is not None else None
     entry = Entry(
         at=record.made_at,
         calibration=record.id,
@@ -87,7 +86,7 @@ def enter(config: CalibrateConfig, record: CalibrationRecord, found: Findings) -
         timing_key=record.timing_key,
         pulses_before=record.device_pulses,
         pulses_a_spike=gain,
-        low_edge_v=window[0] if window else None,
-        high_edge_v=window[1] if window else None,
+        low_edge_v=window.lower_v.value if window else None,
+        high_edge_v=window.upper_v.value if window else None,
     )
     add_entry(load_passport(record.device), entry)

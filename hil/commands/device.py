@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil device`."""
     parser.add_argument("device", nargs="?", metavar="ID|FILE", help="device id or device file (default: list them)")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw pulses a spike over the device's life")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw pulses a spike and both resistance states over its life"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -61,6 +63,8 @@ def _print(passport: Passport, file: DeviceFile | None) -> None:
     print(f"  played   {passport.played_s / 3600:>16.3f} h")
     for entry in passport.entries:
         gain = f"{entry.pulses_a_spike:.3f} pulses a spike" if entry.pulses_a_spike else ""
+        if entry.low_edge_v is not None and entry.high_edge_v is not None:
+            gain += f"  window {entry.low_edge_v:.3f}…{entry.high_edge_v:.3f} V"
         print(
             f"  {entry.at:%Y-%m-%d %H:%M}  {entry.calibration}  V_th {entry.vth_v:g} V  {entry.timing_key}  "
             f"after {entry.pulses_before:,} pulses  {gain}"
@@ -68,24 +72,35 @@ def _print(passport: Passport, file: DeviceFile | None) -> None:
 
 
 def _draw(passport: Passport, file: Path) -> None:
-    """Pulses a spike against pulses applied, one line a V_th and timing; raises InputError."""
+    """Pulses a spike and both edges of the threshold window against pulses applied; raises InputError.
+
+    The edges are the two resistance states as the comparator sees them: resistance times sense current.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    known = [entry for entry in passport.entries if entry.pulses_a_spike is not None]
-    if not known:
-        raise InputError(f"device {passport.device!r} has no calibration to draw; run hil calibrate transfer")
-    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-    for key in dict.fromkeys((entry.vth_v, entry.timing_key) for entry in known):
-        mine = [entry for entry in known if (entry.vth_v, entry.timing_key) == key]
+    gains = [e for e in passport.entries if e.pulses_a_spike is not None]
+    edges = [e for e in passport.entries if e.low_edge_v is not None or e.high_edge_v is not None]
+    if not gains and not edges:
+        raise InputError(f"device {passport.device!r} has no calibration to draw; run hil calibrate threshold transfer")
+    figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
+    for key in dict.fromkeys((entry.vth_v, entry.timing_key) for entry in gains):
+        mine = [entry for entry in gains if (entry.vth_v, entry.timing_key) == key]
         x, y = [e.pulses_before for e in mine], [e.pulses_a_spike or 0.0 for e in mine]
-        axis.plot(x, y, marker="o", label=f"{key[0]:g} V, {key[1]}")
-    axis.set_xlabel("pulses applied to the device")
-    axis.set_ylabel("pulses a spike")
-    axis.set_title(f"device {passport.device}: {passport.pulses:,} pulses, {passport.resets:,} resets")
-    axis.legend()
+        top.plot(x, y, marker="o", label=f"{key[0]:g} V, {key[1]}")
+    for name, text in (("high_edge_v", "high-resistance state"), ("low_edge_v", "low-resistance state (1 % fires)")):
+        known = [(e.pulses_before, getattr(e, name)) for e in edges if getattr(e, name) is not None]
+        bottom.plot([x for x, _ in known], [v for _, v in known], marker="o", label=text)
+    top.set_ylabel("pulses a spike")
+    bottom.set_ylabel("edge of the V_th window, V")
+    bottom.set_ylim(bottom=0)
+    bottom.set_xlabel("pulses applied to the device")
+    top.set_title(f"device {passport.device}: {passport.pulses:,} pulses, {passport.resets:,} resets")
+    for axis in (top, bottom):
+        if axis.lines:
+            axis.legend(fontsize=8)
     try:
         figure.savefig(file, dpi=130)
     except (OSError, ValueError) as error:

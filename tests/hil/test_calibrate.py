@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from calibration.passport import Entry, Passport, save_passport
 from calibration.record import load_record
 from hil.cli import main
 
@@ -108,3 +110,22 @@ def test_a_bench_that_is_not_the_mock_is_refused_without_a_calibration(
 def test_a_device_without_passport_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["device", "nobody"]) == 2
     assert "device 'nobody' has no passport" in capsys.readouterr().err
+
+
+def test_the_life_of_a_device_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path))
+    picture = tmp_path / "life.png"
+    save_passport(Passport(device="d"))
+    assert main(["device", "d", "--figure", str(picture)]) == 2
+    assert "has no calibration to draw" in capsys.readouterr().err
+    common = {"at": datetime(2026, 3, 1, tzinfo=UTC), "calibration": "0", "vth_v": 0.7, "timing_key": "t"}
+    entries = tuple(
+        Entry(**common, pulses_before=n * 10**6, pulses_a_spike=gain, low_edge_v=low, high_edge_v=1.5)
+        for n, (gain, low) in enumerate([(4.0, 0.4), (4.1, None), (None, 0.39)])
+    )
+    save_passport(Passport(device="d", pulses=2_000_000, entries=entries))
+    assert main(["device", "d", "--figure", str(picture)]) == 0
+    assert "window 0.400…1.500 V" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
