@@ -74,7 +74,7 @@ def measure_panel(bench: Bench, timing: SlotTiming, vth_v: float, clock_hz: floa
 def _play(bench: Bench, timing: SlotTiming, vth_v: float, clock_hz: float, slots: int) -> list[Capture]:
     bench.set_threshold(vth_v)
     slow = timing.model_copy(update={"mode": "adaptive", "dendrite_clock_hz": clock_hz})
-    frame = probe_frame(f"figure2/{vth_v:g}V/{clock_hz:g}Hz", slow, [SHOWN_PULSES] * slots)
+    frame = probe_frame(f"figure2/{vth_v:g}V/{clock_hz:g}Hz", slow, [SHOWN_PULSES] * slots, image=slots)
     captures = list(bench.play([frame]))
     if not all(capture.ok.all() for capture in captures):
         raise CalibrationError(f"slots at {vth_v:g} V, {clock_hz:g} Hz were late or missing: run hil doctor")

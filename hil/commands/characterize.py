@@ -9,8 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,9 +31,17 @@ from calibration.figure2 import (
     measure_traces,
 )
 from calibration.firing import Fit, fit_all, histogram
-from drivers.bench import InputError
-from drivers.benchfile import load_bench
-from drivers.device import load_device
+from drivers.bench import InputError, RunFileError
+from drivers.benchfile import BenchFile, load_bench
+from drivers.device import DeviceFile, load_device
+from hil.benches import make_bench
+from hil.recorded import software
+from hil.recording import RecordingBench
+from hil.runfile import RunFile
+
+if TYPE_CHECKING:
+    from calibration.tally import Ints, Tally
+    from drivers.signals import Capture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to measure on (default: mock)")
     parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
     parser.add_argument("--out", type=Path, default=Path("figure2"), metavar="STEM", help="name of the files to write")
+    parser.add_argument(
+        "--replay", type=Path, metavar="RUN", help="evaluate a recorded characterization again, offline"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument(
         "--replicates",
@@ -51,45 +65,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, fit, draw; returns the exit code."""
-    from hil.benches import make_bench
-
     if args.replicates < 1:
         raise InputError(f"--replicates {args.replicates}: at least 1")
-    file = load_bench(args.bench)
-    device = load_device(args.device or file.device)
     began = time.perf_counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as progress:
-        task = progress.add_task("panels a-f", total=len(CONDITIONS) + 1.0)
+        task = progress.add_task("traces", total=len(CONDITIONS) + 1.0)
 
-        def advance(share: float) -> None:
-            progress.update(task, completed=len(CONDITIONS) + share / 2, description="panel g")
+        def show(done: float, text: str) -> None:
+            progress.update(task, completed=done, description=text)
 
-        def advance_fits(share: float) -> None:
-            progress.update(task, completed=len(CONDITIONS) + (1 + share) / 2, description="fits")
-
-        with make_bench(file, device, seed=args.seed, traces=True) as bench:
-            traces = [measure_traces(bench, file.slot, *condition) for condition in CONDITIONS]
-            gaps = measure_gaps(bench, file.slot)
-        with make_bench(file, device, seed=args.seed) as bench:
-            panels = []
-            for condition, seen in zip(CONDITIONS, traces, strict=True):
-                panels.append(measure_panel(bench, file.slot, *condition, seen))
-                progress.advance(task)
-            counts = measure_firing(bench, file.slot, advance)
-        fits = fit_all(counts, replicates=args.replicates, progress=advance_fits)
-    measured = histogram(counts, LONGEST_TRAIN)
-    draw(panels, measured, gaps, fits, device.id, [args.out.with_suffix(suffix) for suffix in (".svg", ".png")])
+        with ExitStack() as stack:
+            run_file = stack.enter_context(_run_file(args))
+            file, device = _frozen(run_file)
+            panels, counts, gaps = _measure(args, run_file, file, device, show)
+        fits = fit_all(
+            counts,
+            replicates=args.replicates,
+            progress=lambda share: show(len(CONDITIONS) + (1 + share) / 2, "fits of panel g"),
+        )
+    files = [args.out.with_suffix(suffix) for suffix in (".svg", ".png")]
+    draw(panels, histogram(counts, LONGEST_TRAIN), gaps, fits, device.id, files)
     result = {
         "device": device.id,
         "panels": [_panel(letter, panel) for letter, panel in zip(LETTERS, panels, strict=False)],
         "fits": [_fit(fit) for fit in fits],
         "figure": str(args.out.with_suffix(".svg")),
+        "run_file": str(run_file.path),
         "wall_s": time.perf_counter() - began,
     }
     write_durably(args.out.with_suffix(".json"), json.dumps(result, indent=1), "result file")
     print(json.dumps(result) if args.json else _text(panels, fits, args.out))
     return 0
+
+
+def _run_file(args: argparse.Namespace) -> RunFile:
+    """The recorded one, or a new one beside the figure that holds what it needs to be evaluated again."""
+    if args.replay is not None:
+        return RunFile.open(args.replay)
+    file = load_bench(args.bench)
+    device = load_device(args.device or file.device)
+    facts = {
+        "characterize": {"bench": file.model_dump_json(), "device": device.model_dump_json()},
+        "software": software(),
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device.id,
+        "tick_s": file.tick_s,
+    }
+    path, n = args.out.with_suffix(".sqlite"), 1
+    while path.exists():  # figures are drawn again and replaced; what was measured is not
+        n += 1
+        path = args.out.with_name(f"{args.out.stem}-{n}.sqlite")
+    return RunFile.create(path, facts)
+
+
+def _frozen(run_file: RunFile) -> tuple[BenchFile, DeviceFile]:
+    facts = run_file.facts.get("characterize")
+    if facts is None:
+        raise RunFileError(f"run file {run_file.path} holds no characterization")
+    return BenchFile.model_validate_json(facts["bench"]), DeviceFile.model_validate_json(facts["device"])
+
+
+def _measure(
+    args: argparse.Namespace,
+    run_file: RunFile,
+    file: BenchFile,
+    device: DeviceFile,
+    show: Callable[[float, str], None],
+) -> tuple[list[Panel], Tally, Ints]:
+    """Everything that is played, through the run file: traces first, which the mock makes only where asked."""
+
+    @contextmanager
+    def bench(*, traces: bool) -> Iterator[RecordingBench]:
+        def load(row: int) -> Capture:
+            return run_file.load(row, None if traces else ())
+
+        with ExitStack() as stack:
+            inner = None
+            if args.replay is None:
+                inner = stack.enter_context(make_bench(file, device, seed=args.seed, traces=traces))
+            yield stack.enter_context(RecordingBench(inner, run_file, reader=load))
+
+    with bench(traces=True) as traced:
+        seen = [measure_traces(traced, file.slot, *condition) for condition in CONDITIONS]
+        gaps = measure_gaps(traced, file.slot)
+    panels = []
+    with bench(traces=False) as counting:
+        for i, (condition, traces) in enumerate(zip(CONDITIONS, seen, strict=True)):
+            show(i, f"panel {LETTERS[i]}")
+            panels.append(measure_panel(counting, file.slot, *condition, traces))
+        counts = measure_firing(counting, file.slot, lambda share: show(len(CONDITIONS) + share / 2, "panel g"))
+    return panels, counts, gaps
 
 
 def _panel(letter: str, panel: Panel) -> dict[str, Any]:

@@ -65,3 +65,18 @@ def test_characterize_writes_figure_and_numbers(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "f.svg").read_text().startswith("<?xml")
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "f.json").read_text()) == result
+    again = [
+        "characterize",
+        "--replicates",
+        "5",
+        "--replay",
+        result["run_file"],
+        "--out",
+        str(tmp_path / "g"),
+        "--json",
+    ]
+    assert main(again) == 0
+    replayed = json.loads(capsys.readouterr().out)
+    assert (replayed["panels"], replayed["fits"]) == (result["panels"], result["fits"])
+    assert (tmp_path / "g.png").read_bytes() == (tmp_path / "f.png").read_bytes()
+    assert main(["characterize", "--replicates", "0"]) == 2
