@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.offset import vth_reading
 from calibration.tally import Tally
 from drivers.bench import CalibrationError
 from drivers.signals import Capture, probe_frame
@@ -26,7 +27,8 @@ class Sweep:
     """Plays probe frames on a bench and counts what that spends.
 
     Every step is a frame of its own, named by (purpose, number of the step), so that a sweep can be recorded, resumed
-    and replayed like any run. `pulses_before` is what the device had before the sweep.
+    and replayed like any run. `pulses_before` is what the device had before the sweep. `vth_readings` are (set, read)
+    in volts, where an oscilloscope has the V_th net on a channel.
     """
 
     bench: Bench
@@ -39,6 +41,7 @@ class Sweep:
     resets_spent: int = 0
     bench_s: float = 0.0
     vth_v: float | None = field(default=None, init=False)
+    vth_readings: list[tuple[float, float]] = field(default_factory=list, init=False)
 
     def captures(
         self, vth_v: float, pulses: NDArray[np.integer], timing: SlotTiming | None = None
@@ -60,6 +63,9 @@ class Sweep:
                     f"slot {bad} of sweep step {self.steps - 1} ({self.purpose}) was late or missing: "
                     "check the bench with `hil doctor`, then calibrate again"
                 )
+            read_v = vth_reading(capture)
+            if read_v is not None:
+                self.vth_readings.append((vth_v, read_v))
             if self.watch is not None:
                 self.watch(capture)
             yield capture

@@ -15,6 +15,7 @@ import numpy as np
 
 from calibration.estimate import Estimate, Result
 from calibration.hazard import HazardFit, fit_hazard
+from calibration.offset import SourceResult, compare_source
 from calibration.sweep import Sweep
 from calibration.tally import Tally
 from calibration.window import Window, measure_window
@@ -43,7 +44,8 @@ class ThresholdResult(Result):
     """What `hil calibrate threshold` finds.
 
     `gain` is the mean pulses per spike at `vth_v`, `spread` their standard deviation; `asked_v` is the V_th at which
-    the gain is `target`, with its uncertainty. `curve` runs over the window.
+    the gain is `target`, with its uncertainty. `curve` runs over the window. `source` compares the threshold source
+    with an oscilloscope on the V_th net, null where that is not wired.
     """
 
     vth_v: float
@@ -53,6 +55,7 @@ class ThresholdResult(Result):
     asked_v: Estimate
     window: Window
     curve: tuple[CurvePoint, ...]
+    source: SourceResult | None = None
     pulses_spent: int
     resets_spent: int
     bench_s: float
@@ -202,6 +205,7 @@ def _conclude(
         asked_v=Estimate(value=asked_v, lo=float(asked_v * np.exp(-half)), hi=float(asked_v * np.exp(half))),
         window=search.window,
         curve=_curve(search.data, bounds),
+        source=compare_source(search.sweep.vth_readings),
         pulses_spent=search.sweep.pulses_spent,
         resets_spent=search.sweep.resets_spent,
         bench_s=search.sweep.bench_s,

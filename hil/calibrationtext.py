@@ -27,8 +27,15 @@ def lines(found: Findings, vth_v: float) -> list[str]:
 
 
 def _threshold(result: ThresholdResult) -> list[str]:
-    window = result.window
+    window, source = result.window, result.source
+    reading = []
+    if source is not None:
+        gain = f", gain {source.gain.shown('', 4)}" if source.gain is not None else ""
+        reading = [
+            f"V_th source     the oscilloscope reads {source.offset_v.scaled(1e3).shown('mV')} more than set{gain}"
+        ]
     return [
+        *reading,
         f"window          {window.lower_v.shown('V', 4)} to {window.upper_v.shown('V', 4)}",
         f"at {result.vth_v:.3f} V      {result.gain.shown('pulses a spike', 4)}, "
         f"standard deviation {result.spread.shown('')}",

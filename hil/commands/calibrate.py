@@ -23,6 +23,7 @@ from drivers.bench import BenchError, HilError, InputError
 if TYPE_CHECKING:
     from calibration.record import CalibrationRecord
     from drivers.bench import Bench
+    from drivers.signals import Capture
     from hil.calibrating import CalibrateConfig, Findings
     from hil.runfile import RunFile
 
@@ -60,7 +61,11 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
         config, bench, run_file = _open(args, stack)
-        recording = stack.enter_context(RecordingBench(bench, run_file, stopping=stopping))
+
+        def load(row: int) -> Capture:
+            return run_file.load(row, ("vth",))  # the one trace that a sweep looks at
+
+        recording = stack.enter_context(RecordingBench(bench, run_file, reader=load, stopping=stopping))
         view = stack.enter_context(SweepView(quiet=args.json))
         try:
             found, vth_v = calibrate(config, recording, view)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import ndtr, ndtri
 
 from benchmarks.devices import Truth
 from calibration.edge import fit_edge
+from calibration.offset import compare_source
 from calibration.sweep import Sweep
 from calibration.threshold import block, measure_threshold, usable
 from calibration.window import Window, measure_window
@@ -13,6 +17,7 @@ from drivers.bench import CalibrationError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
+from drivers.signals import Capture, Frame, Trace
 
 LIMITS = (0.2, 2.0)
 FILE = load_bench("mock")
@@ -89,6 +94,29 @@ def test_nothing_here_peeks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(player.bench, "device", None)
     window, _ = measure_window(player, LIMITS)
     assert isinstance(window, Window)
+
+
+class Probed(MockBench):
+    """The mock with an oscilloscope on the V_th net, whose source makes 4 mV and 1 % too much."""
+
+    def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
+        for capture in super().play(frames):
+            volts = 1.01 * (self._vth_v or 0.0) + 4e-3
+            rng = np.random.default_rng(capture.frame.key.image)
+            codes = np.rint(volts / 0.01 + rng.normal(0, 1, 2_000)).astype(np.uint8)
+            yield replace(capture, traces=(Trace("vth", codes, 0.01, 0, 0, 1e-6, 0.0),))
+
+
+def test_the_source_is_compared_with_an_oscilloscope_on_its_net() -> None:
+    """Four standard errors of the regression, which its intervals state as two."""
+    found = measure_threshold(Sweep(Probed(FILE, load_device("nominal")), FILE.slot, "test"), LIMITS, most_pulses=8_000)
+    assert found.source is not None
+    assert found.source.gain is not None
+    for estimate, truth in ((found.source.gain, 1.01), (found.source.offset_v, None)):
+        half = ((estimate.hi or 0) - (estimate.lo or 0)) / 2
+        middle = truth if truth is not None else 4e-3 + 0.01 * 0.75  # the settings' middle is near 0.75 V
+        assert abs((estimate.value or 0) - middle) < 2 * half + (0.003 if truth is None else 0)
+    assert compare_source([(0.7, 0.71)]) is None
 
 
 def test_blocks_hold_some_500_pulses_whatever_the_gain() -> None:
