@@ -40,6 +40,7 @@ class Passport(BaseModel):
     """One memristor's life so far.
 
     `in_hand` is what a shot that was being played may have given it; it counts if nobody says how the shot ended.
+    `drifted` are ids of calibrations that the sentinel has found the device to have left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,6 +51,7 @@ class Passport(BaseModel):
     played_s: float = Field(default=0.0, ge=0)
     in_hand: int = Field(default=0, ge=0)
     entries: tuple[Entry, ...] = ()
+    drifted: tuple[str, ...] = ()
 
 
 def passport_folder() -> Path:
@@ -93,6 +95,13 @@ def add_entry(passport: Passport, entry: Entry, folder: Path | None = None) -> P
     longer = passport.model_copy(update={"entries": (*passport.entries, entry)})
     save_passport(longer, folder)
     return longer
+
+
+def mark_drifted(device: str, calibration: str, folder: Path | None = None) -> None:
+    """Write down that a calibration holds no more, so that no later run trusts it; not while the device is played."""
+    passport = load_passport(device, folder)
+    if calibration not in passport.drifted:
+        save_passport(passport.model_copy(update={"drifted": (*passport.drifted, calibration)}), folder)
 
 
 class CountedBench:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from calibration.durable import write_durably
 from calibration.transfer import TransferCurve
@@ -16,7 +16,7 @@ from drivers.bench import CalibrationError, InputError
 from drivers.device import validation_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 FORMAT = 1
 MOST_AGE_S = 12 * 3600.0  # a working day: HfO2 states and comparator offsets drift with temperature
@@ -26,8 +26,9 @@ MOST_PULSES = 100_000_000  # applied since
 class CalibrationRecord(BaseModel):
     """What one calibration found.
 
-    `curves` are transfer curves (`TransferCurve.to_dict`), `results` whatever else was fitted, by name. `identity` is
-    what the bench said of its parts; `device_pulses` how many dendrite pulses the device had had when it was finished.
+    `curves` are transfer curves (`TransferCurve.to_dict`), `results` what was fitted: threshold, transfer, frequency.
+    `identity` is what the bench said of its parts; `device_pulses` how many dendrite pulses the device had had when it
+    was finished.
     The id is the SHA-256 of everything else.
     """
 
@@ -49,6 +50,17 @@ class CalibrationRecord(BaseModel):
     most_age_s: float = Field(default=MOST_AGE_S, gt=0)
     most_pulses: int = Field(default=MOST_PULSES, gt=0)
 
+    @field_validator("results")
+    @classmethod
+    def _results_are_results(cls, results: dict[str, Any]) -> dict[str, Any]:
+        if results:
+            models = _result_models()
+            for name, result in results.items():
+                if name not in models:
+                    raise ValueError(f"result {name!r} is none of {', '.join(models)}")
+                models[name].model_validate(result)
+        return results
+
     @property
     def id(self) -> str:
         """The hash of the content, 16 hexadecimal digits."""
@@ -68,6 +80,15 @@ class CalibrationRecord(BaseModel):
         )
 
 
+def _result_models() -> dict[str, type[BaseModel]]:
+    """What each result must look like; imported only where there is one, because fits are heavy."""
+    from calibration.frequency import FrequencyResult
+    from calibration.quality import TransferResult
+    from calibration.threshold import ThresholdResult
+
+    return {"threshold": ThresholdResult, "transfer": TransferResult, "frequency": FrequencyResult}
+
+
 def check_valid(
     record: CalibrationRecord,
     *,
@@ -75,9 +96,13 @@ def check_valid(
     identity: Mapping[str, str],
     device: str,
     device_pulses: int,
+    drifted: Collection[str] = (),
     now: datetime | None = None,
 ) -> None:
-    """Raise CalibrationError when a record is foreign or has expired, saying why and what to run."""
+    """Raise CalibrationError when a record is foreign or has expired, saying why and what to run.
+
+    `device_pulses` and `drifted` are of the device's passport.
+    """
     again = "run hil calibrate transfer again"
     if record.device != device:
         raise CalibrationError(f"calibration {record.id} is of device {record.device!r}, not {device!r}; {again}")
@@ -86,6 +111,8 @@ def check_valid(
     for part, was in record.identity.items():
         if part in identity and identity[part] != was:
             raise CalibrationError(f"calibration {record.id}: {part} was {was!r}, is {identity[part]!r}; {again}")
+    if record.id in drifted:
+        raise CalibrationError(f"calibration {record.id}: the neuron was seen to drift away from it in a run; {again}")
     age_s = ((now or datetime.now(UTC)) - record.made_at).total_seconds()
     if not -60 <= age_s <= record.most_age_s:
         raise CalibrationError(

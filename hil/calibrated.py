@@ -15,7 +15,7 @@ from hil.runfile import RunFile
 
 
 def begin(path: Path, config: CalibrateConfig, identity: Mapping[str, str]) -> RunFile:
-    """A new run file for a calibration; raises RunFileError."""
+    """A new run file for a calibration, numbered if the name is taken; raises RunFileError."""
     facts = {
         "calibrate": config.model_dump_json(),
         "identity": dict(identity),
@@ -25,7 +25,16 @@ def begin(path: Path, config: CalibrateConfig, identity: Mapping[str, str]) -> R
         "odometer": config.odometer,
         "tick_s": config.bench.tick_s,
     }
-    return RunFile.create(path, facts)
+    return RunFile.create(free_name(path), facts)
+
+
+def free_name(path: Path) -> Path:
+    """The name, or the name with a number: records and figures may be replaced, what was measured never is."""
+    free, n = path, 1
+    while free.exists():
+        n += 1
+        free = path.with_name(f"{path.stem}-{n}{path.suffix}")
+    return free
 
 
 def config_of(run: RunFile) -> CalibrateConfig:

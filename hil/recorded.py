@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.passport import load_passport
+from calibration.passport import load_passport, mark_drifted
 from calibration.record import check_valid, load_record
 from drivers.bench import CalibrationError, InputError, RunFileError
 from drivers.benchfile import load_bench
@@ -142,7 +142,11 @@ def go_on(
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     odometer = Odometer(run.fact("odometer"))
 
+    drifted = False
+
     def tell(text: str) -> None:
+        nonlocal drifted
+        drifted = True
         run.add_event("drift", text)
         print(text, file=sys.stderr)
 
@@ -158,6 +162,9 @@ def go_on(
         # Recorded before it could be judged; a resumed run must take these shots again.
         run.set_image_aside(error.key, str(error))
         raise
+    finally:
+        if drifted and config.calibration_id and config.bench.kind == "pi":
+            mark_drifted(config.device.id, config.calibration_id)
 
 
 def again(

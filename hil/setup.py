@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.passport import load_passport
+from calibration.passport import Passport, load_passport
 from calibration.record import CalibrationRecord, check_valid, load_record
 from calibration.transfer import measure_transfer
 from drivers.bench import CalibrationError, InputError
@@ -136,8 +136,15 @@ def open_measured(
             return bench, config
         curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
         return bench, config.model_copy(update={"curve": curve.to_dict()})
-    had = load_passport(config.device.id).pulses if config.bench.kind == "pi" else 0
-    check_valid(record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=had)
+    passport = load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
+    check_valid(
+        record,
+        bench=config.bench.name,
+        identity=bench.identity,
+        device=config.device.id,
+        device_pulses=passport.pulses,
+        drifted=passport.drifted,
+    )
     curve = record.curve(config.timing.key(), config.vth_v, most)
     bench.set_threshold(config.vth_v)
     return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})

@@ -35,6 +35,7 @@ from drivers.bench import InputError, RunFileError
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
 from hil.benches import make_bench
+from hil.calibrated import free_name
 from hil.recorded import software
 from hil.recording import RecordingBench
 from hil.runfile import RunFile
@@ -112,11 +113,7 @@ def _run_file(args: argparse.Namespace) -> RunFile:
         "device": device.id,
         "tick_s": file.tick_s,
     }
-    path, n = args.out.with_suffix(".sqlite"), 1
-    while path.exists():  # figures are drawn again and replaced; what was measured is not
-        n += 1
-        path = args.out.with_name(f"{args.out.stem}-{n}.sqlite")
-    return RunFile.create(path, facts)
+    return RunFile.create(free_name(args.out.with_suffix(".sqlite")), facts)
 
 
 def _frozen(run_file: RunFile) -> tuple[BenchFile, DeviceFile]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calibration.passport import CountedBench, Passport, load_passport, passport_file, save_passport
+from calibration.passport import CountedBench, Passport, load_passport, mark_drifted, passport_file, save_passport
 from drivers.bench import Bench, InputError, LimitError
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
@@ -78,3 +78,12 @@ def test_a_passport_that_cannot_be_trusted_is_named(tmp_path: Path) -> None:
     passport_file("a", tmp_path).write_text('{"device": "a", "pulses": -5}')
     with pytest.raises(InputError, match=r"a.json: pulses = -5: .*restore it from a backup"):
         load_passport("a", tmp_path)
+
+
+def test_a_calibration_that_drifted_is_remembered_once(tmp_path: Path) -> None:
+    list(counted(tmp_path).play([probe_frame("test", SlotTiming(), [5])]))
+    for _ in range(2):
+        mark_drifted("nominal", "abc", tmp_path)
+    list(counted(tmp_path).play([probe_frame("test", SlotTiming(), [5])]))
+    found = load_passport("nominal", tmp_path)
+    assert (found.drifted, found.pulses) == (("abc",), 10)

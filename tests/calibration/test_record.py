@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from calibration.record import CalibrationRecord, check_valid, load_record, save_record
 from calibration.transfer import measure_transfer
@@ -58,14 +59,25 @@ def test_what_is_saved_is_read_back_with_its_curve(record: CalibrationRecord, tm
         ({"now": NOW + timedelta(hours=13)}, "is 13.0 h old; it holds for 12 h"),
         ({"now": NOW - timedelta(hours=1)}, "is -1.0 h old"),
         ({"device_pulses": 200_000_000}, "199,990,000 pulses have been applied since"),
+        ({"drifted": "itself"}, "was seen to drift away from it in a run; run hil calibrate"),
     ],
 )
 def test_a_foreign_or_expired_record_says_why(
     record: CalibrationRecord, changes: dict[str, object], reason: str
 ) -> None:
-    valid(record)
+    valid(record, drifted=("another",))
+    if "drifted" in changes:
+        changes = {"drifted": (record.id,)}
     with pytest.raises(CalibrationError, match=reason):
         valid(record, **changes)
+
+
+def test_results_must_be_of_a_known_kind_and_shape(record: CalibrationRecord) -> None:
+    content = record.model_dump()
+    with pytest.raises(ValidationError, match="'speed' is none of threshold, transfer, frequency"):
+        CalibrationRecord.model_validate({**content, "results": {"speed": {}}})
+    with pytest.raises(ValidationError, match="vth_v"):
+        CalibrationRecord.model_validate({**content, "results": {"threshold": {"gain": 4}}})
 
 
 def test_a_curve_for_other_settings_is_refused(record: CalibrationRecord) -> None:
