@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from calibration.frequency import SLOWEST_HZ, FrequencyResult, measure_frequency
+from calibration.frequency import SLOWEST_HZ, FrequencyResult, at_clock, measure_frequency
 from calibration.quality import TransferResult, characterise_transfer
 from calibration.record import CalibrationRecord
 from calibration.sweep import Sweep
@@ -50,6 +50,16 @@ class CalibrateConfig(BaseModel):
         return self.bench.limits.vth_min_v, self.bench.limits.vth_max_v
 
     @property
+    def steady_timing(self) -> SlotTiming:
+        """Slots whose pulses come at one clock whatever their number, as pulses to fire need them.
+
+        For slots of fixed length that is the clock at full scale.
+        """
+        if self.timing.mode == "adaptive":
+            return self.timing
+        return at_clock(self.timing, self.full_scale / self.timing.window_s)
+
+    @property
     def fastest_hz(self) -> float:
         """The dendrite clock that this bench may make at most with these pulses."""
         limits = self.bench.limits
@@ -74,7 +84,8 @@ def calibrate(config: CalibrateConfig, bench: Bench, view: SweepView) -> tuple[F
     found = Findings(window=_base_window(config))
     vth_v = _first_vth(config)
     for what in config.what:
-        sweep = Sweep(bench, config.timing, f"calibrate/{what}", config.odometer + found.pulses_spent)
+        timing = config.timing if what == "transfer" else config.steady_timing
+        sweep = Sweep(bench, timing, f"calibrate/{what}", config.odometer + found.pulses_spent)
         if what == "threshold":
             found.threshold = _threshold(config, sweep, view)
             found.window = found.threshold.window
