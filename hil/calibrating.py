@@ -11,7 +11,7 @@ from calibration.frequency import SLOWEST_HZ, FrequencyResult, at_clock, measure
 from calibration.quality import TransferResult, characterise_transfer
 from calibration.record import CalibrationRecord
 from calibration.sweep import Sweep
-from calibration.threshold import ThresholdResult, measure_threshold
+from calibration.threshold import MOST_GAIN, ThresholdResult, measure_threshold
 from calibration.transfer import TransferCurve, transfer_slots
 from calibration.window import Window, measure_window
 from drivers.benchfile import BenchFile
@@ -37,7 +37,7 @@ class CalibrateConfig(BaseModel):
     device: DeviceFile
     timing: SlotTiming
     vth_v: float | None = Field(description="None: the V_th that the threshold sweep or the base found")
-    gain: float = Field(default=4.0, gt=1, le=1000)
+    gain: float = Field(default=4.0, gt=1, le=MOST_GAIN)
     full_scale: int = Field(default=32, ge=1, le=65_535)
     slowest_hz: float = Field(default=SLOWEST_HZ, gt=0)
     seed: int = 0

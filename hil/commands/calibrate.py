@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
     parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
     parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
-    parser.add_argument("--gain", type=float, default=4.0, metavar="N", help="pulses a spike wanted (default: 4)")
+    parser.add_argument(
+        "--gain", type=float, default=4.0, metavar="N", help="pulses a spike wanted (default: 4, at most 10)"
+    )
     parser.add_argument("--full-scale", type=int, default=32, metavar="N", help="measure up to N pulses (default: 32)")
     parser.add_argument("--slowest", type=float, default=10.0, metavar="HZ", help="slowest clock swept (default: 10)")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="record to add to: its V_th and its results")

@@ -24,6 +24,14 @@ def test_intervals_cover_the_truth(verdicts: list[Verdict], quantity: str) -> No
 
 def test_the_asked_gain_is_met_for_few_pulses(verdicts: list[Verdict]) -> None:
     """Where 95 % of devices are within 5 %, more than four of twenty are not in 0.26 % of cases."""
-    assert len(verdicts) >= 18
+    assert len(verdicts) == 20, "every device has such a V_th"
     assert sum(abs(v.gain_error) > TOLERANCE for v in verdicts) <= 4
     assert max(v.pulses for v in verdicts) < 20_000
+
+
+@pytest.mark.parametrize("number", [16, 114, 118, 169])
+def test_a_wrong_slope_or_a_crossing_near_an_edge_costs_a_round_and_not_the_result(number: int) -> None:
+    """These were refused when fits were trusted beyond their data."""
+    verdict = calibrate(number, everything=False)
+    assert isinstance(verdict, Verdict), verdict
+    assert abs(verdict.gain_error) < TOLERANCE
