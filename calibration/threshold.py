@@ -173,7 +173,8 @@ def _refine(search: _Search, vth_v: float, bounds: tuple[float, float], wanted_e
     """
     slots = block(search.target)
     cost = sum(n * count for n, count in slots.items())
-    places, width = _FIRST_PLACES, _REACH
+    places: tuple[float, ...] = _FIRST_PLACES
+    width = _REACH
     while True:
         for place in places:
             if search.sweep.pulses_spent + cost > search.most_pulses:
