@@ -1,7 +1,8 @@
-"""Drift during a run: how soon the sentinel notices it, and what it costs in accuracy, uncorrected and corrected.
+"""Drift during a run: how soon the sentinel notices it, and what it costs in accuracy, with and without recalibration.
 
 The simulated device's step is changed abruptly after the first hundred digits, so that it takes 1, 5 or 20 % more
-pulses to fire. Undisturbed, uncorrected and corrected runs see the same digits and seeds.
+pulses to fire. Undisturbed, uncorrected and corrected runs see the same digits and seeds; corrected ones measure the
+transfer curve again when drift is noticed, as `hil run --drift recalibrate` does.
 """
 
 from __future__ import annotations
@@ -11,42 +12,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.sentinel import FALSE_ALARM_FRAMES, Sentinel, expected_spikes
-from calibration.transfer import TransferCurve, measure_transfer
+from calibration.sentinel import FALSE_ALARM_FRAMES
+from calibration.transfer import measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
-from drivers.signals import IntArray, SlotTiming
-from hil.mnist import load_test
-from hil.physical import parse_physical
-from hil.recognise import Odometer, Recogniser
+from hil.config import RunConfig
+from hil.execute import execute
+from hil.plausible import Judge, Policy
 from hil.weights import load_weights
 
 DIGITS = 1_000
 CHANGED_AFTER = 100
-SEEDS = 5
-FULL_SCALE = {"conv1": 32}
+SEEDS = 9
+BATCH = 10
 
 
-@dataclass
-class Watching:
-    """A judge that never refuses, remembers when it first noticed, and corrects if it is to."""
+@dataclass(frozen=True)
+class Outcome:
+    """Accuracy after the change; frames from the change to the alarm, None without one; false alarms before it; how
+    often the curve was measured again; pulses of the digits before the change.
+    """
 
-    corrects: bool
-    sentinel: Sentinel
-    frames: int = 0
-    noticed: int | None = None
-
-    def __call__(self, _key: object, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> float:
-        """See hil.plausible.Judge."""
-        self.frames += 1
-        drift = self.sentinel.feed(expected_spikes(curve, pulses), int(spikes.sum()))
-        if drift is not None:
-            if self.noticed is None and self.frames > CHANGED_AFTER:
-                self.noticed = self.frames - CHANGED_AFTER
-            if self.corrects:
-                self.sentinel.correct(drift)
-        return self.sentinel.ratio
+    accuracy: float
+    noticed: int | None
+    false_alarms: int
+    recalibrations: int
+    pulses: int
 
 
 def changed(factor: float, pulses: int) -> DeviceFile:
@@ -56,45 +48,61 @@ def changed(factor: float, pulses: int) -> DeviceFile:
     )
 
 
-def run(device: DeviceFile, seed: int, digits: int, *, corrects: bool) -> tuple[float, Watching, int]:
-    """Accuracy after the change, what the sentinel saw, and the pulses of the digits before the change."""
-    images, labels = load_test()
-    timing = SlotTiming()
-    with MockBench(load_bench("mock"), load_device("nominal"), seed=seed) as fresh:
-        curve = measure_transfer(fresh, timing, 0.7, full_scale=32)
-    watching = Watching(corrects, Sentinel())
-    with MockBench(load_bench("mock"), device, seed=seed, fidelity="counts") as bench:
-        bench.set_threshold(0.7)
-        host = Recogniser(
-            load_weights(),
-            parse_physical("conv1"),
-            timing,
-            curve,
-            FULL_SCALE,
-            Odometer(),
-            judge=watching,  # type: ignore[arg-type]
-        )
-        batches = ((np.arange(i, i + 50), images[i : i + 50]) for i in range(0, digits, 50))
-        answers = list(host.answers(bench, batches))
-    right = [a.answer == labels[a.index] for a in answers if a.index >= CHANGED_AFTER]
-    pulses = sum(a.spent.pulses for a in answers if a.index < CHANGED_AFTER)
-    return float(np.mean(right)), watching, pulses
+def run(device: DeviceFile, seed: int, digits: int, policy: Policy) -> Outcome:
+    weights, file = load_weights(), load_bench("mock")
+    with MockBench(file, load_device("nominal"), seed=seed) as fresh:
+        curve = measure_transfer(fresh, file.slot, file.vth_v, full_scale=32)
+    config = RunConfig(
+        command="run",
+        digits=f"0:{digits}",
+        vth_v=file.vth_v,
+        timing=file.slot,
+        bench=file,
+        device=device,
+        seed=seed,
+        weights_digest=weights.digest,
+        curve=curve.to_dict(),
+    )
+    alarms: list[int] = []
+    judge = Judge(policy, lambda _: alarms.append(judged + judge.frames))
+    judged = 0
+    results = []
+    with MockBench(file, device, seed=seed, fidelity="counts") as bench:
+        bench.set_threshold(config.vth_v)
+
+        def renewed(_number: int, _curve: object) -> None:
+            nonlocal judged
+            judged = len(results)
+
+        for result, _ in execute(config, weights, bench, batch=BATCH, judge=judge, renewed=renewed):
+            results.append(result)
+    right = [r.correct for r in results if r.index >= CHANGED_AFTER]
+    late = [frame - CHANGED_AFTER for frame in alarms if frame > CHANGED_AFTER]
+    return Outcome(
+        accuracy=float(np.mean(right)),
+        noticed=late[0] if late else None,
+        false_alarms=len(alarms) - len(late),
+        recalibrations=judge.renewals,
+        pulses=sum(r.pulses for r in results if r.index < CHANGED_AFTER),
+    )
 
 
 def main() -> None:
     seeds, digits = (SEEDS, DIGITS) if "--quick" not in sys.argv else (3, 200)
-    calm, _, pulses = run(load_device("nominal"), 0, digits, corrects=False)
+    calm = run(load_device("nominal"), 0, digits, "warn")
     print(
-        f"one false alarm in {FALSE_ALARM_FRAMES:,} frames; undisturbed {calm:.2%} on {digits - CHANGED_AFTER} digits"
+        f"one false alarm in {FALSE_ALARM_FRAMES:,} frames; undisturbed {calm.accuracy:.2%} on "
+        f"{digits - CHANGED_AFTER} digits"
     )
     for percent in (1, 5, 20):
-        device = changed(1 / (1 + percent / 100), pulses)
-        noticed = [run(device, seed, 200, corrects=False)[1].noticed for seed in range(seeds)]
+        device = changed(1 / (1 + percent / 100), calm.pulses)
+        noticed = [run(device, seed, 2 * CHANGED_AFTER, "warn").noticed for seed in range(seeds)]
         found = [n if n is not None else np.inf for n in noticed]
-        plain, corrected = (run(device, 0, digits, corrects=c)[0] for c in (False, True))
+        plain, corrected = run(device, 0, digits, "warn"), run(device, 0, digits, "recalibrate")
         print(
             f"{percent:>3} % more pulses to fire: noticed after a median of {np.median(found):g} frames "
-            f"(of {seeds} runs); uncorrected {plain:.2%}, corrected {corrected:.2%}"
+            f"(of {seeds} runs); uncorrected {plain.accuracy:.2%}, corrected {corrected.accuracy:.2%} "
+            f"(calibrated again {corrected.recalibrations} times)"
         )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FALSE_ALARM_FRAMES = 100_000
 ALLOWANCE = 0.5  # standard deviations of one frame
 SETTLING_FRAMES = 25
+MOST_BIAS = 3.0  # standard errors of the curve that may be learnt; what is more than that was never its error
 CURVE_ERRORS = 2.0  # standard errors of the curve that are not yet drift
 
 
@@ -104,7 +105,8 @@ class _Bias:
             return 0.0, error
         seen, spread2 = self.found / self.expected - 1, self.variance / self.expected**2
         weight = error**2 / (error**2 + spread2)
-        return seen * weight, float(np.sqrt(weight * spread2))
+        mean = float(np.clip(seen * weight, -MOST_BIAS * error, MOST_BIAS * error))
+        return mean, float(np.sqrt(weight * spread2))
 
     def add(self, expected: Expected, found: float) -> None:
         if self.frames < SETTLING_FRAMES:
@@ -114,10 +116,9 @@ class _Bias:
 
 @dataclass
 class Sentinel:
-    """Fed with every frame, in order. `ratio` is the correction in force: spikes now against the calibrated curve."""
+    """Fed with every frame since the calibration, in order."""
 
     limit: float = field(default_factory=decision_limit)
-    ratio: float = 1.0
     _bias: _Bias = field(default_factory=_Bias)
     _up: _Sum = field(default_factory=lambda: _Sum(+1))
     _down: _Sum = field(default_factory=lambda: _Sum(-1))
@@ -127,10 +128,10 @@ class Sentinel:
         if expected.sd <= 0:
             return None
         bias, doubt = self._bias.estimate(expected.curve_error / expected.spikes)
-        self._bias.add(expected, found / self.ratio)
-        spikes, sd = expected.spikes * self.ratio * (1 + bias), expected.sd * np.sqrt(self.ratio)
+        self._bias.add(expected, found)
+        spikes = expected.spikes * (1 + bias)
         allowance = ALLOWANCE + CURVE_ERRORS * doubt * expected.spikes / expected.sd
-        z = (found - spikes) / sd
+        z = (found - spikes) / expected.sd
         for one in (self._up, self._down):
             one.add(z, allowance, found, spikes)
         alarmed = max((self._up, self._down), key=lambda one: one.value)
@@ -139,7 +140,3 @@ class Sentinel:
         drift = Drift(alarmed.found / alarmed.expected - 1, alarmed.frames)
         self._up, self._down = _Sum(+1), _Sum(-1)
         return drift
-
-    def correct(self, drift: Drift) -> None:
-        """From here on expect, and decode, what the neuron gives now."""
-        self.ratio *= 1 + drift.change

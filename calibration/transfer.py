@@ -36,6 +36,11 @@ class TransferCurve:
     slots: Ints
     histogram: Ints
 
+    @property
+    def pulses_spent(self) -> int:
+        """Dendrite pulses that measuring it took."""
+        return int(self.pulses @ self.slots)
+
     @cached_property
     def monotone(self) -> tuple[Floats, Floats]:
         """(j,), (j,): spikes, rising from 0, and the pulses that give them on average.
@@ -122,11 +127,12 @@ def measure_transfer(
     full_scale: int,
     pulses_per_count: int = PULSES_PER_COUNT,
     purpose: str = "calibrate/transfer",
+    pulses_before: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
-    See `slots_a_count` for how many slots that takes.
+    See `slots_a_count` for how many slots that takes. `pulses_before` is what the device has had.
     """
     pulses = transfer_slots(timing, full_scale, pulses_per_count)
 
@@ -134,5 +140,5 @@ def measure_transfer(
         if progress is not None:
             progress((capture.frame.first_slot + len(capture.frame)) / len(pulses))
 
-    spikes = Sweep(bench, timing, purpose, watch=watch).spikes(vth_v, pulses)
+    spikes = Sweep(bench, timing, purpose, pulses_before, watch).spikes(vth_v, pulses)
     return TransferCurve.of(timing.key(), vth_v, Tally.of(pulses, spikes))

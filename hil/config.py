@@ -67,6 +67,7 @@ def parse_digits(text: str) -> range:
 def recogniser(
     config: RunConfig,
     weights: Weights,
+    curve: TransferCurve | None,
     *,
     noise: int,
     odometer: Odometer,
@@ -74,12 +75,12 @@ def recogniser(
     judge: Judge | None = None,
     watch: Watcher | None = None,
 ) -> Recogniser:
-    """The host loop that a configuration asks for, at one level of noise."""
+    """The host loop that a configuration asks for, with the transfer curve in force, at one level of noise."""
     return Recogniser(
         weights=weights,
         physical=parse_physical(config.physical),
         timing=config.timing,
-        curve=TransferCurve.from_dict(config.curve) if config.curve is not None else None,
+        curve=curve,
         full_scale_pulses=config.full_scale_pulses,
         odometer=odometer,
         purpose=config.command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,19 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.config import RunConfig, noisy, recogniser
-from hil.plausible import Judge
+from hil.recalibration import Calibrations, Digit, Renewed
 from hil.recognise import Odometer
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.network import Floats
-    from hil.recognise import Watcher
+    from hil.plausible import Judge
+    from hil.recognise import Answer, Watcher
     from hil.weights import Weights
 
 
 @dataclass(frozen=True)
 class DigitResult:
-    """One digit's answer, its truth and what it cost."""
+    """One digit's answer, its truth and what it cost; `recalibrations` of the run came before it."""
 
     index: int
     label: int
@@ -34,6 +36,7 @@ class DigitResult:
     noise: int
     saturated: int
     stray: int
+    recalibrations: int = 0
 
     @property
     def correct(self) -> bool:
@@ -52,10 +55,6 @@ def heading(config: RunConfig) -> str:
     )
 
 
-def _ignore(_text: str) -> None:
-    """For who does not want to know."""
-
-
 def execute(
     config: RunConfig,
     weights: Weights,
@@ -65,63 +64,82 @@ def execute(
     odometer: Odometer | None = None,
     watch: Watcher | None = None,
     keep: bool = False,
-    strict: bool = True,
-    tell: Callable[[str], None] = _ignore,
-    done: Mapping[tuple[int, int], int] | None = None,
+    judge: Judge | None = None,
+    done: Mapping[Digit, int] | None = None,
+    recalibrations: Mapping[Digit, int] | None = None,
+    renewed: Renewed = lambda _number, _curve: None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
 
     Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
     in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
-    `strict` refuses counts that cannot be, with an ImplausibleError, and looks for drift, which it tells.
+    `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
+    again and told to `renewed`. `recalibrations` says for recorded digits how often that had been done before them.
     """
     from hil.mnist import load_test
 
     images, labels = load_test()
     distance = odometer or Odometer()
-    judge = Judge(config.drift, tell) if strict else None
+    calibrations = Calibrations(config, bench, distance, judge, recalibrations or {}, renewed)
     for noise in config.noise:
-        host = recogniser(config, weights, noise=noise, odometer=distance, keep=keep, judge=judge, watch=watch)
-        for answer in host.answers(bench, _batches(images, config, noise, batch, distance, done or {})):
-            spent = answer.spent
-            result = DigitResult(
-                index=answer.index,
-                label=int(labels[answer.index]),
-                answer=answer.answer,
-                confidence=round(answer.confidence, 6),
-                pulses=spent.pulses,
-                spikes=spent.spikes,
-                bench_s=spent.bench_s,
-                noise=noise,
-                saturated=spent.saturated,
-                stray=spent.stray,
+        waiting = deque((noise, image) for image in config.images)
+        while waiting:
+            while calibrations.due(waiting[0]):
+                calibrations.renew()
+            number = calibrations.number
+            host = recogniser(
+                config, weights, calibrations.curve, noise=noise, odometer=distance, keep=keep, judge=judge, watch=watch
             )
-            yield result, answer.kept
+            queue = _Queue(waiting, batch, distance, done or {}, calibrations.due)
+            batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
+            for answer in host.answers(bench, batches):
+                yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
 
 
-def _batches(
-    images: NDArray[np.uint8],
-    config: RunConfig,
-    noise: int,
-    batch: int,
-    odometer: Odometer,
-    done: Mapping[tuple[int, int], int],
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
-    """Batches of digits still to do. The host asks for one just before it plays it: the odometer is right by then."""
-    waiting: list[int] = []
-    for image in config.images:
-        if (noise, image) not in done:
-            waiting.append(image)
-        if waiting and (len(waiting) == batch or (noise, image) in done):
-            yield _batch(images, waiting, noise, config.seed)
-            waiting = []
-        odometer.pulses += done.get((noise, image), 0)
-    if waiting:
-        yield _batch(images, waiting, noise, config.seed)
+@dataclass(frozen=True)
+class _Queue:
+    """Digits still to do, until one of them needs another curve. The host asks for a batch just before it plays it:
+    the odometer is right by then.
+    """
+
+    waiting: deque[Digit]
+    batch: int
+    odometer: Odometer
+    done: Mapping[Digit, int]
+    due: Callable[[Digit], bool]
+
+    def batches(self) -> Iterator[list[int]]:
+        """Indices of digits to play together."""
+        which: list[int] = []
+        while self.waiting and not self.due(self.waiting[0]):
+            digit = self.waiting.popleft()
+            if digit not in self.done:
+                which.append(digit[1])
+            if which and (len(which) == self.batch or digit in self.done):
+                yield which
+                which = []
+            self.odometer.pulses += self.done.get(digit, 0)
+        if which:
+            yield which
 
 
-def _batch(
-    images: NDArray[np.uint8], which: list[int], noise: int, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _images(images: NDArray[np.uint8], which: list[int], noise: int, seed: int) -> NDArray[np.uint8]:
     index = np.array(which)
-    return index, noisy(images[index], index, noise, seed)
+    return noisy(images[index], index, noise, seed)
+
+
+def _result(answer: Answer, label: int, noise: int, recalibrations: int) -> DigitResult:
+    spent = answer.spent
+    return DigitResult(
+        index=answer.index,
+        label=label,
+        answer=answer.answer,
+        confidence=round(answer.confidence, 6),
+        pulses=spent.pulses,
+        spikes=spent.spikes,
+        bench_s=spent.bench_s,
+        noise=noise,
+        saturated=spent.saturated,
+        stray=spent.stray,
+        recalibrations=recalibrations,
+    )

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
     from drivers.signals import FrameKey, IntArray
 
-Policy = Literal["warn", "stop", "correct"]
+Policy = Literal["warn", "stop", "recalibrate"]
 SIGMAS = 8.0  # a sound frame is refused once in about 1e15
 SLACK = 0.15  # of the expected spikes: slow drift is the sentinel's business, not this one's
+LASTING_FRAMES = 10  # that a calibration in a run must hold, for another one to make sense
 
 
 class ImplausibleError(CaptureError):
@@ -44,23 +45,40 @@ def check_plausible(key: FrameKey, expected: Expected, found: int) -> None:
 class Judge:
     """Looks at every whole frame: refuses what cannot be, and notices when the neuron drifts.
 
-    On drift it tells; then, by `policy`, goes on as calibrated ("warn"), ends the run ("stop"), or decodes by what the
-    neuron gives now ("correct"; a resumed run begins to correct anew).
+    On drift it tells; then, by `policy`, goes on as calibrated ("warn"), ends the run ("stop"), or says that the curve
+    is `stale` ("recalibrate"). Without a policy it only refuses, as in a replay, where nothing can be done any more.
+    `frames` were judged since the calibration, the `renewals`-th in this run.
     """
 
-    policy: Policy
-    tell: Callable[[str], None]
+    policy: Policy | None
+    tell: Callable[[str], None] = lambda _text: None
     sentinel: Sentinel = field(default_factory=Sentinel)
+    stale: bool = False
+    frames: int = 0
+    renewals: int = 0
 
-    def __call__(self, key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> float:
-        """The ratio of spikes now to spikes calibrated, to decode by; raises ImplausibleError, CalibrationError."""
+    def __call__(self, key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> None:
+        """Raises ImplausibleError, CalibrationError."""
         expected, found = expected_spikes(curve, pulses), int(spikes.sum())
         check_plausible(key, expected, found)
+        self.frames += 1
+        if self.policy is None or self.stale:  # frames that were under way when the curve was found to be stale
+            return
         drift = self.sentinel.feed(expected, found)
-        if drift is not None:
-            self.tell(str(drift))
-            if self.policy == "stop":
-                raise CalibrationError(f"{drift}; run hil calibrate transfer, then begin anew")
-            if self.policy == "correct":
-                self.sentinel.correct(drift)
-        return self.sentinel.ratio
+        if drift is None:
+            return
+        self.tell(str(drift))
+        if self.policy == "stop":
+            raise CalibrationError(f"{drift}; run hil calibrate transfer, then begin anew")
+        if self.policy == "recalibrate":
+            if self.renewals and self.frames < LASTING_FRAMES:
+                raise CalibrationError(
+                    f"{drift}: faster than calibrating it again can follow; let it settle, look at it with "
+                    "hil characterize, then begin anew"
+                )
+            self.stale = True
+
+    def renewed(self) -> None:
+        """The curve has been measured again."""
+        self.sentinel, self.stale, self.frames = Sentinel(self.sentinel.limit), False, 0
+        self.renewals += 1

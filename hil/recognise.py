@@ -87,7 +87,7 @@ class Recogniser:
 
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
-    `judge` looks at every whole frame, and says by which ratio of spikes to decode it.
+    `judge` looks at every whole frame.
     """
 
     weights: Weights
@@ -171,12 +171,11 @@ class Recogniser:
                 raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
             for capture in shots:
                 batch.spent[done].add(capture)
-            ratio = 1.0
             if self.judge is not None:
                 sent = np.concatenate([capture.frame.pulses for capture in shots])
-                ratio = self.judge(shots[0].frame.key, self.curve, sent, spikes)
+                self.judge(shots[0].frame.key, self.curve, sent, spikes)
             found = spikes.reshape(part.stop - part.start, part.layer.positions)
-            drive[done, part.start : part.stop] = to_drives(gain, self.curve, found) / np.float32(ratio)
+            drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
             done += 1
             if done == len(batch.index):
                 waiting.popleft()

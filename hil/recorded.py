@@ -10,27 +10,28 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.passport import load_passport, mark_drifted
-from calibration.record import check_valid, load_record
+from calibration.passport import Passport, load_passport, mark_drifted
+from calibration.record import CalibrationRecord, check_valid, load_record, save_record
 from drivers.bench import CalibrationError, InputError, RunFileError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from hil.config import RunConfig
 from hil.execute import DigitResult, execute
-from hil.plausible import ImplausibleError
+from hil.plausible import ImplausibleError, Judge
 from hil.recognise import Odometer
 from hil.recording import Reader, RecordingBench
 from hil.runfile import RunFile
 from hil.weights import load_weights
 
 if TYPE_CHECKING:
+    from calibration.transfer import TransferCurve
     from drivers.bench import Bench
     from hil.network import Floats
     from hil.recognise import Watcher
@@ -117,7 +118,7 @@ def config_of(run: RunFile) -> RunConfig:
 
 def results_of(run: RunFile) -> list[DigitResult]:
     """The recorded results, by noise and image."""
-    return [DigitResult(**{name: row[name] for name in _RESULT_FIELDS}) for row in run.results()]
+    return [DigitResult(**{name: row[name] for name in _RESULT_FIELDS if name in row}) for row in run.results()]
 
 
 def detail(result: DigitResult, maps: Mapping[str, Floats]) -> dict[str, Any]:
@@ -138,21 +139,31 @@ def go_on(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
-    done = {(result.noise, result.index): result.pulses for result in results_of(run)}
+    before = results_of(run)
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     odometer = Odometer(run.fact("odometer"))
 
-    drifted = False
-
     def tell(text: str) -> None:
-        nonlocal drifted
-        drifted = True
         run.add_event("drift", text)
         print(text, file=sys.stderr)
 
+    def renewed(number: int, curve: TransferCurve) -> None:
+        if number > run.count_events("recalibrated"):
+            keep_curve(run, config, number, curve, odometer)
+
+    judge = Judge(config.drift, tell, stale=_recalibration_due(run, config, before))
     try:
         for result, maps in execute(
-            config, weights, recording, odometer=odometer, watch=watch, keep=True, tell=tell, done=done
+            config,
+            weights,
+            recording,
+            odometer=odometer,
+            watch=watch,
+            keep=True,
+            judge=judge,
+            done={(result.noise, result.index): result.pulses for result in before},
+            recalibrations={(result.noise, result.index): result.recalibrations for result in before},
+            renewed=renewed,
         ):
             run.add_result(detail(result, maps))
             yield result, maps
@@ -163,8 +174,34 @@ def go_on(
         run.set_image_aside(error.key, str(error))
         raise
     finally:
-        if drifted and config.calibration_id and config.bench.kind == "pi":
+        if config.calibration_id and config.bench.kind == "pi" and run.count_events("drift"):
             mark_drifted(config.device.id, config.calibration_id)
+
+
+def _recalibration_due(run: RunFile, config: RunConfig, before: list[DigitResult]) -> bool:
+    """Whether the run stopped between noticing drift and the first digit with a new curve."""
+    found = max((result.recalibrations for result in before), default=0)
+    return config.drift == "recalibrate" and run.count_events("drift") > found
+
+
+def keep_curve(run: RunFile, config: RunConfig, number: int, curve: TransferCurve, odometer: Odometer) -> None:
+    """A curve measured during a run is a calibration too: write its record beside the run file, and say so."""
+    record = CalibrationRecord(
+        made_at=datetime.now(UTC),
+        bench=config.bench.name,
+        identity=run.fact("identity"),
+        device=config.device.id,
+        vth_v=config.vth_v,
+        timing_key=config.timing.key(),
+        curves=(curve.to_dict(),),
+        pulses_spent=curve.pulses_spent,
+        device_pulses=odometer.pulses,
+        run_file=str(run.path.absolute()),
+    )
+    path = run.path.with_name(f"{run.path.stem}-recalibrated-{number}.json")
+    save_record(record, path)
+    run.add_event("recalibrated", f"{record.id} in {path}")
+    print(f"calibrated again: {record.id} in {path}", file=sys.stderr)
 
 
 def again(
@@ -177,12 +214,21 @@ def again(
     strict: bool = True,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
-    spent = {(result.noise, result.index): result.pulses for result in results_of(run)}
+    results = {(result.noise, result.index): result for result in results_of(run)}
     every = ((noise, index) for noise in config.noise for index in config.images)
-    passed = {digit: spent.get(digit, 0) for digit in every if digit not in wanted}
+    passed = {digit: results[digit].pulses if digit in results else 0 for digit in every if digit not in wanted}
     bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
     odometer = Odometer(run.fact("odometer"))
-    return execute(config, weights, bench, odometer=odometer, keep=True, strict=strict, done=passed)
+    return execute(
+        config,
+        weights,
+        bench,
+        odometer=odometer,
+        keep=True,
+        judge=Judge(None) if strict else None,
+        done=passed,
+        recalibrations={digit: result.recalibrations for digit, result in results.items()},
+    )
 
 
 def changes(run: RunFile, config: RunConfig) -> list[str]:
@@ -217,9 +263,14 @@ def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
         record = load_record(Path(name))
         if record.id != config.calibration_id:
             return [*found, f"calibration {name}: {config.calibration_id} → {record.id}"]
-        had, _ = device_history(config)
+        passport = passport_of(config)
         check_valid(
-            record, bench=config.bench.name, identity=bench.identity, device=config.device.id, device_pulses=had
+            record,
+            bench=config.bench.name,
+            identity=bench.identity,
+            device=config.device.id,
+            device_pulses=passport.pulses,
+            drifted=() if config.drift == "recalibrate" else passport.drifted,
         )
     except (InputError, CalibrationError) as error:
         found.append(str(error))
@@ -227,11 +278,14 @@ def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
 
 
 def device_history(config: RunConfig) -> tuple[int, int]:
-    """Pulses and resets that a real device has had, by its passport; a simulated one is new every time."""
-    if config.bench.kind == "mock":
-        return 0, 0
-    passport = load_passport(config.device.id)
+    """Pulses and resets that the device has had."""
+    passport = passport_of(config)
     return passport.pulses, passport.resets
+
+
+def passport_of(config: RunConfig) -> Passport:
+    """Of the device on a real bench; a simulated one is new every time."""
+    return load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
 
 
 def _differences(where: str, was: Any, now: Any) -> list[str]:

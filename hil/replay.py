@@ -63,7 +63,7 @@ class TraceReader:
     decoded: int = 0
     decode_s: float = 0.0
     bench_s: float = 0.0
-    tallies: dict[Digit, Tally] = field(default_factory=dict)
+    tallies: dict[tuple[str, int, int], Tally] = field(default_factory=dict)  # by purpose, noise, index
 
     def __call__(self, shot: int) -> Capture:
         """The shot with this row id; whether its slots were trusted stays as recorded, since nothing can be retaken."""
@@ -72,7 +72,8 @@ class TraceReader:
         if not recorded.traces or (self.layers is not None and layer not in self.layers):
             return replace(recorded, traces=())
         began = time.perf_counter()
-        tally = self.tallies.setdefault((recorded.frame.key.noise, recorded.frame.key.image), Tally())
+        key = recorded.frame.key
+        tally = self.tallies.setdefault((key.purpose, key.noise, key.image), Tally())
         try:
             found = decode(recorded.frame, recorded.traces, self.settings, self.tick_s, recorded.bench_s)
         except CaptureError as error:
@@ -173,7 +174,8 @@ def replay(
     differences = []
     for done, (result, maps) in enumerate(played, start=1):
         key = (result.noise, result.index)
-        found = _compare(run, weights, rows[key], result, maps, reader.tallies.get(key, Tally()), lengths=not changes)
+        tally = reader.tallies.get((config.command, *key), Tally())
+        found = _compare(run, weights, rows[key], result, maps, tally, lengths=not changes)
         if found is not None:
             differences.append(found)
         if progress is not None:

@@ -271,6 +271,10 @@ class RunFile:
         """(when UTC, kind, text) of all events, in order."""
         return [tuple(row) for row in self._journal.all("SELECT at_utc, kind, text FROM events ORDER BY id")]
 
+    def count_events(self, kind: str) -> int:
+        """How many events of a kind there are."""
+        return sum(row[1] == kind for row in self.events())
+
     def totals(self) -> dict[str, Any]:
         """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""
         shots = self._journal.one(

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.passport import Passport, load_passport
 from calibration.record import CalibrationRecord, check_valid, load_record
 from calibration.transfer import measure_transfer
 from drivers.bench import CalibrationError, InputError
@@ -15,6 +14,7 @@ from drivers.device import DeviceFile, load_device
 from drivers.signals import SlotTiming
 from hil.config import DEFAULT_FULL_SCALE, RunConfig
 from hil.physical import parse_physical
+from hil.recorded import passport_of
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -43,7 +43,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
     parser.add_argument(
         "--drift",
-        choices=("warn", "stop", "correct"),
+        choices=("warn", "stop", "recalibrate"),
         default="warn",
         help="what to do when the neuron drifts from its calibration (default: warn)",
     )
@@ -136,7 +136,7 @@ def open_measured(
             return bench, config
         curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
         return bench, config.model_copy(update={"curve": curve.to_dict()})
-    passport = load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
+    passport = passport_of(config)
     check_valid(
         record,
         bench=config.bench.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from hil.execute import DigitResult, execute, heading
 from hil.interrupt import StopRequest
 from hil.live import Live
 from hil.physical import parse_physical
+from hil.plausible import Judge
 from hil.recorded import begin, go_on, new_path, results_of
 from hil.setup import add_common_arguments, open_measured, settle
 from hil.statistics import wilson_interval
@@ -164,7 +166,8 @@ def _work(
     results = []
     with ExitStack() as stack:
         bench, config = open_measured(config, stack, calibration)
-        for result, _ in execute(config, weights, bench, batch=BATCH):
+        judge = Judge(config.drift, lambda text: print(text, file=sys.stderr))
+        for result, _ in execute(config, weights, bench, batch=BATCH, judge=judge):
             results.append(result)
             if advance is not None:
                 advance(1)

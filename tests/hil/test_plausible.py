@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from calibration.transfer import TransferCurve, measure_transfer
-from drivers.bench import CaptureError
+from drivers.bench import CalibrationError, CaptureError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import FrameKey, SlotTiming, probe_frame
-from hil.plausible import Judge
+from hil.plausible import LASTING_FRAMES, Judge
 
 PULSES = np.random.default_rng(1).integers(0, 33, 2_000).astype(np.int32)
 
@@ -37,3 +37,24 @@ def test_a_dead_line_does_not_pass(measured: tuple[TransferCurve, np.ndarray], d
     spikes[dead] = 0
     with pytest.raises(CaptureError, match=r"image 7: \d+ spikes where the calibration expects \d+ ± \d+: run hil doc"):
         judge()(FrameKey("test", image=7), measured[0], PULSES, spikes)
+
+
+def test_drift_makes_the_curve_stale_and_drift_at_once_again_ends_it(
+    measured: tuple[TransferCurve, np.ndarray],
+) -> None:
+    told: list[str] = []
+    found = Judge("recalibrate", told.append)
+    fewer = measured[1] - (np.arange(len(PULSES)) % 6 == 0) * (measured[1] > 0)
+    assert fewer.sum() < 0.97 * measured[1].sum()
+    for _ in range(30):
+        found(FrameKey("test"), measured[0], PULSES, fewer)
+    assert (found.stale, len(told)) == (True, 1), "frames that were under way already say nothing more"
+    found.renewed()
+    assert (found.stale, found.frames) == (False, 0)
+
+    def again() -> None:
+        for _ in range(LASTING_FRAMES):
+            found(FrameKey("test"), measured[0], PULSES, fewer)
+
+    with pytest.raises(CalibrationError, match="faster than calibrating it again can follow"):
+        again()
