@@ -119,6 +119,12 @@ class CountedBench:
         return self._inner.identity
 
     @property
+    def temperature_c(self) -> float | None:
+        """Of the bench inside, if it has a sensor."""
+        found: float | None = getattr(self._inner, "temperature_c", None)
+        return found
+
+    @property
     def spent_s(self) -> dict[str, float]:
         """Where the bench inside spent its time, if it says."""
         spent: dict[str, float] = getattr(self._inner, "spent_s", {})

@@ -20,7 +20,7 @@ class Parts:
     """Open parts.
 
     `most_slots` and `most_pulses` bound a shot where a part does. `gapless` parts take the next shot while one
-    plays, and let it follow without a pause.
+    plays, and let it follow without a pause. `thermometer` is a part that measures its temperature.
     """
 
     source: PulseSource
@@ -30,6 +30,7 @@ class Parts:
     most_slots: int | None = None
     most_pulses: int | None = None
     gapless: bool = False
+    thermometer: Pico | None = None
 
     def identity(self) -> dict[str, str]:
         """What each part says of itself."""
@@ -76,6 +77,7 @@ def open_parts(file: BenchFile, on_stop: Callable[[], object]) -> Parts:
             most_slots=pico.most_slots if pico is not None and (source is pico or counts) else None,
             most_pulses=pico.most_stamped if pico is not None and source is not pico and counts else None,
             gapless=pico is not None and source is pico and reader is pico,
+            thermometer=pico,
         )
     raise AssertionError("unreachable")
 

@@ -39,6 +39,11 @@ class PiBench:
         return {"bench": self.file.name, "kind": "pi", "device": self.device.id, **self._parts.identity()}
 
     @property
+    def temperature_c(self) -> float | None:
+        """Of the part that has a sensor, the Pico's chip; None without one. Only between shots."""
+        return self._parts.thermometer.temperature_c if self._parts.thermometer is not None else None
+
+    @property
     def spent_s(self) -> dict[str, float]:
         """Where time went so far, s: compiling, arming, playing, reading; of the last, transfer where it is known."""
         inside: dict[str, float] = getattr(self._parts.reader, "spent_s", {})

@@ -101,6 +101,12 @@ class Pico:
         wanted = ("firmware", "protocol", "digest", "micropython", "machine", "uid")
         return {f"pico_{name}": self._id[name] for name in wanted}
 
+    @property
+    def temperature_c(self) -> float | None:
+        """Of the chip: some degrees off, and above the board's, but it follows it; None with firmware before 1.1.0."""
+        found = self._link.ask("status").get("chip_millicelsius")
+        return int(found) / 1000 if found is not None else None
+
     # ---- pulse source -------------------------------------------------------------------------------------------
 
     def load(self, frame: Frame) -> None:

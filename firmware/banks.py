@@ -63,10 +63,10 @@ class Banks:
         self.timing = None
         self.shot = 0
 
-    def free(self) -> None:
-        """Forget everything but what has been played and not been fetched."""
+    def free(self, keep_done: bool = True) -> None:
+        """Forget everything but, where wanted, what has been played and not been fetched."""
         for bank in self.banks:
-            if bank.state != DONE:
+            if bank.state != DONE or not keep_done:
                 bank.state = FREE
                 bank.both = False
 

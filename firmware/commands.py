@@ -18,6 +18,7 @@ NAME = "hil-pico"
 COUNTS_A_LINE = 400
 STAMPS_A_LINE = 300
 SELF_TEST_TICKS = 100
+ADC_REFERENCE_V = 3.3
 
 
 def answer(station, line: bytes) -> bytes:
@@ -102,7 +103,14 @@ def _status(station, args):
         ("axon", "none" if axon is None else machine.Pin(axon).value()),
         ("clock_hz", machine.freq()),
         ("free_bytes", gc.mem_free() if hasattr(gc, "mem_free") else 0),
+        ("chip_millicelsius", chip_millicelsius()),
     ]
+
+
+def chip_millicelsius() -> int:
+    """Temperature of the chip (RP2040 datasheet, 4.9.5: 27 °C at 0.706 V, −1.721 mV a degree, nominally)."""
+    volts = machine.ADC(machine.ADC.CORE_TEMP).read_u16() * ADC_REFERENCE_V / 65535
+    return int((27 - (volts - 0.706) / 0.001721) * 1000)
 
 
 def _setup(station, args):
@@ -112,6 +120,7 @@ def _setup(station, args):
         values = settings.parse(args)
         settings.keep(values)
         station.wire(values)
+        station.player.banks.free(keep_done=False)  # of a host that is no more
     return [(name, "none" if value is None else value) for name, value in station.settings.items()]
 
 
@@ -235,6 +244,7 @@ def _stamps(station, args):
 
 def _abort(station, args):
     station.player.rest()
+    station.player.banks.free(keep_done=False)
     station.park()
     return [("parked", int(station.parked))]
 

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from calibration.passport import Entry, add_entry, load_passport
 from calibration.record import CalibrationRecord
 from drivers.bench import InputError, RunFileError
+from hil.benches import temperature_c
 from hil.calibrating import CalibrateConfig, Findings
 from hil.recorded import software
 from hil.runfile import RunFile
 
+if TYPE_CHECKING:
+    from drivers.bench import Bench
 
-def begin(path: Path, config: CalibrateConfig, identity: Mapping[str, str]) -> RunFile:
+
+def begin(path: Path, config: CalibrateConfig, bench: Bench) -> RunFile:
     """A new run file for a calibration, numbered if the name is taken; raises RunFileError."""
     facts = {
         "calibrate": config.model_dump_json(),
-        "identity": dict(identity),
+        "identity": dict(bench.identity),
+        "temperature_c": temperature_c(bench),
         "software": software(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": config.device.id,
@@ -76,6 +82,7 @@ def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFi
         results={**(base.results if base is not None else {}), **found.results},
         pulses_spent=found.pulses_spent,
         device_pulses=config.odometer + found.pulses_spent,
+        temperature_c=run.facts.get("temperature_c"),
         run_file=str(run.path.absolute()),
     )
 

@@ -22,6 +22,7 @@ from calibration.record import CalibrationRecord, check_valid, load_record, save
 from drivers.bench import CalibrationError, InputError, RunFileError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from hil.benches import temperature_c
 from hil.config import RunConfig
 from hil.execute import DigitResult, execute
 from hil.plausible import ImplausibleError, Judge
@@ -149,7 +150,8 @@ def go_on(
 
     def renewed(number: int, curve: TransferCurve) -> None:
         if number > run.count_events("recalibrated"):
-            keep_curve(run, config, number, curve, odometer)
+            warmth_c = temperature_c(bench) if bench is not None else None
+            keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
 
     judge = Judge(config.drift, tell, stale=_recalibration_due(run, config, before))
     try:
@@ -184,7 +186,15 @@ def _recalibration_due(run: RunFile, config: RunConfig, before: list[DigitResult
     return config.drift == "recalibrate" and run.count_events("drift") > found
 
 
-def keep_curve(run: RunFile, config: RunConfig, number: int, curve: TransferCurve, odometer: Odometer) -> None:
+def keep_curve(
+    run: RunFile,
+    config: RunConfig,
+    number: int,
+    curve: TransferCurve,
+    *,
+    device_pulses: int,
+    temperature_c: float | None,
+) -> None:
     """A curve measured during a run is a calibration too: write its record beside the run file, and say so."""
     record = CalibrationRecord(
         made_at=datetime.now(UTC),
@@ -195,7 +205,8 @@ def keep_curve(run: RunFile, config: RunConfig, number: int, curve: TransferCurv
         timing_key=config.timing.key(),
         curves=(curve.to_dict(),),
         pulses_spent=curve.pulses_spent,
-        device_pulses=odometer.pulses,
+        device_pulses=device_pulses,
+        temperature_c=temperature_c,
         run_file=str(run.path.absolute()),
     )
     path = run.path.with_name(f"{run.path.stem}-recalibrated-{number}.json")

@@ -34,7 +34,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PARTS",
         help="what runs on the neuron: conv1 (default), conv1:0-7, conv1,conv2, fc1, all, none",
     )
-    parser.add_argument("--vth", type=float, metavar="V", help="threshold voltage (default: the bench's)")
+    parser.add_argument(
+        "--vth", type=float, metavar="V", help="threshold voltage (default: as calibrated, or the bench's)"
+    )
     parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
     parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
     parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
@@ -84,7 +86,7 @@ def settle(
 
     file = load_bench(args.bench)
     device: DeviceFile = load_device(args.device or file.device)
-    vth_v = file.vth_v if args.vth is None else args.vth
+    vth_v = _vth(args, file)
     file.check_threshold(vth_v)
     parse_physical(args.physical)
     weights = load_weights(args.weights)
@@ -109,6 +111,14 @@ def settle(
     )
     _ = config.images
     return config, weights
+
+
+def _vth(args: argparse.Namespace, file: BenchFile) -> float:
+    """As asked for, else as calibrated, else the bench's; a record that is not there is refused when it is needed."""
+    if args.vth is not None:
+        return float(args.vth)
+    name = args.calibration or file.calibration
+    return load_record(Path(name)).vth_v if name and Path(name).exists() else file.vth_v
 
 
 def open_measured(

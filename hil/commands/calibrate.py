@@ -101,7 +101,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
     config = _settings(args)
     bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
     path = (args.out or _default_out(config)).with_suffix(".sqlite")
-    return config, bench, stack.enter_context(begin(path, config, bench.identity))
+    return config, bench, stack.enter_context(begin(path, config, bench))
 
 
 def _settings(args: argparse.Namespace) -> CalibrateConfig:
@@ -173,7 +173,8 @@ def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, 
     figures = _draw(config, found, path)
     _print(args, config, found, vth_v, {"calibration_id": record.id, "file": str(path), "run_file": record.run_file})
     if not args.json:
-        print(f"calibration {record.id} in {path}, pictures: {', '.join(map(str, figures))}")
+        at = f" at {record.temperature_c:.1f} °C" if record.temperature_c is not None else ""
+        print(f"calibration {record.id}{at} in {path}, pictures: {', '.join(map(str, figures))}")
         print(_next(args, record, path))
     return 0
 
@@ -220,5 +221,5 @@ def _keys(config: CalibrateConfig, found: Findings, vth_v: float) -> dict[str, A
 
 def _next(args: argparse.Namespace, record: CalibrationRecord, path: Path) -> str:
     if record.curves:
-        return f"use it: hil run --bench {args.bench} --vth {record.vth_v:g} --calibration {path}"
+        return f"use it: hil run --bench {args.bench} --calibration {path}"
     return f"next: hil calibrate transfer --bench {args.bench} --calibration {path}"

@@ -664,3 +664,10 @@ def test_something_else_on_the_port_is_said() -> None:
 def test_a_fault_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="unplugged"):
         PicoServer(new_board(), faults=["on_fire"])
+
+
+def test_it_says_how_warm_its_chip_is(server: PicoServer, pico: Pico) -> None:
+    """To half a step of the converter, 0.47 °C."""
+    for celsius in (-5.0, 31.0, 60.0):
+        server.chip.temperature_c = celsius
+        assert pico.temperature_c == pytest.approx(celsius, abs=0.3)

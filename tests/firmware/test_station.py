@@ -159,6 +159,19 @@ def test_a_queued_shot_follows_and_both_are_counted(inside: Inside) -> None:
     inside.load([(1, 1)])  # both have been read: there is room again
 
 
+@pytest.mark.parametrize("line", [f"setup {' '.join(SETUP)}", "abort"])
+def test_counts_that_nobody_will_fetch_take_no_room(inside: Inside, line: str) -> None:
+    """A host that was lost comes back and knows nothing of the shots it had played; one that aborts forgets them."""
+    inside.ready()
+    for _ in range(2):
+        inside.ask(f"play {inside.load([(1, 2)])}")
+        inside.pass_ms(10)
+    with pytest.raises(ProtocolError, match="read its counts first"):
+        inside.load([(1, 1)])
+    inside.ask(line)
+    inside.load([(1, 4096)])
+
+
 def test_a_shot_may_take_both_banks(inside: Inside) -> None:
     inside.ready()
     shot = inside.load([(1, 4096)])

@@ -52,7 +52,9 @@ def test_one_after_the_other_into_one_record(tmp_path: Path, capsys: pytest.Capt
     record = load_record(file)
     assert set(record.results) == {"threshold", "transfer", "frequency"}
     assert record.vth_v == record.results["threshold"]["vth_v"] == record.curves[0]["vth_v"]
-    assert f"hil run --bench mock --vth {record.vth_v:g} --calibration {file}" in shown
+    assert f"hil run --bench mock --calibration {file}" in shown
+    assert main(["run", "--digits", "0:1", "--full-scale", "conv1=8", "--calibration", str(file)]) == 0
+    assert f"V_th {record.vth_v:g} V" in capsys.readouterr().out
     assert "fastest clock" in shown
     assert main(["calibrate", "transfer", "--full-scale", "4", "--calibration", str(file), "--out", "b.json"]) == 0
     added = load_record(Path("b.json"))

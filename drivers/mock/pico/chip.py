@@ -27,6 +27,7 @@ WATCHDOG_OFF = 0x4005B000
 DMA_LATENCY_NS = 2_000
 SHOW_COUNT, PUSH = 0xA0C9, 0x8000  # mov isr, ~x; push noblock
 I2C_PINS = (0, 1)
+TEMPERATURE_CHANNEL = 4  # RP2040 datasheet, 4.9.5
 DAC_ADDRESS = 0x60
 
 
@@ -78,6 +79,7 @@ class Chip:
         self.on_play: Callable[[], None] = lambda: None
         self.errors: list[TwinError] = []
         self.watchdog_s: float | None = None
+        self.temperature_c = 31.0
         self.fed_ns = board.clock()
         self._reset = reset
         self._dac: Mcp4728 | Mcp4725 | None = None
@@ -178,6 +180,12 @@ class Chip:
         if self._dac is None or address != DAC_ADDRESS:
             raise OSError(errno.EIO, "no acknowledge")
         return self._dac
+
+    def _op_adc(self, channel: int) -> int:
+        if channel != TEMPERATURE_CHANNEL:
+            raise TwinError(f"machine.ADC({channel}): nothing is connected there")
+        word = round((0.706 - 0.001721 * (self.temperature_c - 27)) / 3.3 * 4096)
+        return word << 4 | word >> 8
 
     def _op_wdt(self, timeout_ms: int) -> None:
         if not 0 < timeout_ms <= 8388:

@@ -140,7 +140,7 @@ class PicoServer:
         for name in FILES:
             text = (files("firmware") / name).read_text(encoding="utf-8")
             if name == "protocol.py" and "stale_firmware" in self.faults:
-                text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace('"1.0.0"', '"0.9.0"')
+                text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace('"1.1.0"', '"0.9.0"')
             (self.flash / name).write_text(text, encoding="utf-8")
 
     def _soft_reset(self, *, tell: bool) -> None:

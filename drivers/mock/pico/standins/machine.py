@@ -65,6 +65,19 @@ class I2C:
         return bytes(chip.ask("i2c_read", address=address, count=count))
 
 
+class ADC:
+    """One channel; CORE_TEMP is the chip's own temperature."""
+
+    CORE_TEMP = 4
+
+    def __init__(self, channel) -> None:
+        self.channel = channel
+
+    def read_u16(self) -> int:
+        """Twelve bits, stretched to sixteen."""
+        return chip.ask("adc", channel=self.channel)
+
+
 class WDT:
     """Cannot be stopped, but through its register."""
 
