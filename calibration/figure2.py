@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 CONDITIONS = ((0.5, 100.0), (0.8, 100.0), (1.0, 100.0), (0.7, 10.0), (0.7, 100.0), (0.7, 1000.0))
 LETTERS = "abcdefg"
 SHOWN_PULSES = 20
-COUNTED_SLOTS = 30  # of as many pulses, for the numbers beside the traces
+COUNTED_SLOTS = 30  # of as many pulses, for the numbers beside the traces, …
+COUNTED_S = 16.0  # … as far as they fit in this: a bench with an oscilloscope only hands over every sample of it
 MEMBRANE_GAIN = 2.5  # in the picture
 HISTOGRAM_V, HISTOGRAM_HZ = 0.7, 1000.0
 LONGEST_TRAIN = 24
@@ -65,7 +66,8 @@ def measure_traces(bench: Bench, timing: SlotTiming, vth_v: float, clock_hz: flo
 
 def measure_panel(bench: Bench, timing: SlotTiming, vth_v: float, clock_hz: float, traces: tuple[Trace, ...]) -> Panel:
     """The numbers of panels a-f, counted in many slots."""
-    captures = _play(bench, timing, vth_v, clock_hz, COUNTED_SLOTS)
+    slots = min(COUNTED_SLOTS, max(1, int(COUNTED_S * clock_hz / SHOWN_PULSES)))
+    captures = _play(bench, timing, vth_v, clock_hz, slots)
     spikes = sum(int(capture.spikes.sum()) for capture in captures)
     pulses = sum(capture.frame.total_pulses for capture in captures)
     return Panel(vth_v, clock_hz, spikes, pulses, traces)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from drivers.signals import Capture
 
 _LEAST_SPAN_V = 0.1  # between settings, for a gain to mean anything
+_MOST_OFFSET_V, _MOST_GAIN_ERROR = 0.05, 0.05  # beyond any DAC and oscilloscope: the channel is elsewhere
 
 
 class SourceResult(Result):
@@ -24,6 +25,12 @@ class SourceResult(Result):
     offset_v: Estimate
     gain: Estimate | None
     readings: int
+
+    @property
+    def believable(self) -> bool:
+        """Whether the channel can be on the V_th net at all."""
+        gain = self.gain.value if self.gain is not None else None
+        return abs(self.offset_v.value or 0.0) < _MOST_OFFSET_V and abs((gain or 1.0) - 1) < _MOST_GAIN_ERROR
 
 
 def vth_reading(capture: Capture) -> float | None:

@@ -27,6 +27,7 @@ SATURATING_PULSES = 48
 SATURATED_LEVEL = 0.5
 _SILENT_WINDOW_S = 20e-6
 _FEW_SLOTS, _FIRST_SLOTS, _MORE_SLOTS, _LIMIT_SLOTS = 64, 128, 1024, 2048  # empty slots a V_th
+_STEP_DOWN, _SURELY = 0.85, 0.1  # from V_th to V_th, until so many slots fire
 _BEYOND = 1.25  # how far outside the bench's limits an edge may be inferred from slots within
 _BISECT_SLOTS, _REFINE_SLOTS = 2, 8  # slots of 48 pulses a V_th
 _WANTED_HALF_WIDTH = 0.003  # of the upper edge, in ln V
@@ -97,15 +98,22 @@ def _lower(sweep: Sweep, limits_v: tuple[float, float]) -> Edge | None:
         fired = sweep.silent_firings(vth_v, slots, timing)
         return float(fired), float(slots + fired)
 
-    # A few slots first: a low state well above V_th fires all the time, more often than a reader may want to count.
-    fired, slots = share(limits_v[0], _FEW_SLOTS)
-    if fired < 0.1 * slots:
+    # Down in steps: a low state well above V_th fires all the time, more often than a reader may want to count.
+    data: Data = []
+    vth_v = limits_v[1]
+    while vth_v > limits_v[0]:
+        vth_v = _within(vth_v * _STEP_DOWN, limits_v)
+        _measure(share, data, vth_v, _FEW_SLOTS)
+        if data[-1][1] > _SURELY * data[-1][2]:
+            break
+    else:
         fired, slots = share(limits_v[0], _LIMIT_SLOTS)
+        data.append((limits_v[0], fired, slots))
         if fired < SILENT_LEVEL * slots - 3 * np.sqrt(SILENT_LEVEL * slots):
             return None
-    data: Data = [(limits_v[0], fired, slots)]
     reach = (limits_v[0] / _BEYOND, limits_v[1])
-    _bisect(share, data, limits_v, _FIRST_SLOTS, SILENT_LEVEL, steps=8)
+    above_v = data[-2][0] if len(data) > 1 else limits_v[1]
+    _bisect(share, data, (vth_v, above_v), _FIRST_SLOTS, SILENT_LEVEL, steps=4)
     edge = _fit(_near(data), reach, SILENT_LEVEL, two_sided=False)
     for score in (1.2, 0.4, -0.2, 0.8, 0.2, 1.0):  # standard scores above the 1 % point: 13 %, 3 %, 0.6 %, …
         _measure(

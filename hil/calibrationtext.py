@@ -34,6 +34,8 @@ def _threshold(result: ThresholdResult) -> list[str]:
         reading = [
             f"V_th source     the oscilloscope reads {source.offset_v.scaled(1e3).shown('mV')} more than set{gain}"
         ]
+        if not source.believable:
+            reading.append("                that is not the V_th net: look at what scope.channels calls vth")
     return [
         *reading,
         f"window          {window.lower_v.shown('V', 4)} to {window.upper_v.shown('V', 4)}",

@@ -15,7 +15,8 @@ FRAME = probe_frame("test", SlotTiming(), [8] * 200)
 class Counting:
     """A reader that saw these counts."""
 
-    def __init__(self, spikes: list[int]) -> None:
+    def __init__(self, spikes: list[int], frame: Frame = FRAME) -> None:
+        self.frame = frame
         self.spikes = np.array(spikes, dtype=np.int32)
         self.armed = 0
 
@@ -23,14 +24,14 @@ class Counting:
         self.armed += 1
 
     def read(self) -> Capture:
-        return replace(nothing_played(FRAME), spikes=self.spikes, bench_s=float(self.armed))
+        return replace(nothing_played(self.frame), spikes=self.spikes, bench_s=float(self.armed))
 
     def close(self) -> None:
         self.armed = -1
 
 
-def audited(counted: list[int], seen: list[int], every: int = 1) -> AuditedReader:
-    return AuditedReader(Counting(counted), Counting(seen), every)
+def audited(counted: list[int], seen: list[int], frame: Frame = FRAME) -> AuditedReader:
+    return AuditedReader(Counting(counted, frame), Counting(seen, frame), 1)
 
 
 def test_the_auditor_is_asked_one_shot_in_n() -> None:
@@ -53,7 +54,20 @@ def test_disagreement_stops(wrong: dict[int, int]) -> None:
         reader.read()
 
 
+def test_a_neuron_that_fires_by_itself_does_so_at_edges_too() -> None:
+    """In slots without pulses spikes come at any time."""
+    empty = probe_frame("test", SlotTiming(mode="fixed"), [0] * 200)
+    seen = [3 if i % 25 == 0 else 2 for i in range(200)]
+    reader = audited([2] * 200, seen, frame=empty)
+    reader.arm(empty)
+    assert "8 slots" in reader.read().notes[-1]
+    reader = audited([2] * 200, [3 if i % 5 == 0 else 2 for i in range(200)], frame=empty)
+    reader.arm(empty)
+    with pytest.raises(CaptureError, match="40 of 200 slots differ"):
+        reader.read()
+
+
 def test_one_spike_at_the_edge_of_a_slot_is_noted() -> None:
     reader = audited([2] * 200, [3, *[2] * 199])
     reader.arm(FRAME)
-    assert "slot 0" in reader.read().notes[-1]
+    assert "1 slots, the first 0: the Pico counted 2, the oscilloscope 3" in reader.read().notes[-1]

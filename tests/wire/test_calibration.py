@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+from pathlib import Path
+
 import pytest
 
+from calibration.offset import compare_source
+from calibration.passport import load_passport
+from calibration.record import load_record
 from calibration.sweep import Sweep
 from calibration.threshold import measure_threshold
-from tests.wire.twin import twin_bench
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.mock.board import Board
+from drivers.mock.ds4024 import ScopeServer
+from drivers.mock.pico import PicoServer
+from drivers.mock.pigpiod import PigpiodServer
+from hil.cli import main
+from hil.commands.mock import bench_file
+from tests.wire.twin import PIGPIO_WIRING, twin_bench
 
 pytestmark = pytest.mark.wire
 
@@ -22,3 +37,46 @@ def test_the_threshold_is_found_over_the_wire(source: str, reader: str) -> None:
     assert lo - (hi - lo) / 2 < 0.703 < hi + (hi - lo) / 2
     assert found.window.lower_v.value == pytest.approx(0.397, rel=0.04)
     assert found.window.upper_v.value == pytest.approx(1.528, rel=0.01)
+
+
+def test_the_dac_is_compared_with_the_oscilloscope_on_its_net() -> None:
+    """Within a tenth of a division, which the DS4024 may be off: 50 mV."""
+    with twin_bench("pico", "both", channels={"axon": 1, "sync": 2, "vth": 3}) as (bench, _):
+        sweep = Sweep(bench, bench.file.slot, "wire")
+        for vth_v in (0.4, 0.7, 1.0, 1.3):
+            sweep.tally(vth_v, {8: 4})
+    found = compare_source(sweep.vth_readings)
+    assert found is not None
+    assert found.believable
+    assert found.gain is not None
+    assert found.gain.value == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_calibration_over_the_wire_and_the_run_that_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path))
+    board = Board(load_device("nominal"), load_bench("mock").board)
+    with (
+        PigpiodServer(board, PIGPIO_WIRING) as pigpiod,
+        ScopeServer(board) as scope,
+        PicoServer(board) as pico,
+    ):
+        args = Namespace(source="pico", reader="pico", device="nominal", out=Path("wire.toml"))
+        args.out.write_text(bench_file(args, pigpiod, scope, pico).replace("wire.calibration", "c"))
+        digit = ["run", "--digits", "0:1", "--full-scale", "conv1=8", "--bench", "wire.toml", "--json"]
+        assert main(digit) == 2
+        assert "c.json" in capsys.readouterr().err
+        calibrate = ["calibrate", "threshold", "transfer", "--full-scale", "8", "--bench", "wire.toml"]
+        assert main([*calibrate, "--out", "c.json", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert main(digit) == 0
+        assert json.loads(capsys.readouterr().out)["accuracy"] == 1.0
+    record, passport = load_record(Path("c.json")), load_passport("nominal")
+    assert record.temperature_c == pytest.approx(pico.chip.temperature_c, abs=0.3)
+    assert record.vth_v == found["vth_v"] == pytest.approx(0.703, abs=0.06)
+    assert [entry.calibration for entry in passport.entries] == [record.id]
+    assert passport.pulses > record.device_pulses == record.pulses_spent
+    assert main(["calibrate", "--replay", "c.sqlite", "--json"]) == 0  # the bench is gone
+    assert json.loads(capsys.readouterr().out)["vth_v"] == found["vth_v"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from drivers.benchfile import BenchFile, Wiring, load_bench
@@ -18,14 +18,17 @@ PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 
 
 @contextmanager
-def twin_bench(source: str, reader: str, device: str = "ideal") -> Iterator[tuple[PiBench, Board]]:
-    """A PiBench with this pulse source and axon reader, and the board behind it."""
+def twin_bench(
+    source: str, reader: str, device: str = "ideal", channels: Mapping[str, int] | None = None
+) -> Iterator[tuple[PiBench, Board]]:
+    """A PiBench with this pulse source and axon reader, and the board behind it; `channels` of the oscilloscope."""
+    wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
     board = Board(load_device(device), load_bench("mock").board)
     listens = 14 if source == "pigpio" else None
     wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
     with (
         PigpiodServer(board, PIGPIO_WIRING) as pigpiod,
-        ScopeServer(board) as scope,
+        ScopeServer(board, channels=channels) as scope,
         PicoServer(board, sync_input=listens) as pico,
     ):
         file = BenchFile.model_validate(
@@ -38,7 +41,7 @@ def twin_bench(source: str, reader: str, device: str = "ideal") -> Iterator[tupl
                 "axon_reader": reader,
                 "wiring": wiring.model_dump(),
                 "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
-                "scope": {"resource": scope.vxi11_resource},
+                "scope": {"resource": scope.vxi11_resource, "channels": wired},
                 "pico": {"port": pico.port},
                 "threshold": {"source": "pico"},
             }
