@@ -20,6 +20,7 @@ def draw_threshold(result: ThresholdResult, device: str, file: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
     volts = np.array([point.vth_v for point in result.curve])
@@ -36,6 +37,9 @@ def draw_threshold(result: ThresholdResult, device: str, file: Path) -> None:
     label = f"V_th {result.vth_v:g} V: {result.gain.value:.3g} pulses a spike"
     axis.plot([result.vth_v], [_or_nan(result.gain.value)], "ko", label=label)
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
     axis.set_xlabel("V_th, V")
     axis.set_ylabel("dendrite pulses")
     axis.set_title(f"device {device}: {result.pulses_spent:,} pulses spent")

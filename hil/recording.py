@@ -235,10 +235,12 @@ class RecordingBench:
 
     def _insist(self, pieces: list[_Piece]) -> None:
         """A replay needs every slot."""
+        how = "hil calibrate --resume" if "calibrate" in self._run.facts else "hil resume"
         for piece in pieces:
             if piece.to_play:
                 raise RunFileError(
-                    f"run file {self._run.path} lacks {name(piece.frame)}; complete it: hil resume {self._run.path}"
+                    f"run file {self._run.path} lacks {name(piece.frame)}; complete it: {how} {self._run.path} "
+                    "(or replay it with the version that recorded it)"
                 )
 
     def _recorded(self, part: Frame, rows: list[ShotRow]) -> Shot | None:

@@ -72,9 +72,10 @@ def _print(passport: Passport, file: DeviceFile | None) -> None:
 
 
 def _draw(passport: Passport, file: Path) -> None:
-    """Pulses a spike and both edges of the threshold window against pulses applied; raises InputError.
+    """Pulses a spike, V_th and both edges of its window against pulses applied; raises InputError.
 
-    The edges are the two resistance states as the comparator sees them: resistance times sense current.
+    The edges are the two resistance states as the comparator sees them: resistance times sense current. A device whose
+    V_th is chosen anew for the same gain drifts in V_th; one that keeps its V_th, in pulses a spike.
     """
     import matplotlib as mpl
 
@@ -86,15 +87,17 @@ def _draw(passport: Passport, file: Path) -> None:
     if not gains and not edges:
         raise InputError(f"device {passport.device!r} has no calibration to draw; run hil calibrate threshold transfer")
     figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
-    for key in dict.fromkeys((entry.vth_v, entry.timing_key) for entry in gains):
-        mine = [entry for entry in gains if (entry.vth_v, entry.timing_key) == key]
-        x, y = [e.pulses_before for e in mine], [e.pulses_a_spike or 0.0 for e in mine]
-        top.plot(x, y, marker="o", label=f"{key[0]:g} V, {key[1]}")
+    for key in dict.fromkeys(entry.timing_key for entry in gains):
+        mine = [entry for entry in gains if entry.timing_key == key]
+        top.plot([e.pulses_before for e in mine], [e.pulses_a_spike or 0.0 for e in mine], marker="o", label=key)
+    every = passport.entries
+    bottom.plot([e.pulses_before for e in every], [e.vth_v for e in every], "k.-", lw=0.8, label="V_th in use")
     for name, text in (("high_edge_v", "high-resistance state"), ("low_edge_v", "low-resistance state (1 % fires)")):
         known = [(e.pulses_before, getattr(e, name)) for e in edges if getattr(e, name) is not None]
         bottom.plot([x for x, _ in known], [v for _, v in known], marker="o", label=text)
     top.set_ylabel("pulses a spike")
-    bottom.set_ylabel("edge of the V_th window, V")
+    bottom.set_ylabel("V_th and its window, V")
+    bottom.set_xlim(left=0)
     bottom.set_ylim(bottom=0)
     bottom.set_xlabel("pulses applied to the device")
     top.set_title(f"device {passport.device}: {passport.pulses:,} pulses, {passport.resets:,} resets")
