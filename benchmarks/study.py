@@ -22,8 +22,9 @@ from benchmarks.devices import Truth, draw_device
 from calibration.estimate import Z_95, Estimate
 from calibration.frequency import measure_frequency
 from calibration.hazard import fit_hazard
+from calibration.search import block
 from calibration.sweep import Sweep
-from calibration.threshold import ThresholdResult, block, measure_threshold
+from calibration.threshold import ThresholdResult, measure_threshold
 from drivers.bench import CalibrationError
 from drivers.benchfile import load_bench
 from drivers.mock.bench import MockBench

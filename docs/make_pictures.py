@@ -1,7 +1,9 @@
-"""Draw the README's picture from a real run on the mock bench: `make docs`."""
+"""Draw the pictures of the README and of calibration.md from real runs on the mock bench: `make docs`."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +14,7 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Trace
+from hil.cli import main as hil
 from hil.config import DEFAULT_FULL_SCALE
 from hil.figures import tiles
 from hil.mnist import load_test
@@ -27,7 +30,21 @@ VTH_V = 0.7
 SLOTS_SHOWN = 4
 
 
+HERE = Path(__file__).parent
+
+
 def main() -> None:
+    """Draw all of them."""
+    draw_nine()
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder)
+        hil(["calibrate", "threshold", "--out", str(where / "c.json")])
+        shutil.copy(where / "c-threshold.png", HERE / "threshold.png")
+        hil(["characterize", "--out", str(where / "figure2")])
+        shutil.copy(where / "figure2.png", HERE / "figure2.png")
+
+
+def draw_nine() -> None:
     """Play a nine through the neuron with an oscilloscope on it, and draw what happened."""
     file, device = load_bench("mock"), load_device("nominal")
     captures: list[Capture] = []
@@ -61,7 +78,7 @@ def main() -> None:
     maps[1].set_xticks(range(10))
     maps[1].set_yticks([])
     maps[1].set_title(f"… a {answer.answer}")
-    figure.savefig(Path(__file__).parent / "picture.png", dpi=110)
+    figure.savefig(HERE / "picture.png", dpi=110)
 
 
 def _draw_slots(figure: object, capture: Capture) -> None:

@@ -19,7 +19,7 @@ from drivers.device import DeviceFile
 from drivers.signals import SlotTiming
 
 if TYPE_CHECKING:
-    from calibration.threshold import Progress
+    from calibration.search import Progress
     from drivers.bench import Bench
     from drivers.signals import Capture
     from hil.sweepview import SweepView

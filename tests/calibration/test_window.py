@@ -10,8 +10,9 @@ from scipy.special import ndtr, ndtri
 from benchmarks.devices import Truth
 from calibration.edge import fit_edge
 from calibration.offset import compare_source
+from calibration.search import block
 from calibration.sweep import Sweep
-from calibration.threshold import block, measure_threshold, usable
+from calibration.threshold import measure_threshold, usable
 from calibration.window import Window, measure_window
 from drivers.bench import CalibrationError
 from drivers.benchfile import load_bench
