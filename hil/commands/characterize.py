@@ -188,5 +188,5 @@ def _text(panels: list[Panel], fits: list[Fit], out: Path) -> str:
             f"{name} {value:.3g} ({lo:.3g}…{hi:.3g})"
             for name, value, (lo, hi) in zip(fit.model.parameters, fit.values, fit.intervals, strict=True)
         )
-        lines.append(f"{fit.model.name:<20} AIC {fit.aic - fits[0].aic:+7.1f}  p = {fit.p_value:.3f}  {values}")
+        lines.append(f"{fit.model.name:<34} AIC {fit.aic - fits[0].aic:+7.1f}  p = {fit.p_value:.3f}  {values}")
     return "\n".join([*lines, f"wrote {out}.svg, {out}.png, {out}.json"])
