@@ -145,7 +145,7 @@ def _near(vth_v: float, place: float, width: float, bounds: tuple[float, float])
     """About V_th, off by a share of the width: one of a few fixed voltages, so that rounds add to one another."""
     step = width * _PLACE
     at = round((np.log(vth_v) + place * width) / step) * step
-    return round(float(np.clip(np.exp(at), *bounds)), 4)
+    return float(np.clip(round(float(np.exp(at)), 4), *bounds))
 
 
 def _solve(fit: HazardFit, target: float, within: tuple[float, float]) -> float:

@@ -11,6 +11,7 @@ from calibration.hazard import HazardFit
 from calibration.offset import SourceResult, compare_source
 from calibration.search import Progress, Search, find_coarsely, refine, steepness
 from calibration.sweep import Sweep
+from calibration.tally import Tally
 from calibration.window import Window, measure_window
 from drivers.bench import CalibrationError
 
@@ -66,6 +67,7 @@ def measure_threshold(
     search = Search(sweep, target, show, most_pulses)
     search.report("window")
     search.window, saturated = measure_window(sweep, limits_v)
+    _check_alive(saturated)
     bounds = usable(search.window, limits_v)
     search.data = [(v, tally) for v, tally in saturated if bounds[0] <= v <= bounds[1]]
     search.report("coarse")
@@ -76,6 +78,15 @@ def measure_threshold(
     return _conclude(search, fit, vth_v, round(chosen, 6), bounds)
 
 
+def _check_alive(saturated: list[tuple[float, Tally]]) -> None:
+    """Raise CalibrationError where nothing fires, however low V_th and however many pulses."""
+    if not any(tally.total_spikes for _, tally in saturated):
+        raise CalibrationError(
+            "no spike at any V_th, however many pulses: the axon or the dendrite line is dead, or the device is; "
+            "run hil doctor --loopback"
+        )
+
+
 def usable(window: Window, limits_v: tuple[float, float]) -> tuple[float, float]:
     """The window in volts; where an edge lies beyond the bench's limit, that limit."""
     lo = window.lower_v.value if window.lower_v.value is not None else limits_v[0]
@@ -83,7 +94,7 @@ def usable(window: Window, limits_v: tuple[float, float]) -> tuple[float, float]
     if hi <= lo * 1.05:
         raise CalibrationError(
             f"no usable V_th: the low-resistance state fires up to {lo:.3g} V, the high one only to {hi:.3g} V; "
-            "check the device's forming and the sense current"
+            "run hil doctor --loopback for a stuck axon, and check the device's forming and the sense current"
         )
     return max(lo, limits_v[0]), min(hi, limits_v[1])
 

@@ -27,6 +27,7 @@ SATURATING_PULSES = 48
 SATURATED_LEVEL = 0.5
 _SILENT_WINDOW_S = 20e-6
 _FEW_SLOTS, _FIRST_SLOTS, _MORE_SLOTS, _LIMIT_SLOTS = 64, 128, 1024, 2048  # empty slots a V_th
+_LEAST_V = 0.01  # there is no logarithm of nothing
 _STEP_DOWN, _SURELY = 0.85, 0.1  # from V_th to V_th, until so many slots fire
 _BEYOND = 1.25  # how far outside the bench's limits an edge may be inferred from slots within
 _BISECT_SLOTS, _REFINE_SLOTS = 2, 8  # slots of 48 pulses a V_th
@@ -51,6 +52,7 @@ class Window(Result):
 
 def measure_window(sweep: Sweep, limits_v: tuple[float, float]) -> tuple[Window, list[tuple[float, Tally]]]:
     """Find both edges within the bench's limits; also returns what the saturated slots counted at each V_th."""
+    limits_v = (max(limits_v[0], _LEAST_V), limits_v[1])
     upper, tallies = _upper(sweep, limits_v)
     top = limits_v[1] if upper is None or upper.at_v.value is None else upper.at_v.value
     lower = _lower(sweep, (limits_v[0], top))
@@ -112,7 +114,7 @@ def _lower(sweep: Sweep, limits_v: tuple[float, float]) -> Edge | None:
         if fired < SILENT_LEVEL * slots - 3 * np.sqrt(SILENT_LEVEL * slots):
             return None
     reach = (limits_v[0] / _BEYOND, limits_v[1])
-    above_v = data[-2][0] if len(data) > 1 else limits_v[1]
+    above_v = min((row[0] for row in data if row[0] > vth_v), default=limits_v[1])
     _bisect(share, data, (vth_v, above_v), _FIRST_SLOTS, SILENT_LEVEL, steps=4)
     edge = _fit(_near(data), reach, SILENT_LEVEL, two_sided=False)
     for score in (1.2, 0.4, -0.2, 0.8, 0.2, 1.0):  # standard scores above the 1 % point: 13 %, 3 %, 0.6 %, …
@@ -177,4 +179,4 @@ def _bisect(
 
 
 def _within(vth_v: float, limits_v: tuple[float, float]) -> float:
-    return round(float(np.clip(vth_v, *limits_v)), 4)
+    return float(np.clip(round(vth_v, 4), *limits_v))

@@ -11,7 +11,7 @@ from drivers.bench import CaptureError
 
 if TYPE_CHECKING:
     from drivers.bench import AxonReader
-    from drivers.signals import Capture, Frame
+    from drivers.signals import BoolArray, Capture, Frame, IntArray
 
 EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
 EMPTY_EDGE_SHARE = 0.1  # of those without pulses: a neuron that fires by itself does so at any time
@@ -47,9 +47,7 @@ class AuditedReader:
         both = counted.ok & seen.ok
         off = np.where(both, np.abs(counted.spikes - seen.spikes), 0)
         differ = np.flatnonzero(off)
-        empty = both & (seen.frame.pulses == 0)
-        most = max(1, EDGE_SHARE * (both & ~empty).sum() + EMPTY_EDGE_SHARE * empty.sum())
-        if (off > 1 + empty).any() or len(differ) > most:
+        if self._disagree(off, seen.frame, both):
             slot = int(off.argmax())
             raise CaptureError(
                 f"the Pico counted {counted.spikes[slot]} spikes in slot {seen.frame.first_slot + slot} and the "
@@ -58,12 +56,23 @@ class AuditedReader:
             )
         if len(differ):
             first = int(differ[0])
+            slot = seen.frame.first_slot + first
             note = (
-                f"{len(differ)} slots, the first {first}: the Pico counted {counted.spikes[first]}, the oscilloscope "
+                f"{len(differ)} slots, the first {slot}: the Pico counted {counted.spikes[first]}, the oscilloscope "
                 f"{seen.spikes[first]}"
             )
             return replace(seen, notes=(*seen.notes, note))
         return seen
+
+    @staticmethod
+    def _disagree(off: IntArray, frame: Frame, both: BoolArray) -> bool:
+        """Whether counts differ by more than what the edges of slots explain, with pulses and without."""
+        pulsed, empty = both & (frame.pulses > 0), both & (frame.pulses == 0) & frame.played
+        for slots, least, share, most in ((pulsed, 1, EDGE_SHARE, 1), (empty, 0, EMPTY_EDGE_SHARE, 2)):
+            here = off[slots]
+            if (here > most).any() or np.count_nonzero(here) > max(least, share * len(here)):
+                return True
+        return False
 
     def close(self) -> None:
         """Close both."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.config import RunConfig, noisy, recogniser
-from hil.recalibration import Calibrations, Digit, Renewed
+from hil.recalibration import Calibrations, Digit, Recorded, Renewed
 from hil.recognise import Odometer
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def execute(
     keep: bool = False,
     judge: Judge | None = None,
     done: Mapping[Digit, int] | None = None,
-    recalibrations: Mapping[Digit, int] | None = None,
+    recorded: Recorded | None = None,
     renewed: Renewed = lambda _number, _curve: None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
@@ -74,13 +74,13 @@ def execute(
     Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
     in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
     `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
-    again and told to `renewed`. `recalibrations` says for recorded digits how often that had been done before them.
+    again and told to `renewed`. `recorded` is what a run file holds of that.
     """
     from hil.mnist import load_test
 
     images, labels = load_test()
     distance = odometer or Odometer()
-    calibrations = Calibrations(config, bench, distance, judge, recalibrations or {}, renewed)
+    calibrations = Calibrations(config, bench, distance, judge, recorded or Recorded(), renewed)
     for noise in config.noise:
         waiting = deque((noise, image) for image in config.images)
         while waiting:

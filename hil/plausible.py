@@ -17,6 +17,7 @@ Policy = Literal["warn", "stop", "recalibrate"]
 SIGMAS = 8.0  # a sound frame is refused once in about 1e15
 SLACK = 0.15  # of the expected spikes: slow drift is the sentinel's business, not this one's
 LASTING_FRAMES = 10  # that a calibration in a run must hold, for another one to make sense
+QUIET_FRAMES = 100  # between warnings: what has drifted stays so
 
 
 class ImplausibleError(CaptureError):
@@ -47,15 +48,21 @@ class Judge:
 
     On drift it tells; then, by `policy`, goes on as calibrated ("warn"), ends the run ("stop"), or says that the curve
     is `stale` ("recalibrate"). Without a policy it only refuses, as in a replay, where nothing can be done any more.
-    `frames` were judged since the calibration, the `renewals`-th in this run.
+    `alarms` were told and `renewals` followed, in all of the run; `frames` were judged since the last of either here.
     """
 
     policy: Policy | None
     tell: Callable[[str], None] = lambda _text: None
     sentinel: Sentinel = field(default_factory=Sentinel)
-    stale: bool = False
-    frames: int = 0
+    alarms: int = 0
     renewals: int = 0
+    frames: int = 0
+    _measured: bool = False  # the curve, by this very program
+
+    @property
+    def stale(self) -> bool:
+        """Whether the curve has to be measured again."""
+        return self.policy == "recalibrate" and self.alarms > self.renewals
 
     def __call__(self, key: FrameKey, curve: TransferCurve, pulses: IntArray, spikes: IntArray) -> None:
         """Raises ImplausibleError, CalibrationError."""
@@ -65,20 +72,20 @@ class Judge:
         if self.policy is None or self.stale:  # frames that were under way when the curve was found to be stale
             return
         drift = self.sentinel.feed(expected, found)
-        if drift is None:
+        if drift is None or (self.policy == "warn" and self.alarms and self.frames < QUIET_FRAMES):
             return
+        frames, self.frames = self.frames, 0
+        self.alarms += 1
         self.tell(str(drift))
         if self.policy == "stop":
             raise CalibrationError(f"{drift}; run hil calibrate transfer, then begin anew")
-        if self.policy == "recalibrate":
-            if self.renewals and self.frames < LASTING_FRAMES:
-                raise CalibrationError(
-                    f"{drift}: faster than calibrating it again can follow; let it settle, look at it with "
-                    "hil characterize, then begin anew"
-                )
-            self.stale = True
+        if self._measured and frames < LASTING_FRAMES:
+            raise CalibrationError(
+                f"{drift}: faster than calibrating it again can follow; let it settle, look at it with "
+                "hil characterize, then begin anew"
+            )
 
-    def renewed(self) -> None:
-        """The curve has been measured again."""
-        self.sentinel, self.stale, self.frames = Sentinel(self.sentinel.limit), False, 0
+    def renewed(self, *, measured: bool = True) -> None:
+        """The curve has been measured again, or found in the run file."""
+        self.sentinel, self.frames, self._measured = Sentinel(self.sentinel.limit), 0, measured
         self.renewals += 1

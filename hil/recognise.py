@@ -8,9 +8,10 @@ layer. Nothing here knows which bench it holds, or whether it is being recorded 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,24 +164,25 @@ class Recogniser:
                     yield to_frame(key, self.timing, pulses, identities, self.odometer.pulses)
                     self.odometer.pulses += int(pulses.sum(dtype=np.int64))
 
-        captures = bench.play(frames())
         done = 0
-        for image, spikes, shots in _whole_frames(captures, part.slots, self.watch):
-            batch, drive = waiting[0]
-            if image != batch.index[done]:
-                raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
-            for capture in shots:
-                batch.spent[done].add(capture)
-            if self.judge is not None:
-                sent = np.concatenate([capture.frame.pulses for capture in shots])
-                self.judge(shots[0].frame.key, self.curve, sent, spikes)
-            found = spikes.reshape(part.stop - part.start, part.layer.positions)
-            drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
-            done += 1
-            if done == len(batch.index):
-                waiting.popleft()
-                done = 0
-                yield self._onward(batch, part.layer, drive)
+        # Closed at once when a frame is refused: the bench is at rest before anybody hears of it.
+        with closing(cast("Generator[Capture]", bench.play(frames()))) as captures:
+            for image, spikes, shots in _whole_frames(captures, part.slots, self.watch):
+                batch, drive = waiting[0]
+                if image != batch.index[done]:
+                    raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
+                for capture in shots:
+                    batch.spent[done].add(capture)
+                if self.judge is not None:
+                    sent = np.concatenate([capture.frame.pulses for capture in shots])
+                    self.judge(shots[0].frame.key, self.curve, sent, spikes)
+                found = spikes.reshape(part.stop - part.start, part.layer.positions)
+                drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
+                done += 1
+                if done == len(batch.index):
+                    waiting.popleft()
+                    done = 0
+                    yield self._onward(batch, part.layer, drive)
 
 
 def _whole_frames(

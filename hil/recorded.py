@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from calibration.passport import Passport, load_passport, mark_drifted
 from calibration.record import CalibrationRecord, check_valid, load_record, save_record
+from calibration.transfer import TransferCurve
 from drivers.bench import CalibrationError, InputError, RunFileError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
@@ -26,13 +28,13 @@ from hil.benches import temperature_c
 from hil.config import RunConfig
 from hil.execute import DigitResult, execute
 from hil.plausible import ImplausibleError, Judge
+from hil.recalibration import Recorded
 from hil.recognise import Odometer
 from hil.recording import Reader, RecordingBench
 from hil.runfile import RunFile
 from hil.weights import load_weights
 
 if TYPE_CHECKING:
-    from calibration.transfer import TransferCurve
     from drivers.bench import Bench
     from hil.network import Floats
     from hil.recognise import Watcher
@@ -140,20 +142,19 @@ def go_on(
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
-    before = results_of(run)
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     odometer = Odometer(run.fact("odometer"))
+    drifted: list[str] = []  # calibrations that the neuron has left
 
     def tell(text: str) -> None:
+        drifted.append(calibration_in_force(run, config))
         run.add_event("drift", text)
         print(text, file=sys.stderr)
 
     def renewed(number: int, curve: TransferCurve) -> None:
-        if number > run.count_events("recalibrated"):
-            warmth_c = temperature_c(bench) if bench is not None else None
-            keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
+        warmth_c = temperature_c(bench) if bench is not None else None
+        keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
 
-    judge = Judge(config.drift, tell, stale=_recalibration_due(run, config, before))
     try:
         for result, maps in execute(
             config,
@@ -162,9 +163,9 @@ def go_on(
             odometer=odometer,
             watch=watch,
             keep=True,
-            judge=judge,
-            done={(result.noise, result.index): result.pulses for result in before},
-            recalibrations={(result.noise, result.index): result.recalibrations for result in before},
+            judge=Judge(config.drift, tell, alarms=run.count_events("drift")),
+            done={(result.noise, result.index): result.pulses for result in results_of(run)},
+            recorded=recalibrations_of(run, config),
             renewed=renewed,
         ):
             run.add_result(detail(result, maps))
@@ -176,14 +177,30 @@ def go_on(
         run.set_image_aside(error.key, str(error))
         raise
     finally:
-        if config.calibration_id and config.bench.kind == "pi" and run.count_events("drift"):
-            mark_drifted(config.device.id, config.calibration_id)
+        if config.bench.kind == "pi":
+            for calibration in filter(None, drifted):
+                mark_drifted(config.device.id, calibration)
 
 
-def _recalibration_due(run: RunFile, config: RunConfig, before: list[DigitResult]) -> bool:
-    """Whether the run stopped between noticing drift and the first digit with a new curve."""
-    found = max((result.recalibrations for result in before), default=0)
-    return config.drift == "recalibrate" and run.count_events("drift") > found
+def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
+    """The curves that were measured during a run, and the digits that came after them."""
+    facts = _recalibrations(run)
+    first = run.first_shots(config.command)
+    return Recorded(
+        before={digit: sum(shot > fact["after_shot"] for fact in facts) for digit, shot in first.items()},
+        curves=[TransferCurve.from_dict(fact["curve"]) for fact in facts],
+    )
+
+
+def _recalibrations(run: RunFile) -> list[dict[str, Any]]:
+    keys = (f"recalibration/{n}" for n in count(1))
+    return [run.facts[key] for key in takewhile(run.facts.__contains__, keys)]
+
+
+def calibration_in_force(run: RunFile, config: RunConfig) -> str:
+    """The id of the calibration record whose curve a run decodes by now; empty where it began without one."""
+    again = _recalibrations(run)
+    return str(again[-1]["record"]) if again else config.calibration_id
 
 
 def keep_curve(
@@ -210,6 +227,8 @@ def keep_curve(
         run_file=str(run.path.absolute()),
     )
     path = run.path.with_name(f"{run.path.stem}-recalibrated-{number}.json")
+    fact = {"record": record.id, "file": str(path.absolute()), "curve": curve.to_dict(), "after_shot": run.last_shot()}
+    run.add_fact(f"recalibration/{number}", fact)
     save_record(record, path)
     run.add_event("recalibrated", f"{record.id} in {path}")
     print(f"calibrated again: {record.id} in {path}", file=sys.stderr)
@@ -238,7 +257,7 @@ def again(
         keep=True,
         judge=Judge(None) if strict else None,
         done=passed,
-        recalibrations={digit: result.recalibrations for digit, result in results.items()},
+        recorded=recalibrations_of(run, config),
     )
 
 
@@ -267,13 +286,15 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
 def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
     """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
     found = _differences("part", run.fact("identity"), dict(bench.identity))
-    name = run.fact("sources").get("calibration") or config.bench.calibration
+    again = _recalibrations(run)
+    name = again[-1]["file"] if again else run.fact("sources").get("calibration") or config.bench.calibration
     if not config.calibration_id or not name:
         return found
     try:
         record = load_record(Path(name))
-        if record.id != config.calibration_id:
-            return [*found, f"calibration {name}: {config.calibration_id} → {record.id}"]
+        wanted = calibration_in_force(run, config)
+        if record.id != wanted:
+            return [*found, f"calibration {name}: {wanted} → {record.id}"]
         passport = passport_of(config)
         check_valid(
             record,

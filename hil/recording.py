@@ -235,7 +235,8 @@ class RecordingBench:
 
     def _insist(self, pieces: list[_Piece]) -> None:
         """A replay needs every slot."""
-        how = "hil calibrate --resume" if "calibrate" in self._run.facts else "hil resume"
+        sweeps = (kind for kind in ("calibrate", "characterize") if kind in self._run.facts)
+        how = next((f"hil {kind} --resume" for kind in sweeps), "hil resume")
         for piece in pieces:
             if piece.to_play:
                 raise RunFileError(

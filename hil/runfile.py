@@ -144,6 +144,15 @@ class RunFile:
             raise RunFileError(f"run file {self.path} is damaged: it does not say its {key}")
         return self._facts[key]
 
+    def add_fact(self, key: str, value: object) -> None:
+        """Freeze something more; a fact is never changed."""
+        text = json.dumps(value, ensure_ascii=False)
+        with self._transaction():
+            self._journal.execute(
+                "INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text)))
+            )
+        self._facts[key] = json.loads(text)
+
     # Shots
 
     def add_shot(self, capture: Capture) -> Future[int]:
@@ -210,12 +219,25 @@ class RunFile:
         """Row ids of all shots that are not known to be damaged, in the order they were taken."""
         return [row[0] for row in self._journal.all("SELECT id FROM shots WHERE damaged = 0 ORDER BY id")]
 
+    def first_shots(self, purpose: str) -> dict[tuple[int, int], int]:
+        """(noise, image) → row id of the first shot taken of it, damaged or not."""
+        rows = self._journal.all(
+            "SELECT noise, image, min(id) FROM shots WHERE purpose = ? GROUP BY noise, image", (purpose,)
+        )
+        return {(noise, image): first for noise, image, first in rows}
+
+    def last_shot(self) -> int:
+        """Row id of the shot taken last, 0 for none."""
+        last: int = self._journal.one("SELECT coalesce(max(id), 0) FROM shots")[0]
+        return last
+
     def set_aside(self, shot: int) -> None:
         """Mark a shot as damaged, and drop the result that was made from it; it will be taken again."""
-        ((noise, image),) = self._journal.all("SELECT noise, image FROM shots WHERE id = ?", (shot,))
+        ((purpose, noise, image),) = self._journal.all("SELECT purpose, noise, image FROM shots WHERE id = ?", (shot,))
         with self._transaction():
             self._journal.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
-            self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
+            if "/" not in purpose:  # of a sweep there is no result
+                self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
             self._shots = None
             self._add_event("damage", f"shot {shot} (image {image}) fails its checksum and is taken again")
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers.bench import BenchError, HilError, InputError
+from drivers.bench import HilError, InputError
 
 if TYPE_CHECKING:
     from calibration.record import CalibrationRecord
@@ -55,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
+    from hil.calibrated import stopped
     from hil.calibrating import calibrate
     from hil.interrupt import StopRequest
     from hil.recording import RecordingBench
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             found, vth_v = calibrate(config, recording, view)
         except (KeyboardInterrupt, HilError) as error:
-            return _stopped(run_file, error)
+            return stopped(run_file, error, "hil calibrate --resume")
     if args.replay is None or args.out is not None:
         return _finish(args, config, found, vth_v, run_file)
     _print(args, config, found, vth_v, {"run_file": str(run_file.path)})
@@ -95,7 +95,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
         run_file = stack.enter_context(RunFile.open(args.resume, write=True))
         config = config_of(run_file)
         bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
-        check_same(run_file, bench.identity)
+        check_same(run_file, run_file.fact("identity"), bench.identity)
         run_file.add_event("resumed", "")
         return config, bench, run_file
     config = _settings(args)
@@ -149,15 +149,6 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
 def _default_out(config: CalibrateConfig) -> Path:
     now = datetime.now().astimezone()
     return FOLDER / f"{config.device.id}-{'-'.join(config.what)}-{now:%Y%m%d-%H%M%S}.json"
-
-
-def _stopped(run_file: RunFile, error: BaseException) -> int:
-    """Say how to go on, where going on could help; raises what ended the sweep, unless a person did."""
-    if isinstance(error, KeyboardInterrupt | BenchError):
-        print(f"what was measured is safe; go on: hil calibrate --resume {run_file.path}", file=sys.stderr)
-    if not isinstance(error, KeyboardInterrupt):
-        raise error
-    return 130
 
 
 def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, vth_v: float, run_file: RunFile) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,11 +31,12 @@ from calibration.figure2 import (
     measure_traces,
 )
 from calibration.firing import Fit, fit_all, histogram
-from drivers.bench import InputError, RunFileError
+from drivers.bench import BenchError, InputError, RunFileError
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
 from hil.benches import make_bench
-from hil.calibrated import free_name
+from hil.calibrated import check_same, free_name, stopped
+from hil.interrupt import StopRequest
 from hil.recorded import software
 from hil.recording import RecordingBench
 from hil.runfile import RunFile
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to measure on (default: mock)")
     parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
     parser.add_argument("--out", type=Path, default=Path("figure2"), metavar="STEM", help="name of the files to write")
+    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a characterization that was interrupted")
     parser.add_argument(
         "--replay", type=Path, metavar="RUN", help="evaluate a recorded characterization again, offline"
     )
@@ -68,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, fit, draw; returns the exit code."""
     if args.replicates < 1:
         raise InputError(f"--replicates {args.replicates}: at least 1")
+    if args.resume and args.replay:
+        raise InputError("--resume goes on measuring and --replay does not: give one of them")
     began = time.perf_counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as progress:
@@ -77,9 +81,13 @@ def run(args: argparse.Namespace) -> int:
             progress.update(task, completed=done, description=text)
 
         with ExitStack() as stack:
+            stopping = stack.enter_context(StopRequest())
             run_file = stack.enter_context(_run_file(args))
-            file, device = _frozen(run_file)
-            panels, counts, gaps = _measure(args, run_file, file, device, show)
+            try:
+                panels, counts, gaps = _measure(run_file, show, stopping, plays=args.replay is None)
+            except (KeyboardInterrupt, BenchError) as error:
+                return stopped(run_file, error, "hil characterize --resume")
+            device = _frozen(run_file)[1]
         fits = fit_all(
             counts,
             replicates=args.replicates,
@@ -104,10 +112,12 @@ def _run_file(args: argparse.Namespace) -> RunFile:
     """The recorded one, or a new one beside the figure that holds what it needs to be evaluated again."""
     if args.replay is not None:
         return RunFile.open(args.replay)
+    if args.resume is not None:
+        return RunFile.open(args.resume, write=True)
     file = load_bench(args.bench)
     device = load_device(args.device or file.device)
     facts = {
-        "characterize": {"bench": file.model_dump_json(), "device": device.model_dump_json()},
+        "characterize": {"bench": file.model_dump_json(), "device": device.model_dump_json(), "seed": args.seed},
         "software": software(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device.id,
@@ -116,21 +126,23 @@ def _run_file(args: argparse.Namespace) -> RunFile:
     return RunFile.create(free_name(args.out.with_suffix(".sqlite")), facts)
 
 
-def _frozen(run_file: RunFile) -> tuple[BenchFile, DeviceFile]:
+def _frozen(run_file: RunFile) -> tuple[BenchFile, DeviceFile, int]:
+    """Bench, device, and the seed of a simulated one."""
     facts = run_file.facts.get("characterize")
     if facts is None:
         raise RunFileError(f"run file {run_file.path} holds no characterization")
-    return BenchFile.model_validate_json(facts["bench"]), DeviceFile.model_validate_json(facts["device"])
+    return (
+        BenchFile.model_validate_json(facts["bench"]),
+        DeviceFile.model_validate_json(facts["device"]),
+        int(facts.get("seed", 0)),
+    )
 
 
 def _measure(
-    args: argparse.Namespace,
-    run_file: RunFile,
-    file: BenchFile,
-    device: DeviceFile,
-    show: Callable[[float, str], None],
+    run_file: RunFile, show: Callable[[float, str], None], stopping: StopRequest, *, plays: bool
 ) -> tuple[list[Panel], Tally, Ints]:
     """Everything that is played, through the run file: traces first, which the mock makes only where asked."""
+    file, device, seed = _frozen(run_file)
 
     @contextmanager
     def bench(*, traces: bool) -> Iterator[RecordingBench]:
@@ -139,9 +151,10 @@ def _measure(
 
         with ExitStack() as stack:
             inner = None
-            if args.replay is None:
-                inner = stack.enter_context(make_bench(file, device, seed=args.seed, traces=traces))
-            yield stack.enter_context(RecordingBench(inner, run_file, reader=load))
+            if plays:
+                inner = stack.enter_context(make_bench(file, device, seed=seed, traces=traces))
+                _same_parts(run_file, inner.identity)
+            yield stack.enter_context(RecordingBench(inner, run_file, reader=load, stopping=stopping))
 
     with bench(traces=True) as traced:
         seen = [measure_traces(traced, file.slot, *condition) for condition in CONDITIONS]
@@ -153,6 +166,15 @@ def _measure(
             panels.append(measure_panel(counting, file.slot, *condition, traces))
         counts = measure_firing(counting, file.slot, lambda share: show(len(CONDITIONS) + share / 2, "panel g"))
     return panels, counts, gaps
+
+
+def _same_parts(run_file: RunFile, identity: Mapping[str, str]) -> None:
+    """Write down the bench's parts, or raise InputError when they are not those that were written down."""
+    was = next((json.loads(text) for _, kind, text in run_file.events() if kind == "parts"), None)
+    if was is None:
+        run_file.add_event("parts", json.dumps(dict(identity)))
+    else:
+        check_same(run_file, was, identity)
 
 
 def _panel(letter: str, panel: Panel) -> dict[str, Any]:

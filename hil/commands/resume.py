@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         run_file = stack.enter_context(RunFile.open(args.run, write=True))
         stopping = stack.enter_context(StopRequest())
         config = config_of(run_file)
-        agree(run_file, changes(run_file, config), anyway=args.anyway)
+        agree(run_file, [*changes(run_file, config), *drift(run_file, config)], anyway=args.anyway)
         set_damage_aside(run_file)
         note_software(run_file)
         from hil.weights import load_weights
@@ -67,6 +67,12 @@ def agree(run_file: RunFile, found: list[str], *, anyway: bool) -> None:
         )
     for line in found:
         run_file.add_event("changed", line)
+
+
+def drift(run_file: RunFile, config: RunConfig) -> list[str]:
+    """A run that was to stop when the neuron drifts has done so."""
+    stopped = config.drift == "stop" and run_file.count_events("drift") > 0
+    return ["the neuron has drifted from its calibration"] if stopped else []
 
 
 def set_damage_aside(run_file: RunFile) -> None:

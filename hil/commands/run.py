@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import HilError, RunFileError
+from drivers.bench import CalibrationError, HilError, RunFileError
 from hil.execute import DigitResult, heading
 from hil.interrupt import StopRequest
 from hil.live import Live
@@ -119,7 +119,8 @@ def stopped(run_file: RunFile, error: BaseException) -> int:
     with suppress(RunFileError):  # a full disk takes no event either
         run_file.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
     done = len(results_of(run_file))
-    print(f"{done} digits are done and safe; go on: hil resume {run_file.path}", file=sys.stderr)
+    how = "" if isinstance(error, CalibrationError) else f"; go on: hil resume {run_file.path}"
+    print(f"{done} digits are done and safe{how}", file=sys.stderr)
     if not asked:
         raise error
     return 130

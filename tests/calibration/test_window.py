@@ -76,7 +76,7 @@ def test_a_device_without_window_is_refused() -> None:
 
 
 def test_a_device_that_never_fires_is_refused() -> None:
-    with pytest.raises(CalibrationError, match="no usable V_th"):
+    with pytest.raises(CalibrationError, match="line is dead, or the device is; run hil doctor --loopback"):
         measure_threshold(sweep(r_lrs_ohm=1e3), LIMITS)
 
 
@@ -122,3 +122,13 @@ def test_the_source_is_compared_with_an_oscilloscope_on_its_net() -> None:
 
 def test_blocks_hold_some_500_pulses_whatever_the_gain() -> None:
     assert all(300 <= sum(n * count for n, count in block(gain).items()) <= 700 for gain in (3.0, 4.0, 12.0, 30.0))
+
+
+@pytest.mark.parametrize("least_v", [0.0, 0.45004, 0.45006])
+def test_any_limit_of_the_bench_will_do(least_v: float) -> None:
+    file = FILE.model_copy(update={"limits": FILE.limits.model_copy(update={"vth_min_v": least_v})})
+    player = Sweep(MockBench(file, load_device("nominal")), FILE.slot, "test")
+    window, _ = measure_window(player, (least_v, 2.0))
+    assert window.upper_v.value == pytest.approx(1.53, rel=0.02)
+    assert (window.lower_v.value is None) == (least_v > 0.4)
+    assert player.steps < 100

@@ -61,6 +61,11 @@ def test_a_neuron_that_fires_by_itself_does_so_at_edges_too() -> None:
     reader = audited([2] * 200, seen, frame=empty)
     reader.arm(empty)
     assert "8 slots" in reader.read().notes[-1]
+    mixed = probe_frame("test", SlotTiming(mode="fixed"), [0] * 160 + [8] * 40)
+    reader = audited([2] * 200, [3 if i in (170, 180) else 2 for i in range(200)], frame=mixed)
+    reader.arm(mixed)
+    with pytest.raises(CaptureError, match="2 of 200 slots differ"):
+        reader.read()
     reader = audited([2] * 200, [3 if i % 5 == 0 else 2 for i in range(200)], frame=empty)
     reader.arm(empty)
     with pytest.raises(CaptureError, match="40 of 200 slots differ"):

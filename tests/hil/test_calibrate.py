@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from calibration.passport import Entry, Passport, save_passport
-from calibration.record import load_record
+from calibration.record import load_record, save_record
 from hil.cli import main
 
 
@@ -96,6 +96,21 @@ def test_a_gain_that_the_device_cannot_give_is_refused(capsys: pytest.CaptureFix
     assert main(["calibrate", "threshold", "--gain", "500"]) == 2
     assert "gain" in (refused := capsys.readouterr().err)
     assert "10" in refused
+
+
+def test_a_record_with_an_old_curve_is_as_old_as_that(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "transfer", "--full-scale", "4", "--out", "a.json", "--json"]) == 0
+    old = load_record(Path("a.json")).model_copy(update={"made_at": datetime(2020, 1, 1, tzinfo=UTC)})
+    save_record(old, Path("old.json"))
+    assert main(["calibrate", "threshold", "--vth", "0.7", "--calibration", "old.json", "--out", "b.json"]) == 0
+    kept = load_record(Path("b.json"))
+    assert (len(kept.curves), kept.made_at) == (1, old.made_at)
+    assert set(kept.results) == {"threshold", "transfer"}
+    assert main(["calibrate", "threshold", "--calibration", "old.json", "--gain", "5", "--out", "c.json"]) == 0
+    other = load_record(Path("c.json"))
+    assert (other.curves, set(other.results)) == ((), {"threshold"})
+    assert other.made_at > old.made_at
+    capsys.readouterr()
 
 
 def test_a_run_takes_the_transfer_curve_of_a_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibration.passport import CountedBench, load_passport
 from calibration.record import load_record
+from drivers.bench import CalibrationError
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
+from drivers.mock.bench import MockBench
 from hil.cli import main
+from hil.config import RunConfig
+from hil.recorded import go_on
 from hil.runfile import RunFile
+from hil.weights import load_weights
 from tests.hil.test_resume import call, stop_after
 
 CHANGE = 0.88  # of the step: some 13 % more pulses to fire, noticed at once, and no reason to refuse the frame
@@ -95,3 +102,78 @@ def test_a_run_stopped_around_its_recalibration_goes_on(
 def curve_of(data: dict[str, Any]) -> tuple[list[int], list[float]]:
     means = [float(np.average(np.arange(len(row)), weights=row)) for row in data["histogram"]]
     return data["pulses"], means
+
+
+@pytest.mark.usefixtures("drifting")
+def test_a_run_that_stopped_for_drift_is_not_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *SETTINGS, "--drift", "stop", "--out", "run.sqlite"]) == 1
+    assert "hil resume" not in capsys.readouterr().err
+    assert main(["resume", "run.sqlite"]) == 2
+    assert "the neuron has drifted from its calibration" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("drifting")
+@pytest.mark.parametrize("policy", ["warn", "stop", "recalibrate"])
+def test_the_calibration_that_was_left_is_marked_whatever_the_policy(
+    policy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a bench that counts into a passport, as real ones are."""
+    file, device = load_bench("mock"), load_device("drifting.toml")
+    config = RunConfig(
+        command="run",
+        digits="0:8",
+        physical="conv1:0-3",
+        vth_v=0.7,
+        timing=file.slot,
+        bench=BenchFile.model_validate(
+            {
+                **file.model_dump(exclude={"kind"}),
+                "kind": "pi",
+                "pulse_source": "pico",
+                "axon_reader": "pico",
+                "wiring": {"dendrite": 2, "reset": 3, "sync": 4, "select": [5, 6, 7, 8]},
+                "pico": {},
+                "threshold": {"source": "pico"},
+            }
+        ),
+        device=device,
+        weights_digest=load_weights().digest,
+        curve=load_record(Path("before.json")).curves[0],
+        calibration_id="before",
+        drift=policy,
+    )
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path))
+    facts = {"config": config.model_dump_json(), "identity": {}, "odometer": 0, "tick_s": file.tick_s, "sources": {}}
+    with RunFile.create(Path("run.sqlite"), facts) as run, CountedBench(MockBench(file, device), device) as bench:
+        bench.set_threshold(0.7)
+        try:
+            list(go_on(run, config, load_weights(), bench))
+        except CalibrationError:
+            assert policy == "stop"
+    assert load_passport("drifting").drifted == ("before",)
+    assert load_passport("drifting").pulses > 0
+
+
+@pytest.mark.usefixtures("drifting")
+@pytest.mark.parametrize("physical", ["conv1:0-3", "conv1:0-1,conv2:0-1"])
+@pytest.mark.parametrize("shots", [9, 11, 13, 17])
+def test_stopped_and_whole_runs_decode_alike_before_the_calibration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, physical: str, shots: int
+) -> None:
+    """A digit that has a shot in the file keeps the curve it was played for."""
+    settings = [*SETTINGS, "--physical", physical, "--full-scale", "conv2=32", "--drift", "recalibrate"]
+    with monkeypatch.context() as patch:
+        stop_after(shots, patch)
+        assert main(["run", *settings, "--out", "run.sqlite"]) == 130
+    with RunFile.open(Path("run.sqlite")) as run:
+        played = set(run.first_shots("run"))
+    capsys.readouterr()
+    answer = call(capsys, "resume", "run.sqlite")
+    assert len(answer["digits"]) == 10
+    with RunFile.open(Path("run.sqlite")) as run:
+        after = run.facts["recalibration/1"]["after_shot"]
+        first = run.first_shots("run")
+    for digit in answer["digits"]:
+        assert digit["recalibrations"] == (first[0, digit["index"]] > after), digit
+    assert played <= set(first)
+    assert main(["replay", "run.sqlite"]) == 0
