@@ -74,9 +74,9 @@ class Judge:
         drift = self.sentinel.feed(expected, found)
         if drift is None or (self.policy == "warn" and self.alarms and self.frames < QUIET_FRAMES):
             return
-        frames, self.frames = self.frames, 0
         self.alarms += 1
         self.tell(str(drift))
+        frames, self.frames = self.frames, 0
         if self.policy == "stop":
             raise CalibrationError(f"{drift}; run hil calibrate transfer, then begin anew")
         if self._measured and frames < LASTING_FRAMES:

@@ -14,6 +14,7 @@ from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import SlotTiming
 from hil.cli import main
+from tests.hil.test_resume import stop_after
 
 
 def test_the_panels_show_what_the_paper_describes() -> None:
@@ -80,3 +81,21 @@ def test_characterize_writes_figure_and_numbers(tmp_path: Path, capsys: pytest.C
     assert (replayed["panels"], replayed["fits"]) == (result["panels"], result["fits"])
     assert (tmp_path / "g.png").read_bytes() == (tmp_path / "f.png").read_bytes()
     assert main(["characterize", "--replicates", "0"]) == 2
+
+
+def test_a_characterization_that_was_stopped_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["characterize", "--replicates", "1", "--seed", "3", "--json", "--out"]
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    with monkeypatch.context() as patch:
+        stop_after(12, patch)
+        assert main([*command, str(tmp_path / "part")]) == 130
+    run = str(tmp_path / "part.sqlite")
+    assert f"go on: hil characterize --resume {run}" in capsys.readouterr().err
+    assert main(["characterize", "--replicates", "1", "--replay", run]) == 1
+    assert "complete it: hil characterize --resume" in capsys.readouterr().err
+    assert main([*command[:3], "--json", "--out", str(tmp_path / "part"), "--resume", run]) == 0
+    resumed = json.loads(capsys.readouterr().out)
+    assert (resumed["panels"], resumed["fits"]) == (whole["panels"], whole["fits"])
