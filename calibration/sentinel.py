@@ -4,7 +4,7 @@ Every slot of a frame holds a known number of pulses, so every frame is a test: 
 transfer curve expects. Two one-sided cumulative sums (Page, Biometrika 41:100, 1954) add up the standardised deviations
 less an allowance. The allowance is half a standard deviation, plus twice the error that the curve itself may have, so
 that an inexact calibration is not taken for drift; what the curve is wrong by is learnt from the first frames, within
-its error. The decision limit gives one false alarm in `FALSE_ALARM_FRAMES`
+its error, but for a part that differs from digit to digit. The decision limit gives one false alarm in `FALSE_ALARM_FRAMES`
 frames, by Siegmund's approximation of the average run length (Sequential Analysis, 1985, eq. 2.56).
 """
 
@@ -23,6 +23,7 @@ FALSE_ALARM_FRAMES = 100_000
 ALLOWANCE = 0.5  # standard deviations of one frame
 SETTLING_FRAMES = 25
 MOST_BIAS = 3.0  # standard errors of the curve that may be learnt; what is more than that was never its error
+UNLEARNT = 0.5  # of the curve's error, for it differs with the counts, and digits differ in those
 CURVE_ERRORS = 2.0  # standard errors of the curve that are not yet drift
 
 
@@ -106,7 +107,7 @@ class _Bias:
         seen, spread2 = self.found / self.expected - 1, self.variance / self.expected**2
         weight = error**2 / (error**2 + spread2)
         mean = float(np.clip(seen * weight, -MOST_BIAS * error, MOST_BIAS * error))
-        return mean, float(np.sqrt(weight * spread2))
+        return mean, max(float(np.sqrt(weight * spread2)), UNLEARNT * error)
 
     def add(self, expected: Expected, found: float) -> None:
         if self.frames < SETTLING_FRAMES:
