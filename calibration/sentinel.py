@@ -5,7 +5,8 @@ transfer curve expects. Two one-sided cumulative sums (Page, Biometrika 41:100, 
 less an allowance. The allowance is half a standard deviation, plus twice the error that the curve itself may have, so
 that an inexact calibration is not taken for drift; what the curve is wrong by is learnt from the first frames, within
 its error, but for a part that differs from digit to digit. The decision limit gives one false alarm in
-`FALSE_ALARM_FRAMES` frames, by Siegmund's approximation of the average run length (Sequential Analysis, 1985, eq. 2.56).
+`FALSE_ALARM_FRAMES` frames, by Siegmund's approximation of the average run length (Sequential Analysis, 1985,
+eq. 2.56).
 """
 
 from __future__ import annotations
