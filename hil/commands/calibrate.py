@@ -171,8 +171,7 @@ def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, 
 
 
 def _draw(config: CalibrateConfig, found: Findings, path: Path) -> list[Path]:
-    from calibration.sweep_figures import draw_frequency, draw_transfer
-    from calibration.threshold_figure import draw_threshold
+    from calibration.sweep_figures import draw_frequency, draw_threshold, draw_transfer
 
     files = {what: path.with_name(f"{path.stem}-{what}.png") for what in config.what}
     if found.threshold is not None:
