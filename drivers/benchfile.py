@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.bench import InputError, LimitError
 from drivers.device import parse_toml, read_text
+from drivers.pins import I2C_PINS, WAVE_PINS, free_output, pi_output_fault, pico_output_fault
 from drivers.signals import Frame, Line, SlotTiming
 
-PULLED_UP_AT_BOOT = range(9)  # GPIO 0-8: BCM2835 ARM Peripherals, table 6-31
-WAVE_PINS = range(2, 28)  # the pigpio daemon's permission mask on a Pi 4, 0x0FFFFFFC
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
 WAVE_TICK_S = 1e-6  # pigpio: waves count microseconds
 PICO_TICK_S = 40e-9  # the firmware runs its PIO at 25 MHz
@@ -164,11 +163,30 @@ class ThresholdSettings(Section):
 
 
 class PanelSettings(Section):
-    """gpiozero pins (BCM): bench enable, e-stop (normally closed, opens on stop) and lamp."""
+    """gpiozero pins (BCM): bench enable, e-stop (normally closed, opens on stop) and lamp.
+
+    Enable and lamp are outputs that must be low from power-on: the supply is off and the lamp says so until a program
+    has looked at the stop. The stop is an input, and may be on any pin.
+    """
 
     enable: int | None = Field(default=None, ge=0, le=27)
     estop: int | None = Field(default=None, ge=0, le=27)
     lamp: int | None = Field(default=None, ge=0, le=27)
+
+    def pins(self) -> dict[str, int]:
+        """What is wired: panel.enable … → pin."""
+        return {f"panel.{n}": p for n in ("enable", "estop", "lamp") if (p := getattr(self, n)) is not None}
+
+    @model_validator(mode="after")
+    def _low_at_boot(self) -> PanelSettings:
+        harm = {"enable": "would switch the supply on before anybody has looked", "lamp": "would light it"}
+        for name, what in harm.items():
+            pin = getattr(self, name)
+            fault = None if pin is None else pi_output_fault(pin)
+            if fault is not None:
+                free = free_output(self.pins().values())
+                raise ValueError(f"{name} = {pin}: {fault}, which {what}; use another, for example {free}")
+        return self
 
 
 class BenchFile(Section):
@@ -225,18 +243,43 @@ class BenchFile(Section):
         return self._pins_possible(self.wiring)
 
     def _pins_possible(self, wiring: Wiring) -> BenchFile:
-        if self.pulse_source != "pigpio":
-            return self
         for line in wiring.lines():
-            if line.pin not in WAVE_PINS:
-                raise ValueError(f"wiring.{line.name} = {line.pin}: pigpio may drive GPIO 2-27 only")
-            if line.pin in PULLED_UP_AT_BOOT:
-                free = next(p for p in range(9, 28) if p not in {x.pin for x in wiring.lines()})
-                raise ValueError(
-                    f"wiring.{line.name} = {line.pin}: GPIO 0-8 are pulled up at boot and would close the switch; "
-                    f"use GPIO 9-27, for example {free}"
-                )
+            fault = pico_output_fault(line.pin)
+            if self.pulse_source == "pigpio":
+                fault = pi_output_fault(line.pin)
+                if line.pin not in WAVE_PINS:
+                    fault = "pigpio may drive GPIO 2-27 only"
+            if fault is not None:
+                harm = ", and would close the switch" if "boot" in fault else ""
+                more = f"; use another, for example {self._free_pin()}" if self.pulse_source == "pigpio" else ""
+                raise ValueError(f"wiring.{line.name} = {line.pin}: {fault}{harm}{more}")
         return self
+
+    @model_validator(mode="after")
+    def _one_use_a_pin(self) -> BenchFile:
+        """Lines, panel and I²C share the Pi's header."""
+        users: dict[int, str] = {}
+        for name, pin in self._header():
+            if pin in users:
+                raise ValueError(
+                    f"{name} = {pin}: that pin is {users[pin]} already; use another, for example {self._free_pin()}"
+                )
+            users[pin] = name
+        return self
+
+    def _header(self) -> list[tuple[str, int]]:
+        """Every pin of the Pi that this bench uses, and what for."""
+        used: list[tuple[str, int]] = []
+        if self.kind == "pi" and self.pulse_source == "pigpio" and self.wiring is not None:
+            used += [(f"wiring.{line.name}", line.pin) for line in self.wiring.lines()]
+        if self.threshold.source in ("mcp4728", "mcp4725"):
+            used += [(f"I²C bus {self.threshold.i2c_bus}", pin) for pin in I2C_PINS.get(self.threshold.i2c_bus, ())]
+        if self.panel is not None:
+            used += self.panel.pins().items()
+        return used
+
+    def _free_pin(self) -> int:
+        return free_output({pin for _, pin in self._header()})
 
     @property
     def tick_s(self) -> float:

@@ -6,8 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from drivers.bench import Check, ConnectionLostError
-from drivers.benchfile import PULLED_UP_AT_BOOT, WAVE_PINS
 from drivers.pigpio_link import Clock, PigpioLink
+from drivers.pins import WAVE_PINS, free_output, pi_output_fault
 
 if TYPE_CHECKING:
     from drivers.benchfile import PigpioSettings, Wiring
@@ -81,14 +81,15 @@ def _pins(link: PigpioLink, wiring: Wiring) -> Check:
     for line in lines:
         if line.pin not in WAVE_PINS:
             wrong.append(f"{line.name} on GPIO {line.pin}: pigpiod may drive GPIO 2-27 only")
-        elif line.pin in PULLED_UP_AT_BOOT:
-            wrong.append(f"{line.name} on GPIO {line.pin}: pulled up at boot, which closes the switch")
+        elif (fault := pi_output_fault(line.pin)) is not None:
+            wrong.append(f"{line.name} on GPIO {line.pin}: {fault}, which closes the switch")
         elif link.call("get_mode", line.pin) >= ALTERNATE_FUNCTION:
             wrong.append(f"{line.name} on GPIO {line.pin}: taken by a peripheral (SPI, UART …)")
     if not wrong:
         return Check("pins", True, ", ".join(f"{line.name} {line.pin}" for line in lines))
-    free = next(pin for pin in range(9, 28) if pin not in taken)
-    return Check("pins", False, "; ".join(wrong), f"move it to GPIO 9-27, for example {free}, and change [wiring]")
+    return Check(
+        "pins", False, "; ".join(wrong), f"move it, for example to GPIO {free_output(taken)}, and change [wiring]"
+    )
 
 
 def _wave_clock(link: PigpioLink, clock: Clock) -> Check:

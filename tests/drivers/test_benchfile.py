@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from drivers.bench import InputError, LimitError
-from drivers.benchfile import BoardSettings, load_bench
+from drivers.benchfile import BenchFile, BoardSettings, load_bench
 from drivers.device import load_device
 from drivers.signals import SlotTiming, probe_frame
 
@@ -50,7 +51,12 @@ def test_a_complete_bench_file_is_read(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"dendrite": 3}, "wiring.dendrite = 3: GPIO 0-8 are pulled up at boot.*for example 9"),
+        ({"dendrite": 14}, "wiring.dendrite = 14: GPIO 14 and 15 are the serial port's.*for example 9"),
         ({"dendrite": 28}, "pigpio may drive GPIO 2-27 only"),
+        ({"more": "[panel]\nenable = 5\n"}, "enable = 5: GPIO 0-8 are pulled up at boot.* switch the supply on"),
+        ({"more": "[panel]\nlamp = 2\n"}, "lamp = 2: GPIO 0-8 are pulled up at boot"),
+        ({"more": "[panel]\nenable = 17\n"}, "panel.enable = 17: that pin is wiring.dendrite already.*example 9"),
+        ({"more": "[panel]\nenable = 26\nlamp = 26\n"}, "panel.lamp = 26: that pin is panel.enable already"),
         ({"dendrite": 27}, "pin 27 has two lines: dendrite and reset"),
         ({"width": 9e-6}, "settle_s = 8e-06 must exceed axon delay plus width = 1.03e-05"),
         ({"more": "volts = 3\n"}, r"scope.volts: Extra inputs are not permitted"),
@@ -60,6 +66,28 @@ def test_a_complete_bench_file_is_read(tmp_path: Path) -> None:
 def test_what_cannot_work_is_refused_by_name(tmp_path: Path, change: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         load_bench(pi(tmp_path, **change))  # type: ignore[arg-type]
+
+
+def test_an_input_may_be_pulled_up_but_not_on_the_bus(tmp_path: Path) -> None:
+    """The stop's contact wants a pull-up; SDA and SCL are taken where the DAC is on the Pi."""
+    panel = load_bench(pi(tmp_path, more="[panel]\nestop = 2\n")).panel
+    assert panel is not None
+    assert panel.estop == 2
+    with_dac = pi(tmp_path, more="[panel]\nestop = 2\n")
+    Path(with_dac).write_text(Path(with_dac).read_text().replace('"manual"', '"mcp4728"'))
+    with pytest.raises(InputError, match=r"panel.estop = 2: that pin is I²C bus 1 already"):
+        load_bench(with_dac)
+
+
+@pytest.mark.parametrize(
+    ("first", "message"), [(13, "GPIO 15 is moved by the chip"), (21, "GPIO 23-25 are the Pico's")]
+)
+def test_a_line_on_a_pin_that_the_pico_moves_itself_is_refused(first: int, fault: str) -> None:
+    pins = list(range(first, first + 5))
+    text = PI.format(dendrite=pins[0], reset=pins[1], width=2e-6).replace("pigpio", "pico")
+    text = text.replace("sync = 22", f"sync = {pins[2]}").replace("[23, 24]", str(pins[3:])) + "[pico]\n"
+    with pytest.raises(ValueError, match=fault):
+        BenchFile.model_validate(tomllib.loads(text))
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -268,16 +268,17 @@ def test_the_known_faults_of_the_wave_clock_are_named(
 @pytest.mark.parametrize(
     ("pin", "problem"),
     [
-        (3, "select0 on GPIO 3: pulled up at boot"),
+        (3, "select0 on GPIO 3: GPIO 0-8 are pulled up at boot"),
         (28, "GPIO 28: pigpiod may drive"),
-        (14, "GPIO 14: taken by a periph"),
+        (14, "GPIO 14: GPIO 14 and 15 are the serial port's"),
+        (18, "GPIO 18: taken by a periph"),
     ],
 )
 def test_impossible_pins_are_named_with_an_alternative(
     server: PigpiodServer, time_of_twin: TwinTime, pin: int, problem: str
 ) -> None:
     other = pigpio.pi(server.host, server.port)
-    other.set_mode(14, pigpio.ALT0)
+    other.set_mode(18, pigpio.ALT0)
     wiring = WIRING.model_copy(update={"select": (pin, 10, 11, 12)})
     checks = {c.name: c for c in pigpio_checks(address(server), wiring, clock=time_of_twin.clock())}
     other.stop()

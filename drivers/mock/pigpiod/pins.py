@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.bench import TwinError
-from drivers.benchfile import PULLED_UP_AT_BOOT
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
+from drivers.pins import PULLED_UP_AT_BOOT
 
 if TYPE_CHECKING:
     from drivers.benchfile import Wiring
