@@ -79,9 +79,7 @@ def test_an_input_may_be_pulled_up_but_not_on_the_bus(tmp_path: Path) -> None:
         load_bench(with_dac)
 
 
-@pytest.mark.parametrize(
-    ("first", "message"), [(13, "GPIO 15 is moved by the chip"), (21, "GPIO 23-25 are the Pico's")]
-)
+@pytest.mark.parametrize(("first", "fault"), [(13, "GPIO 15 is moved by the chip"), (21, "GPIO 23-25 are the Pico's")])
 def test_a_line_on_a_pin_that_the_pico_moves_itself_is_refused(first: int, fault: str) -> None:
     pins = list(range(first, first + 5))
     text = PI.format(dendrite=pins[0], reset=pins[1], width=2e-6).replace("pigpio", "pico")
