@@ -14,11 +14,11 @@ from calibration.transfer import TransferCurve, measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
-from hil.config import DEFAULT_FULL_SCALE
-from hil.mnist import load_test
-from hil.physical import parse_physical
-from hil.recognise import Odometer, Recogniser
-from hil.weights import load_weights
+from hil.network.mnist import load_test
+from hil.network.physical import parse_physical
+from hil.network.weights import load_weights
+from hil.run.config import DEFAULT_FULL_SCALE
+from hil.run.loop import Odometer, Recogniser
 
 DIGITS = 1_000
 BATCH = 50

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from calibration.window import SATURATED_LEVEL, SATURATING_PULSES, SILENT_LEVEL
+from calibration.measure.window import SATURATED_LEVEL, SATURATING_PULSES, SILENT_LEVEL
 from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
 from drivers.mock.neuron import (

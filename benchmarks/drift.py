@@ -17,10 +17,10 @@ from calibration.transfer import measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
-from hil.config import RunConfig
-from hil.execute import execute
-from hil.plausible import Judge, Policy
-from hil.weights import load_weights
+from hil.network.weights import load_weights
+from hil.run.config import RunConfig
+from hil.run.execute import execute
+from hil.run.judge import Judge, Policy
 
 DIGITS = 1_000
 CHANGED_AFTER = 100

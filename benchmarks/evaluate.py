@@ -31,9 +31,9 @@ def torch_digits_a_second() -> float | None:
         import torch.nn.functional as F
     except ModuleNotFoundError:
         return None
-    from hil.mnist import load_test
-    from hil.network import as_maps
-    from hil.weights import load_weights
+    from hil.network.layers import as_maps
+    from hil.network.mnist import load_test
+    from hil.network.weights import load_weights
 
     maps = torch.from_numpy(as_maps(load_test()[0][:DIGITS]))
     (w1, b1), (w2, b2), (w3, b3), (w4, b4) = (

@@ -18,14 +18,15 @@ from drivers.benchfile import BenchFile, BoardSettings, PicoSettings
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.pico import Pico
-from drivers.pico_packing import pack_pieces
-from drivers.signals import Frame, SlotTiming, length_ticks, probe_frame, shots
+from drivers.pico.device import Pico
+from drivers.pico.packing import pack_pieces
+from drivers.signals import Frame, SlotTiming, probe_frame
+from drivers.timing import length_ticks, shots
 from firmware.protocol import data_args, pack_runs, request, to_base64
-from hil.encode import Gain, to_pulses
-from hil.mnist import load_test
-from hil.network import LAYERS, as_maps, drives
-from hil.weights import load_weights
+from hil.network.encode import Gain, to_pulses
+from hil.network.layers import LAYERS, as_maps, drives
+from hil.network.mnist import load_test
+from hil.network.weights import load_weights
 
 TICK_S = 40e-9
 BOARD = BoardSettings(addresses=4)

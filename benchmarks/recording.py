@@ -18,15 +18,15 @@ from pathlib import Path
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
+from drivers.opening import Fidelity
 from drivers.signals import Capture
-from hil.benches import Fidelity
-from hil.config import RunConfig
-from hil.execute import execute
-from hil.mnist import load_test
-from hil.plan import SAMPLES_AN_AXON, make_plan
-from hil.recorded import begin, go_on
-from hil.setup import measure_transfer
-from hil.weights import Weights, load_weights
+from hil.network.mnist import load_test
+from hil.network.weights import Weights, load_weights
+from hil.run.config import RunConfig
+from hil.run.execute import execute
+from hil.run.plan import SAMPLES_AN_AXON, make_plan
+from hil.run.session import begin, go_on
+from hil.run.setup import measure_transfer
 
 MOST_SHARE = 0.10
 TRANSFER_BYTES_PER_S = 0.3e6  # of a DS4024 over LAN, the bench file's default

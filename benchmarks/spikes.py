@@ -17,10 +17,11 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from drivers.benchfile import SpikeSettings
+from drivers.decode.schmitt import find_pulses
+from drivers.decode.spikes import decode
 from drivers.mock.probe import CODES_A_DIVISION, REFERENCE
-from drivers.schmitt import find_pulses
-from drivers.signals import SlotTiming, Trace, length_ticks, probe_frame, slot_ticks
-from drivers.spikes import decode
+from drivers.signals import SlotTiming, Trace, probe_frame
+from drivers.timing import length_ticks, slot_ticks
 
 TICK_S, STEP_S = 1e-6, 0.5e-6
 SAMPLES = 64_000_000

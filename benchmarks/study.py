@@ -20,13 +20,13 @@ from rich.progress import track
 
 from benchmarks.devices import Truth, draw_device
 from calibration.estimate import Z_95, Estimate
-from calibration.frequency import measure_frequency
-from calibration.hazard import fit_hazard
-from calibration.search import block
+from calibration.fit.hazard import fit_hazard
+from calibration.measure.frequency import measure_frequency
+from calibration.measure.search import block
+from calibration.measure.threshold import ThresholdResult, measure_threshold
 from calibration.sweep import Sweep
-from calibration.threshold import ThresholdResult, measure_threshold
-from drivers.bench import CalibrationError
 from drivers.benchfile import load_bench
+from drivers.errors import CalibrationError
 from drivers.mock.bench import MockBench
 
 TARGET = 4.0

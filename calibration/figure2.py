@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calibration.firing import Fit, Histogram, spikes_after
+from calibration.fit.firing import Fit, Histogram, spikes_after
 from calibration.sweep import Sweep
 from calibration.tally import Ints, Tally
-from drivers.bench import CalibrationError, InputError
-from drivers.schmitt import find_pulses
+from drivers.decode.schmitt import find_pulses
+from drivers.errors import CalibrationError, InputError
 from drivers.signals import Trace, probe_frame
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from calibration.durable import write_durably
 from calibration.transfer import TransferCurve
-from drivers.bench import CalibrationError, InputError
 from drivers.device import validation_line
+from drivers.durable import write_durably
+from drivers.errors import CalibrationError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -82,9 +82,9 @@ class CalibrationRecord(BaseModel):
 
 def _result_models() -> dict[str, type[BaseModel]]:
     """What each result must look like; imported only where there is one, because fits are heavy."""
-    from calibration.frequency import FrequencyResult
-    from calibration.quality import TransferResult
-    from calibration.threshold import ThresholdResult
+    from calibration.measure.frequency import FrequencyResult
+    from calibration.measure.quality import TransferResult
+    from calibration.measure.threshold import ThresholdResult
 
     return {"threshold": ThresholdResult, "transfer": TransferResult, "frequency": FrequencyResult}
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.offset import vth_reading
+from calibration.measure.offset import vth_reading
 from calibration.tally import Tally
-from drivers.bench import CalibrationError
+from drivers.errors import CalibrationError
 from drivers.signals import Capture, probe_frame
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Trace
 from hil.cli import main as hil
-from hil.config import DEFAULT_FULL_SCALE
-from hil.figures import tiles
-from hil.mnist import load_test
-from hil.physical import parse_physical
-from hil.recognise import Odometer, Recogniser
-from hil.weights import load_weights
+from hil.network.mnist import load_test
+from hil.network.physical import parse_physical
+from hil.network.weights import load_weights
+from hil.report.figures import tiles
+from hil.run.config import DEFAULT_FULL_SCALE
+from hil.run.loop import Odometer, Recogniser
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -30,7 +30,7 @@ VTH_V = 0.7
 SLOTS_SHOWN = 4
 
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "pictures"
 
 
 def main() -> None:

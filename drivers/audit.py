@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import CaptureError
+from drivers.errors import CaptureError
 
 if TYPE_CHECKING:
     from drivers.bench import AxonReader

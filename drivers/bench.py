@@ -1,67 +1,12 @@
-"""The seam between the network and the neuron: what a bench is, what its parts are, and how they fail."""
+"""The seam between the network and the neuron: what a bench is, and what its parts are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from drivers.signals import Capture, Frame
-
-
-class HilError(Exception):
-    """Anything this project refuses or fails to do; its text is one line that says what to do next."""
-
-
-class InputError(HilError, ValueError):
-    """Something the user gave (a file, a field, an argument) cannot be used."""
-
-
-class LimitError(HilError):
-    """A plan asks for more than the bench, the device or the user's budget allows; nothing was played."""
-
-
-class CalibrationError(HilError):
-    """A calibration is missing, foreign, expired, or could not be measured."""
-
-
-class RunFileError(HilError):
-    """A run file cannot be opened, written or trusted."""
-
-
-class BenchError(HilError):
-    """The bench failed; it has been made safe."""
-
-
-class ConnectionLostError(BenchError, ConnectionError):
-    """A part of the bench stopped answering."""
-
-
-class CaptureError(BenchError):
-    """What was captured cannot be what was played."""
-
-
-class UnsafeError(BenchError):
-    """The bench could not be brought to rest, or refuses to play until a person clears a latch."""
-
-
-class EmergencyStopError(UnsafeError):
-    """The emergency stop is pressed."""
-
-
-class TwinError(HilError):
-    """The simulated board was misused where hardware would quietly misbehave."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One start-up check: what was looked at, whether it is well, what was found, and what to do if it is not."""
-
-    name: str
-    ok: bool
-    detail: str
-    advice: str = ""
 
 
 @runtime_checkable

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from drivers.bench import InputError, LimitError
 from drivers.device import parse_toml, read_text
+from drivers.errors import InputError, LimitError
 from drivers.pins import I2C_PINS, WAVE_PINS, free_output, pi_output_fault, pico_output_fault
 from drivers.signals import Frame, Line, SlotTiming
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from drivers.bench import InputError
+from drivers.errors import InputError
 
 T = TypeVar("T", bound=BaseModel)
 

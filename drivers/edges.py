@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import LimitError
-from drivers.signals import Frame, length_ticks, period_ticks, slot_ticks
+from drivers.errors import LimitError
+from drivers.signals import Frame
+from drivers.timing import length_ticks, period_ticks, slot_ticks
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from drivers.bench import BenchError, EmergencyStopError, HilError, InputError, UnsafeError
+from drivers.errors import BenchError, EmergencyStopError, HilError, InputError, UnsafeError
 
 if TYPE_CHECKING:
     from drivers.benchfile import PanelSettings

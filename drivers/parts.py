@@ -12,7 +12,7 @@ from drivers.audit import AuditedReader
 if TYPE_CHECKING:
     from drivers.bench import AxonReader, Panel, PulseSource, ThresholdSource
     from drivers.benchfile import BenchFile
-    from drivers.pico import Pico
+    from drivers.pico.device import Pico
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _pico(file: BenchFile, opened: ExitStack) -> Pico | None:
     used = "pico" in (file.pulse_source, file.threshold.source) or file.axon_reader in ("pico", "both")
     if not used or file.pico is None or file.wiring is None:
         return None
-    from drivers.pico import Pico
+    from drivers.pico.device import Pico
 
     pico = Pico(file)
     opened.callback(pico.close)
@@ -96,7 +96,7 @@ def _pico(file: BenchFile, opened: ExitStack) -> Pico | None:
 def _source(file: BenchFile, pico: Pico | None, opened: ExitStack) -> PulseSource:
     if pico is not None and file.pulse_source == "pico":
         return pico
-    from drivers.pulses import PigpioPulses
+    from drivers.pigpio.source import PigpioPulses
 
     assert file.wiring is not None  # noqa: S101 (the bench file has been checked)
     pulses = PigpioPulses(file.pigpio, file.wiring, file.board)
@@ -107,7 +107,7 @@ def _source(file: BenchFile, pico: Pico | None, opened: ExitStack) -> PulseSourc
 def _reader(file: BenchFile, pico: Pico | None, tick_s: float, opened: ExitStack) -> AxonReader:
     if pico is not None and file.axon_reader == "pico":
         return pico
-    from drivers.scope import ScopeReader
+    from drivers.ds4024.reader import ScopeReader
 
     assert file.scope is not None  # noqa: S101 (the bench file has been checked)
     scope = ScopeReader(file.scope, file.spikes, file.board.axon_width_s, tick_s)
@@ -121,10 +121,10 @@ def _threshold(file: BenchFile, pico: Pico | None, opened: ExitStack) -> Thresho
     if pico is not None and file.threshold.source == "pico":
         return pico
     if file.threshold.source == "manual":
-        from drivers.threshold_manual import ManualThreshold
+        from drivers.threshold.manual import ManualThreshold
 
         return ManualThreshold(file.limits)
-    from drivers.threshold import DacThreshold
+    from drivers.threshold.dac import DacThreshold
 
     threshold = DacThreshold(file.threshold, file.limits)
     opened.callback(threshold.close)

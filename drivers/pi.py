@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
-from drivers.bench import BenchError, HilError, UnsafeError
+from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts import Parts, open_parts
-from drivers.signals import nothing_played, shots
+from drivers.signals import nothing_played
+from drivers.timing import shots
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile

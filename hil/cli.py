@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from drivers.bench import HilError, InputError
+from drivers.errors import HilError, InputError
 
 COMMANDS = {
     "run": "recognise digits on a bench",

@@ -9,23 +9,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import UnsafeError
+from drivers.errors import UnsafeError
 from drivers.mock.counts import GapTable, SlotPlan, SpikeTable, fixed_table, gap_table, nested_table
 from drivers.mock.neuron import NeuronModel, fire, neuron_model, regular_trains
 from drivers.mock.random import slot_keys, uniform
-from drivers.signals import (
-    Capture,
-    Frame,
-    IntArray,
-    SlotTiming,
-    Stray,
-    length_ticks,
-    nothing_played,
-    period_ticks,
-    seconds,
-    shots,
-    slot_ticks,
-)
+from drivers.signals import Capture, Frame, IntArray, SlotTiming, Stray, nothing_played
+from drivers.timing import length_ticks, period_ticks, seconds, shots, slot_ticks
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile

@@ -18,15 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import InputError, TwinError
 from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
-from drivers.mock.checks import check_levels
+from drivers.errors import InputError, TwinError
 from drivers.mock.membrane import membrane_volts
 from drivers.mock.neuron import Trains, fire, neuron_model
 from drivers.mock.random import U64, sequence_keys
-from drivers.signals import seconds
+from drivers.mock.strict import check_levels
+from drivers.timing import seconds
 
 LOGIC_V = 3.3
 LONG_HISTORY_NS, SHORT_HISTORY_NS = 180_000_000_000, 30_000_000_000

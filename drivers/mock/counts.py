@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.mock.neuron import NeuronModel, State, apply_pulse, fire, fresh, regular_trains, sense
 from drivers.mock.random import U64, sequence_keys, uniforms
-from drivers.signals import SlotTicks
+from drivers.timing import SlotTicks
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 
 I2C_M_RD = 1  # flag of a reading message, linux/i2c.h
 REFERENCE_V = 2.048

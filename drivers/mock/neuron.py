@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from drivers.bench import InputError
 from drivers.device import validation_line
+from drivers.errors import InputError
 from drivers.mock.random import U64, normal, uniform
 
 if TYPE_CHECKING:

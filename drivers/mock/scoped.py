@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivers.decode.spikes import decode
 from drivers.edges import compile_levels
 from drivers.mock.board import Board
 from drivers.mock.probe import render
-from drivers.spikes import decode
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile

@@ -17,14 +17,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drivers.bench import HilError, InputError
+from drivers.errors import HilError, InputError
 
 if TYPE_CHECKING:
     from calibration.record import CalibrationRecord
     from drivers.bench import Bench
     from drivers.signals import Capture
-    from hil.calibrating import CalibrateConfig, Findings
-    from hil.runfile import RunFile
+    from hil.calibrate.sweeps import CalibrateConfig, Findings
+    from hil.store.runfile import RunFile
 
 FOLDER = Path("calibrations")
 WHAT = ("threshold", "transfer", "frequency")
@@ -54,11 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
-    from hil.calibrated import stopped
-    from hil.calibrating import calibrate
-    from hil.interrupt import StopRequest
-    from hil.recording import RecordingBench
-    from hil.sweepview import SweepView
+    from hil.calibrate.outcome import stopped
+    from hil.calibrate.sweeps import calibrate
+    from hil.store.recording import RecordingBench
+    from hil.terminal.interrupt import StopRequest
+    from hil.terminal.sweepview import SweepView
 
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
@@ -81,9 +81,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, Bench | None, RunFile]:
     """Settings, bench (None for a replay) and run file, of a new calibration or of a recorded one."""
-    from hil.benches import make_bench
-    from hil.calibrated import begin, check_same, config_of
-    from hil.runfile import RunFile
+    from drivers.opening import make_bench
+    from hil.calibrate.outcome import begin, check_same, config_of
+    from hil.store.runfile import RunFile
 
     recorded = args.resume or args.replay
     if recorded is not None and (args.what or (args.resume and args.replay)):
@@ -107,12 +107,12 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
 def _settings(args: argparse.Namespace) -> CalibrateConfig:
     from pydantic import ValidationError
 
-    from calibration.passport import load_passport
     from calibration.record import load_record
     from drivers.benchfile import load_bench
     from drivers.device import load_device, validation_line
-    from hil.calibrating import CalibrateConfig
-    from hil.setup import slot_timing
+    from drivers.passport import load_passport
+    from hil.calibrate.sweeps import CalibrateConfig
+    from hil.run.setup import slot_timing
 
     unknown = [what for what in args.what if what not in WHAT]
     if unknown or not args.what:
@@ -154,7 +154,7 @@ def _default_out(config: CalibrateConfig) -> Path:
 def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, vth_v: float, run_file: RunFile) -> int:
     """Record, passport, pictures, print."""
     from calibration.record import save_record
-    from hil.calibrated import enter, to_record
+    from hil.calibrate.outcome import enter, to_record
 
     record = to_record(config, found, vth_v, run_file)
     path: Path = args.out or run_file.path.with_suffix(".json")
@@ -171,7 +171,7 @@ def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, 
 
 
 def _draw(config: CalibrateConfig, found: Findings, path: Path) -> list[Path]:
-    from calibration.sweep_figures import draw_frequency, draw_threshold, draw_transfer
+    from calibration.figures import draw_frequency, draw_threshold, draw_transfer
 
     files = {what: path.with_name(f"{path.stem}-{what}.png") for what in config.what}
     if found.threshold is not None:
@@ -190,14 +190,14 @@ def _print(
     if args.json:
         print(json.dumps({**_keys(config, found, vth_v), **more}))
         return
-    from hil.calibrationtext import lines
+    from hil.calibrate.text import lines
 
     print("\n".join(lines(found, vth_v)))
     print(f"{found.pulses_spent:,} pulses spent")
 
 
 def _keys(config: CalibrateConfig, found: Findings, vth_v: float) -> dict[str, Any]:
-    from calibration.threshold import usable
+    from calibration.measure.threshold import usable
 
     keys: dict[str, Any] = {"vth_v": vth_v, "pulses_spent": found.pulses_spent}
     if found.threshold is not None:

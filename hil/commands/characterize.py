@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from calibration.durable import write_durably
 from calibration.figure2 import (
     CONDITIONS,
     LETTERS,
@@ -30,16 +29,17 @@ from calibration.figure2 import (
     measure_panel,
     measure_traces,
 )
-from calibration.firing import Fit, fit_all, histogram
-from drivers.bench import BenchError, InputError, RunFileError
+from calibration.fit.firing import Fit, fit_all, histogram
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
-from hil.benches import make_bench
-from hil.calibrated import check_same, free_name, stopped
-from hil.interrupt import StopRequest
-from hil.recorded import software
-from hil.recording import RecordingBench
-from hil.runfile import RunFile
+from drivers.durable import write_durably
+from drivers.errors import BenchError, InputError, RunFileError
+from drivers.opening import make_bench
+from hil.calibrate.outcome import check_same, free_name, stopped
+from hil.run.session import software
+from hil.store.recording import RecordingBench
+from hil.store.runfile import RunFile
+from hil.terminal.interrupt import StopRequest
 
 if TYPE_CHECKING:
     from calibration.tally import Ints, Tally

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.passport import Passport, load_passport, passport_file, passport_folder
-from drivers.bench import InputError
 from drivers.device import load_device
+from drivers.errors import InputError
+from drivers.passport import Passport, load_passport, passport_file, passport_folder
 
 if TYPE_CHECKING:
     from drivers.device import DeviceFile

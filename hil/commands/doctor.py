@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from drivers.bench import BenchError, Check, InputError
 from drivers.benchfile import BenchFile, load_bench
+from drivers.checks import Check
 from drivers.device import load_device
+from drivers.errors import BenchError, InputError
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -62,7 +63,7 @@ def _device(name: str) -> Check:
 
 
 def _weights() -> Check:
-    from hil.weights import load_weights
+    from hil.network.weights import load_weights
 
     try:
         weights = load_weights()
@@ -74,11 +75,11 @@ def _weights() -> Check:
 def _parts(file: BenchFile) -> Iterator[Check]:
     """Each part by itself, so that one that is missing does not hide the others."""
     if file.pulse_source == "pigpio" and file.wiring is not None:
-        from drivers.pigpio_checks import pigpio_checks
+        from drivers.pigpio.checks import pigpio_checks
 
         yield from pigpio_checks(file.pigpio, file.wiring)
     if file.scope is not None:
-        from drivers.scope import ScopeReader
+        from drivers.ds4024.reader import ScopeReader
 
         scope = ScopeReader(file.scope, file.spikes, file.board.axon_width_s, tick_s=1e-6)
         yield from scope.checks()
@@ -92,7 +93,7 @@ def _parts(file: BenchFile) -> Iterator[Check]:
 
 
 def _pico(file: BenchFile) -> Iterator[Check]:
-    from drivers.pico import Pico
+    from drivers.pico.device import Pico
 
     try:
         pico = Pico(file)
@@ -104,7 +105,7 @@ def _pico(file: BenchFile) -> Iterator[Check]:
 
 
 def _dac(file: BenchFile) -> Iterator[Check]:
-    from drivers.threshold import DacThreshold
+    from drivers.threshold.dac import DacThreshold
 
     try:
         dac = DacThreshold(file.threshold, file.limits)
@@ -133,8 +134,8 @@ def _panel(file: BenchFile) -> Check:
 
 
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
-    from drivers.loopback import loopback
-    from hil.benches import make_bench
+    from drivers.checks import loopback
+    from drivers.opening import make_bench
 
     try:
         bench: Bench = make_bench(file, load_device(device), traces=True)

@@ -19,22 +19,22 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import HilError, InputError
+from calibration.estimate import wilson_interval
+from drivers.errors import HilError, InputError
 from hil.commands.run import show_plan, stopped
-from hil.execute import DigitResult, execute, heading
-from hil.interrupt import StopRequest
-from hil.live import Live
-from hil.physical import parse_physical
-from hil.plausible import Judge
-from hil.recorded import begin, go_on, new_path, results_of
-from hil.setup import add_common_arguments, open_measured, settle
-from hil.statistics import wilson_interval
+from hil.network.physical import parse_physical
+from hil.run.execute import DigitResult, execute, heading
+from hil.run.judge import Judge
+from hil.run.session import begin, go_on, new_path, results_of
+from hil.run.setup import add_common_arguments, open_measured, settle
+from hil.terminal.interrupt import StopRequest
+from hil.terminal.live import Live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hil.config import RunConfig
-    from hil.weights import Weights
+    from hil.network.weights import Weights
+    from hil.run.config import RunConfig
 
 INTERRUPTED = 130
 BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
@@ -160,7 +160,7 @@ def _parts(config: RunConfig) -> list[RunConfig]:
 def _work(
     config: RunConfig, calibration: str | None = None, advance: Callable[[int], None] | None = None
 ) -> list[DigitResult]:
-    from hil.weights import load_weights
+    from hil.network.weights import load_weights
 
     weights = load_weights(config.weights_path)
     results = []

@@ -14,9 +14,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import InputError
+from drivers.errors import InputError
 from hil.commands.plan import size
-from hil.runfile import RunFile
+from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from hil.export import to_csv, to_hdf5
+    from hil.report.export import to_csv, to_hdf5
 
     if args.traces and args.to != "hdf5":
         raise InputError("--traces: traces go into HDF5 only; give --to hdf5")

@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 
-from drivers.bench import BenchError, ConnectionLostError, InputError
-from drivers.pico_link import PicoLink, find_port
+from drivers.errors import BenchError, ConnectionLostError, InputError
+from drivers.pico.link import PicoLink, find_port
 from firmware import protocol
 
 LEAST_VERSION = (1, 24, 1)  # rp2.DMA takes a StateMachine from here on: micropython/micropython#14228

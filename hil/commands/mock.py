@@ -18,13 +18,13 @@ from pathlib import Path
 
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
-from drivers.bench import BenchError, InputError, LimitError
 from drivers.benchfile import BenchFile, PicoSettings, Wiring, load_bench
 from drivers.device import load_device
+from drivers.errors import BenchError, InputError, LimitError
 from drivers.mock.board import FAULTS as BOARD_FAULTS
 from drivers.mock.board import Board
-from drivers.mock.ds4024 import ScopeServer
-from drivers.mock.ds4024_faults import FAULTS as SCOPE_FAULTS
+from drivers.mock.ds4024.faults import FAULTS as SCOPE_FAULTS
+from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import FAULTS as PICO_FAULTS
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer

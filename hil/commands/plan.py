@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import InputError
-from hil.execute import heading
-from hil.mnist import load_test
-from hil.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
-from hil.recorded import RUNS, device_history, free_bytes
-from hil.setup import add_common_arguments, percent, settle
+from drivers.errors import InputError
+from hil.network.mnist import load_test
+from hil.run.execute import heading
+from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
+from hil.run.session import RUNS, device_history, free_bytes
+from hil.run.setup import add_common_arguments, percent, settle
 
 if TYPE_CHECKING:
-    from hil.config import RunConfig
-    from hil.weights import Weights
+    from hil.network.weights import Weights
+    from hil.run.config import RunConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

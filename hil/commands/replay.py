@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from hil.config import parse_digits
-from hil.replay import Difference, Replay, replay
-from hil.runfile import RunFile
+from hil.run.config import parse_digits
+from hil.run.replay import Difference, Replay, replay
+from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import InputError
-from hil.recorded import config_of
-from hil.runfile import RunFile
+from drivers.errors import InputError
+from hil.run.session import config_of
+from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; returns the exit code."""
-    from hil.report import render
-    from hil.reportdata import gather
-    from hil.weights import load_weights
+    from hil.network.weights import load_weights
+    from hil.report.data import gather
+    from hil.report.page import render
 
     out = args.out or args.run.with_suffix(".html")
     console = Console(stderr=True)

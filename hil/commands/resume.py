@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from drivers.bench import InputError
+from drivers.errors import InputError
 from hil.commands.run import play, show_plan
-from hil.interrupt import StopRequest
-from hil.recorded import bench_changes, changes, config_of, results_of, software
-from hil.runfile import RunFile, damaged_shots
+from hil.run.session import bench_changes, changes, config_of, results_of, software
+from hil.store.runfile import RunFile, damaged_shots
+from hil.terminal.interrupt import StopRequest
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
-    from hil.config import RunConfig
+    from hil.run.config import RunConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         agree(run_file, [*changes(run_file, config), *drift(run_file, config)], anyway=args.anyway)
         set_damage_aside(run_file)
         note_software(run_file)
-        from hil.weights import load_weights
+        from hil.network.weights import load_weights
 
         weights = load_weights(config.weights_path)
         done = len(results_of(run_file))
@@ -109,7 +109,7 @@ def reopen(config: RunConfig, stack: ExitStack) -> Bench | None:
     """The bench as the run began with it, with its V_th set; its transfer curve is the recorded one."""
     if config.curve is None:
         return None
-    from hil.benches import make_bench
+    from drivers.opening import make_bench
 
     bench = stack.enter_context(
         make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)

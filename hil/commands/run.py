@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import CalibrationError, HilError, RunFileError
-from hil.execute import DigitResult, heading
-from hil.interrupt import StopRequest
-from hil.live import Live
-from hil.physical import parse_physical
-from hil.recorded import begin, device_history, free_bytes, go_on, new_path, results_of
-from hil.setup import add_common_arguments, open_measured, percent, settle
+from drivers.errors import CalibrationError, HilError, RunFileError
+from hil.network.physical import parse_physical
+from hil.run.execute import DigitResult, heading
+from hil.run.session import begin, device_history, free_bytes, go_on, new_path, results_of
+from hil.run.setup import add_common_arguments, open_measured, percent, settle
+from hil.terminal.interrupt import StopRequest
+from hil.terminal.live import Live
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
-    from hil.config import RunConfig
-    from hil.network import Floats
-    from hil.runfile import RunFile
-    from hil.weights import Weights
+    from hil.network.layers import Floats
+    from hil.network.weights import Weights
+    from hil.run.config import RunConfig
+    from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
 def show_plan(config: RunConfig, weights: Weights, path: Path, *, done: int = 0) -> None:
     """Print what the run will take on standard error; raises LimitError when that is too much."""
     from hil.commands.plan import watched_plan
-    from hil.plan import check_plan
-    from hil.plan import summary as plan_summary
+    from hil.run.plan import check_plan
+    from hil.run.plan import summary as plan_summary
 
     plan = watched_plan(config, weights, done=done)
     print(plan_summary(plan, config), file=sys.stderr)
@@ -128,9 +128,9 @@ def stopped(run_file: RunFile, error: BaseException) -> int:
 
 def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:
     """Write the picture of one digit's maps."""
-    from hil.config import noisy
-    from hil.figures import draw_maps
-    from hil.mnist import load_test
+    from hil.network.mnist import load_test
+    from hil.report.figures import draw_maps
+    from hil.run.config import noisy
 
     index = np.array([result.index])
     draw_maps(figure, result, noisy(load_test()[0][index], index, result.noise, config.seed)[0], maps)

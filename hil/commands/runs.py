@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from drivers.bench import InputError, RunFileError
-from hil.durable import in_use
-from hil.recorded import RUNS, SUFFIX, config_of, results_of
-from hil.runfile import RunFile
+from drivers.errors import InputError, RunFileError
+from hil.run.session import RUNS, SUFFIX, config_of, results_of
+from hil.store.locking import in_use
+from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.bench import InputError
+from drivers.errors import InputError
 
 if TYPE_CHECKING:
-    from hil.finished import Finished
-    from hil.training import Report, Stage, Trainer
+    from hil.training.epochs import Report, Stage, Trainer
+    from hil.training.handover import Finished
 
 FEWEST = 1_000
 
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, print progress on standard error, write the weights."""
     try:
-        from hil.training import STAGES, Trainer
+        from hil.training.epochs import STAGES, Trainer
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise InputError("training needs PyTorch: pip install 'memristive-hil[train]'") from error
-    from hil.mnist import load_training
+    from hil.network.mnist import load_training
 
     if args.limit is not None and args.limit < FEWEST:
         raise InputError(f"--limit {args.limit}: at least {FEWEST} digits")
@@ -121,10 +121,10 @@ def _train(trainer: Trainer, console: Console) -> None:
 
 
 def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
-    from hil.finished import finish
-    from hil.nonnegative import folded
-    from hil.training import threads
-    from hil.weights import save_weights
+    from hil.network.weights import save_weights
+    from hil.training.epochs import threads
+    from hil.training.handover import finish
+    from hil.training.nonnegative import folded
 
     finished = finish(folded(trainer.network), *trainer.digits)
     options = [f"--seed {args.seed}"]

@@ -8,13 +8,13 @@ import pytest
 from scipy.stats import chi2
 
 from calibration.figure2 import CONDITIONS, measure_firing, measure_gaps, measure_panel
-from calibration.firing import histogram
+from calibration.fit.firing import histogram
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import SlotTiming
 from hil.cli import main
-from tests.hil.test_resume import stop_after
+from tests.hil.run.test_resume import stop_after
 
 
 def test_the_panels_show_what_the_paper_describes() -> None:

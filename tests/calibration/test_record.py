@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from calibration.record import CalibrationRecord, check_valid, load_record, save_record
 from calibration.transfer import measure_transfer
-from drivers.bench import CalibrationError, InputError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.errors import CalibrationError, InputError
 from drivers.mock.bench import MockBench
 from drivers.signals import SlotTiming
 

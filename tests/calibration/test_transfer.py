@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.quality import characterise_transfer, straightness
-from calibration.repeatability import repeatability
+from calibration.measure.quality import characterise_transfer, straightness
+from calibration.measure.repeatability import repeatability
 from calibration.sweep import Sweep
 from calibration.tally import Tally
 from calibration.transfer import TransferCurve, measure_transfer, transfer_slots
-from drivers.bench import CalibrationError
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.errors import CalibrationError
 from drivers.mock.bench import MockBench
 from drivers.signals import SlotTiming
 from tests.hil.rig import flaky

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mock.probe import render
-from drivers.signals import Frame, SlotTiming, Trace, length_ticks, probe_frame, slot_ticks
+from drivers.signals import Frame, SlotTiming, Trace, probe_frame
+from drivers.timing import length_ticks, slot_ticks
 
 TICK_S = 1e-6
 AXON_S = 2e-6

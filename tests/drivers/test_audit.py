@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from drivers.audit import AuditedReader
-from drivers.bench import CaptureError
+from drivers.errors import CaptureError
 from drivers.signals import Capture, Frame, SlotTiming, nothing_played, probe_frame
 
 FRAME = probe_frame("test", SlotTiming(), [8] * 200)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from drivers.bench import InputError, LimitError
 from drivers.benchfile import BenchFile, BoardSettings, load_bench
 from drivers.device import load_device
+from drivers.errors import InputError, LimitError
 from drivers.signals import SlotTiming, probe_frame
 
 PI = """

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.bench import LimitError
 from drivers.benchfile import BoardSettings
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, compile_levels
-from drivers.mock.checks import check_levels
-from drivers.signals import SlotTiming, length_ticks, period_ticks, probe_frame, slot_ticks
+from drivers.errors import LimitError
+from drivers.mock.strict import check_levels
+from drivers.signals import SlotTiming, probe_frame
+from drivers.timing import length_ticks, period_ticks, slot_ticks
 
 TICK_S = 1e-6
 boards = st.builds(BoardSettings, addresses=st.integers(0, 16), select=st.sampled_from(["one-hot", "binary"]))

@@ -6,17 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from drivers.signals import (
-    Frame,
-    FrameKey,
-    SlotTiming,
-    Trace,
-    length_ticks,
-    period_ticks,
-    probe_frame,
-    shots,
-    slot_ticks,
-)
+from drivers.signals import Frame, FrameKey, SlotTiming, Trace, probe_frame
+from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 
 TICK_S = 1e-6
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=60)

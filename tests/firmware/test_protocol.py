@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.pico_packing import pack_pieces, unpack_counts, unpack_varints
+from drivers.pico.packing import pack_pieces, unpack_counts, unpack_varints
 from firmware import protocol
 from firmware.protocol import ProtocolError
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.edges import compile_levels
-from drivers.pico_packing import unpack_counts
+from drivers.pico.packing import unpack_counts
 from drivers.signals import SlotTiming, probe_frame
 from firmware import protocol
 from firmware.protocol import ProtocolError

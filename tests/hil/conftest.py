@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hil.weights import SHAPES, Weights, load_weights
+from hil.network.weights import SHAPES, Weights, load_weights
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Frame, SlotTiming, probe_frame
-from hil.runfile import RunFile
+from hil.store.runfile import RunFile
 
 SLOW = SlotTiming(dendrite_clock_hz=200)  # 0.15 s a slot of 30 pulses, so that a frame takes several shots
 

@@ -10,13 +10,13 @@ import pytest
 
 from drivers.benchfile import BenchFile, ScopeSettings, SpikeSettings, load_bench
 from drivers.device import load_device
+from drivers.ds4024.reader import ScopeReader
 from drivers.mock.board import Board
-from drivers.mock.ds4024 import ScopeServer
+from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.parts import Parts
 from drivers.pi import PiBench
-from drivers.pulses import PigpioPulses
-from drivers.scope import ScopeReader
+from drivers.pigpio.source import PigpioPulses
 from tests.wire.board_threshold import BoardThreshold
 
 WIRING = {"dendrite": 17, "reset": 27, "sync": 22, "select": [23, 24, 25, 12]}

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from drivers.bench import Bench, HilError, UnsafeError
+from drivers.bench import Bench
+from drivers.errors import HilError, UnsafeError
 from drivers.signals import SlotTiming, probe_frame
 from tests.wire.conftest import Rig
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from calibration.offset import compare_source
-from calibration.passport import load_passport
+from calibration.measure.offset import compare_source
+from calibration.measure.threshold import measure_threshold
 from calibration.record import load_record
 from calibration.sweep import Sweep
-from calibration.threshold import measure_threshold
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.board import Board
-from drivers.mock.ds4024 import ScopeServer
+from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import PigpiodServer
+from drivers.passport import load_passport
 from hil.cli import main
 from hil.commands.mock import bench_file
 from tests.wire.twin import PIGPIO_WIRING, twin_bench

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from drivers.bench import Bench, InputError, UnsafeError
+from drivers.bench import Bench
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
+from drivers.errors import InputError, UnsafeError
 from drivers.mock.bench import MockBench
-from drivers.signals import Capture, SlotTiming, length_ticks, probe_frame
-from hil.benches import open_bench
+from drivers.opening import open_bench
+from drivers.signals import Capture, SlotTiming, probe_frame
+from drivers.timing import length_ticks
 from tests.wire.twin import twin_bench
 
 pytestmark = pytest.mark.wire

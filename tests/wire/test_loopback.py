@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drivers.bench import Check
-from drivers.loopback import loopback
+from drivers.checks import Check, loopback
 from tests.wire.conftest import Rig
 
 pytestmark = pytest.mark.wire

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from drivers.signals import SlotTiming, probe_frame
-from hil.recording import RecordingBench
-from hil.replay import TraceReader
-from hil.runfile import RunFile
+from hil.run.replay import TraceReader
+from hil.store.recording import RecordingBench
+from hil.store.runfile import RunFile
 from tests.wire.conftest import Rig
 
 pytestmark = pytest.mark.wire

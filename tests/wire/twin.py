@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from drivers.benchfile import BenchFile, Wiring, load_bench
 from drivers.device import load_device
 from drivers.mock.board import Board
-from drivers.mock.ds4024 import ScopeServer
+from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import PigpiodServer

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from drivers.bench import TwinError
 from drivers.benchfile import Wiring
 from drivers.edges import SYNC
+from drivers.errors import TwinError
 from drivers.mock.board import Board
 from drivers.mock.pico.dacs import Mcp4725, Mcp4728
 from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 
 
 class Mcp4728:

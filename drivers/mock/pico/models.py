@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import TwinError
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
+from drivers.errors import TwinError
 
 Words = NDArray[np.uint32]
 

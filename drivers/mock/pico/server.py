@@ -26,8 +26,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from drivers.bench import InputError
 from drivers.benchfile import Wiring
+from drivers.errors import InputError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import Chip, Pins
 from firmware.protocol import FILES

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 from drivers.mock.pigpiod import gpio
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
 from drivers.mock.pigpiod.pins import Pins

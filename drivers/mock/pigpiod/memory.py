@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 from drivers.mock.pigpiod.protocol import PERMITTED, Code, Refused
 
 BLOCKS, RESERVED_BLOCKS = 25_016, 1_180

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
 from drivers.pins import PULLED_UP_AT_BOOT
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drivers.bench import TwinError
+from drivers.errors import TwinError
 from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
 from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
 from drivers.mock.pigpiod.pins import Pins, Times

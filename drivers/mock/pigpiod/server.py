@@ -11,7 +11,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drivers.bench import InputError, TwinError
+from drivers.errors import InputError, TwinError
 from drivers.mock.pigpiod import protocol
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
 from drivers.mock.pigpiod.protocol import Command, Refused

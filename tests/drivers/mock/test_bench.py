@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drivers.bench import Bench, InputError, LimitError, UnsafeError
+from drivers.bench import Bench
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.errors import InputError, LimitError, UnsafeError
 from drivers.mock.bench import MockBench
-from drivers.signals import SlotTiming, probe_frame, shots
+from drivers.signals import SlotTiming, probe_frame
+from drivers.timing import shots
 
 FILE = load_bench("mock")
 

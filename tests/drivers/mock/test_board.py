@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from drivers.bench import InputError, TwinError
 from drivers.benchfile import BoardSettings
 from drivers.device import load_device
+from drivers.errors import InputError, TwinError
 from drivers.mock.board import LOGIC_V, Board
 
 FOUR = BoardSettings(addresses=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.bench import InputError
 from drivers.benchfile import BoardSettings
 from drivers.device import load_device
+from drivers.errors import InputError
 from drivers.mock.neuron import Firings, NeuronModel, fire, neuron_model, regular_trains
 from drivers.mock.random import normal, sequence_keys, uniform
 

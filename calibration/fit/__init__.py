@@ -1,0 +1,1 @@
+"""Pure mathematics over tallies of pulses and spikes: no bench, no files."""

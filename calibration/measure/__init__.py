@@ -1,0 +1,1 @@
+"""Measurements: what plays sweeps on a bench and says what they mean."""

@@ -1,0 +1,115 @@
+"""What a check of a bench finds and advises; and the loopback check, known pulses through the whole bench.
+
+Three shots, whose answer tells of the wiring. With V_th at its maximum nothing may fire; at its minimum the
+low-resistance state (or a resistor in the memristor's place) fires by itself in every slot; and at the working V_th a
+memristor answers pulses through every select address. A resistor has no pulses to count, so it is told by firing alike
+with and without them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drivers.errors import BenchError, UnsafeError
+from drivers.signals import probe_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from drivers.bench import Bench
+    from drivers.benchfile import BenchFile
+    from drivers.signals import Capture, Trace
+
+PULSES = 64
+ROUNDS = 4  # slots an address
+LOGIC_V = (2.4, 5.5)  # a high level outside means a wrong probe factor or a weak pull-up
+
+
+@dataclass(frozen=True)
+class Check:
+    """One start-up check: what was looked at, whether it is well, what was found, and what to do if it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
+    """Play and judge, worst first: stops at the first shot that cannot be captured. Leaves the bench safe."""
+    addresses = max(1, file.board.addresses)
+    try:
+        quiet = _play(bench, file, file.limits.vth_max_v, addresses)
+        yield from _levels(quiet)
+        yield _none_fire(quiet, file)
+        yield _all_fire(_play(bench, file, file.limits.vth_min_v, addresses), file)
+        yield _every_address(_play(bench, file, file.vth_v, addresses), file, addresses)
+    except UnsafeError:
+        raise
+    except BenchError as error:
+        yield Check("loopback", False, str(error), "mend this first; see docs/how-to/bring-up.md")
+    finally:
+        bench.make_safe()
+
+
+def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Capture:
+    bench.set_threshold(vth_v)
+    frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
+    captures = list(bench.play([frame]))
+    first = captures[0]
+    bad = sum(int((~c.ok).sum()) for c in captures)
+    if bad:
+        raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({'; '.join(first.notes)})")
+    return first
+
+
+def _levels(capture: Capture) -> Iterator[Check]:
+    for trace in capture.traces:
+        if trace.name in ("sync", "dendrite"):
+            low_v, high_v = _extremes(trace)
+            ok = LOGIC_V[0] <= high_v <= LOGIC_V[1] and abs(low_v) < 0.8
+            advice = (
+                "" if ok else f"check the {trace.name} probe's switch against scope.probe, its ground, and the line"
+            )
+            yield Check(f"level of {trace.name}", ok, f"{low_v:.2f}…{high_v:.2f} V", advice)
+
+
+def _extremes(trace: Trace) -> tuple[float, float]:
+    low, high = np.quantile(trace.volts, [0.001, 0.999])
+    return float(low), float(high)
+
+
+def _none_fire(capture: Capture, file: BenchFile) -> Check:
+    fired = int((capture.spikes > 0).sum())
+    return Check(
+        "quiet at the highest V_th",
+        fired == 0,
+        f"{fired} of {len(capture.frame)} slots fired at {file.limits.vth_max_v:g} V",
+        "" if fired == 0 else "V_th does not reach the comparator, or its inputs are swapped (inverted comparator)",
+    )
+
+
+def _all_fire(capture: Capture, file: BenchFile) -> Check:
+    silent = int((capture.spikes[capture.frame.played] == 0).sum())
+    return Check(
+        "fires at the lowest V_th",
+        silent == 0,
+        f"{silent} of {len(capture.frame)} slots stayed silent at {file.limits.vth_min_v:g} V",
+        ""
+        if silent == 0
+        else "axon stuck low: check comparator supply and pull-up, sense current, and V_th at the pin",
+    )
+
+
+def _every_address(capture: Capture, file: BenchFile, addresses: int) -> Check:
+    spikes = capture.spikes.reshape(ROUNDS, addresses).sum(axis=0)
+    dead = np.flatnonzero(spikes == 0)
+    name, detail = "pulses reach the neuron", f"{spikes.tolist()} spikes by address at {file.vth_v:g} V"
+    if not len(dead):
+        return Check(name, True, detail, "")
+    if len(dead) == addresses:
+        return Check(name, False, detail, "no spike through any address: check the dendrite line, or V_th is too high")
+    return Check(name, False, detail, f"select{int(dead[0])} never closes its switch: check its wire and MAX313 input")

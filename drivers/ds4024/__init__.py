@@ -1,0 +1,1 @@
+"""The RIGOL DS4024 as axon reader."""

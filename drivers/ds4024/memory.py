@@ -1,0 +1,159 @@
+"""Reading a DS4024's memory: RAW mode, its reading thread, and everything that can go wrong with it.
+
+The order of commands is that of published drivers of the series (QCoDeS, dvorak's DS4014 driver, libsigrok rigol-ds):
+source, format, mode; RESet and BEGin; STATus? and DATA? in turn until IDLE and everything has arrived; END always,
+because the next channel is read wrongly without it. A channel whose count is wrong is read again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import CaptureError, ConnectionLostError
+
+if TYPE_CHECKING:
+    from drivers.ds4024.link import ScopeLink
+
+TRIES = 3
+WINDOW = 250_000  # samples asked for at a time; blocks of up to 1 000 000 bytes have been seen
+_BLOCK_MOST = 1_000_000
+_EMPTY_MOST = 20  # blocks in a row without data, after which a window is given up
+_PREAMBLE_TRIES = 10
+_EXECUTION_ERROR = 16  # *ESR? bit 4
+_RAW = 2  # the preamble's mode field
+
+
+class NoRecordError(CaptureError):
+    """The memory is empty: the oscilloscope stopped without having seen a trigger."""
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """`:WAVeform:PREamble?`: points, and what turns codes into volts and indices into seconds."""
+
+    mode: int
+    points: int
+    x_increment_s: float
+    x_origin_s: float
+    y_increment_v: float
+    y_origin: int
+    y_reference: int
+
+
+def parse_preamble(text: str) -> Preamble:
+    """Ten comma-separated fields; raises CaptureError."""
+    fields = text.split(",")
+    try:
+        _, mode, points, _, x_increment, x_origin, _, y_increment, y_origin, y_reference = map(float, fields)
+    except ValueError as error:
+        raise CaptureError(f"the oscilloscope's preamble is {text!r}, not ten numbers") from error
+    return Preamble(int(mode), int(points), x_increment, x_origin, y_increment, round(y_origin), round(y_reference))
+
+
+def enter_raw(link: ScopeLink, channel: int, depth: int) -> Preamble:
+    """Select a channel's memory of `depth` samples and return its preamble, once it is that of RAW mode.
+
+    Raises NoRecordError when the memory is empty.
+    """
+    link.settle(f":WAV:SOUR CHAN{channel}")
+    link.settle(":WAV:FORM BYTE")
+    link.settle(":WAV:MODE RAW")
+    link.sleep(link.pace.settle_s)
+    mode = link.ask(":WAV:MODE?")
+    if mode != "RAW":
+        raise CaptureError(f"the oscilloscope stays in waveform mode {mode} instead of RAW: it has not stopped")
+    # A NORM read leaves POINts at 1400, which would cap this one.
+    for command in (":WAV:STAR 1", f":WAV:STOP {depth}", f":WAV:POIN {depth}"):
+        link.write(command)
+    for _ in range(_PREAMBLE_TRIES):
+        preamble = parse_preamble(link.ask(":WAV:PRE?"))
+        if preamble.mode == _RAW:
+            if preamble.points == 0:
+                raise NoRecordError("the oscilloscope's memory is empty")
+            return preamble
+        link.sleep(link.pace.settle_s)
+    raise CaptureError(f"the oscilloscope's preamble stays in mode {preamble.mode}, not {_RAW} (RAW)")
+
+
+def read_memory(
+    link: ScopeLink, channel: int, depth: int, start: int, stop: int, *, window: int | None = WINDOW
+) -> tuple[NDArray[np.uint8], Preamble]:
+    """Samples start…stop (from 1, inclusive) of a channel's memory of `depth` samples, and its preamble.
+
+    `window` samples at a time by STARt and STOP; None reads the whole memory in one go by POINts and cuts it
+    afterwards. Tried three times: again from RESet after a wrong count, over a new connection after an I/O error.
+    Raises NoRecordError, CaptureError, or ConnectionLostError from the last try.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            preamble = enter_raw(link, channel, depth)
+            if window is None:
+                return _read_window(link, channel, 1, depth)[start - 1 : stop], preamble
+            firsts = range(start, stop + 1, window)
+            parts = [_read_window(link, channel, first, min(first + window - 1, stop)) for first in firsts]
+            return np.concatenate(parts), preamble
+        except NoRecordError:
+            raise
+        except (CaptureError, ConnectionLostError) as error:
+            if tries == TRIES:
+                raise type(error)(f"channel {channel} could not be read in {TRIES} tries; the last: {error}") from error
+            if isinstance(error, ConnectionLostError):
+                link.open()
+                _end(link)
+
+
+def _read_window(link: ScopeLink, channel: int, start: int, stop: int) -> NDArray[np.uint8]:
+    wanted = stop - start + 1
+    link.write(f":WAV:STAR {start}")
+    link.write(f":WAV:STOP {stop}")
+    link.write(":WAV:RES")
+    link.ask("*ESR?")  # what happened before is not of interest
+    link.write(":WAV:BEG")
+    link.sleep(link.pace.memory_s)
+    try:
+        data = _collect(link, wanted)
+        empty = not data and bool(int(link.number("*ESR?")) & _EXECUTION_ERROR)
+    finally:
+        _end(link)
+    if empty:
+        raise NoRecordError("the oscilloscope refuses to read its memory: it is empty")
+    if len(data) != wanted:
+        raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
+    return np.frombuffer(data, dtype=np.uint8)
+
+
+def _end(link: ScopeLink) -> None:
+    """End the reading thread, whatever has become of it; a query error in the instrument's queue is to be expected."""
+    link.write(":WAV:END")
+    link.sleep(link.pace.memory_s)
+
+
+def _collect(link: ScopeLink, wanted: int) -> bytes:
+    """Everything that the reading thread gives; ends when it is idle and has nothing more."""
+    data = bytearray()
+    empty = 0
+    while empty < _EMPTY_MOST and len(data) <= wanted:
+        state, ready = _status(link)
+        block = link.block(":WAV:DATA?", _BLOCK_MOST) if ready or state == "IDLE" else b""
+        data += block
+        empty = 0 if block else empty + 1
+        if state == "IDLE" and (len(data) >= wanted or not block):
+            break  # idle, and asked once more
+        if not block:
+            link.sleep(link.pace.poll_s)
+    return bytes(data)
+
+
+def _status(link: ScopeLink) -> tuple[str, int]:
+    """`:WAVeform:STATus?`: READ or IDLE, and a number of samples."""
+    reply = link.ask(":WAV:STAT?")
+    state, _, ready = reply.partition(",")
+    if state not in ("READ", "IDLE") or not ready.isdigit():
+        raise CaptureError(f"the oscilloscope answers :WAV:STAT? with {reply!r}")
+    return state, int(ready)

@@ -1,0 +1,160 @@
+"""Planning an oscilloscope capture: the slowest sampling that cannot miss an axon pulse, and the part to be read.
+
+RIGOL DS4024: 14 horizontal divisions in 1-2-5 steps, and depth = sample rate × s/div × 14 (MSO4000/DS4000 user's guide,
+"Memory Depth"); with both channels of a pair (1|2, 3|4) in use the depths are halved and so is the fastest rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from drivers.errors import LimitError
+
+if TYPE_CHECKING:
+    from drivers.benchfile import ScopeSettings
+
+DIVISIONS = 14
+TIMEBASES_S = tuple(float(f"{m}e{e}") for e in range(-9, 4) for m in (1, 2, 5) if 2e-9 <= float(f"{m}e{e}") <= 1e3)
+DEPTHS_SINGLE = (14_000, 140_000, 1_400_000, 14_000_000, 140_000_000)
+DEPTHS_PAIR = (7_000, 70_000, 700_000, 7_000_000, 70_000_000)
+RATE_MAX_SINGLE_HZ, RATE_MAX_PAIR_HZ = 4e9, 2e9
+LONGEST_TRANSFER = 10.0  # times playing; beyond it the plan advises another way to count
+_MARGIN = 0.01  # of the shot, kept before the trigger and after the end: clocks differ by far less
+_MARGIN_LEAST_S = 50e-6
+_OFFSET_STEPS = 50  # the horizontal offset is planned in this many steps a division
+
+
+@dataclass(frozen=True)
+class CapturePlan:
+    """How one shot is captured.
+
+    `record_s` = 14 · `s_per_div` = `depth` / `rate_hz`. The trigger, the shot's first sync edge, lies `pre_s` after the
+    start of the record; `offset_s` is the horizontal offset that puts it there. Samples `start`…`stop` (from 1,
+    inclusive, as `:WAVeform:STARt` counts) hold the shot of `shot_s` with `margin_s` on either side; reading them from
+    `channels` channels moves `bytes` in `transfer_s`. `advice` is empty unless that is far longer than playing.
+    """
+
+    shot_s: float
+    s_per_div: float
+    depth: int
+    rate_hz: float
+    pre_s: float
+    margin_s: float
+    start: int
+    stop: int
+    channels: int
+    transfer_s: float
+    advice: str = ""
+
+    @property
+    def record_s(self) -> float:
+        """Length of the record."""
+        return DIVISIONS * self.s_per_div
+
+    @property
+    def offset_s(self) -> float:
+        """`:TIMebase:OFFSet`: from the trigger to the middle of the screen."""
+        return self.record_s / 2 - self.pre_s
+
+    @property
+    def points(self) -> int:
+        """Samples to be read from each channel."""
+        return self.stop - self.start + 1
+
+    @property
+    def bytes(self) -> int:
+        """Bytes to be moved: one a sample and channel."""
+        return self.points * self.channels
+
+
+def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings) -> CapturePlan:
+    """Choose time base, depth and rate that give at least `samples_per_axon` samples in every axon pulse.
+
+    Of those that hold the shot with its margins, the plan moves the fewest bytes, and of these it takes the shortest
+    record. Raises LimitError when the memory is too small.
+    """
+    margin_s = max(_MARGIN * shot_s, _MARGIN_LEAST_S, 10 * axon_width_s)
+    rate_least_hz = settings.samples_per_axon / axon_width_s
+    best: CapturePlan | None = None
+    for s_per_div in TIMEBASES_S:
+        pre_s = _pre_trigger(margin_s, s_per_div)
+        if pre_s + shot_s + margin_s > DIVISIONS * s_per_div:
+            continue
+        for depth in depths(settings):
+            rate_hz = sample_rate_hz(depth, s_per_div)
+            if rate_least_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings):
+                if best is None or rate_hz < best.rate_hz:  # records grow longer: of equal rates the first is shortest
+                    best = _fit(shot_s, s_per_div, depth, pre_s, margin_s, settings)
+                break
+    if best is None:
+        raise LimitError(
+            f"a shot of {shot_s:.4g} s at {settings.samples_per_axon} samples in an axon pulse of {axon_width_s:.4g} s "
+            f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings)}"
+        )
+    return replace(best, advice=_advice(best, settings))
+
+
+def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: float) -> CapturePlan:
+    """The plan `to` on the time base and depth of `plan`, if that saves changing them (`cost_s`); else `to` itself."""
+    covers = plan.pre_s >= to.margin_s and plan.pre_s + to.shot_s + to.margin_s <= plan.record_s
+    if plan.rate_hz != to.rate_hz or not covers or plan.record_s - to.record_s > cost_s:
+        return to
+    kept = _fit(to.shot_s, plan.s_per_div, plan.depth, plan.pre_s, to.margin_s, settings)
+    return replace(kept, advice=to.advice)
+
+
+def paired(settings: ScopeSettings) -> bool:
+    """Whether both channels of a pair are in use."""
+    used = set(settings.channels.values())
+    return {1, 2} <= used or {3, 4} <= used
+
+
+def depths(settings: ScopeSettings) -> tuple[int, ...]:
+    """The memory depths that can be chosen."""
+    return DEPTHS_PAIR if paired(settings) else DEPTHS_SINGLE
+
+
+def rate_max_hz(settings: ScopeSettings) -> float:
+    """The fastest sample rate."""
+    return RATE_MAX_PAIR_HZ if paired(settings) else RATE_MAX_SINGLE_HZ
+
+
+def sample_rate_hz(depth: int, s_per_div: float) -> float:
+    """Depth = rate · s/div · 14, to the 12 digits that such a quotient of round numbers needs."""
+    return float(f"{depth / (DIVISIONS * s_per_div):.12g}")
+
+
+def _pre_trigger(margin_s: float, s_per_div: float) -> float:
+    """At least the margin, in steps that the horizontal offset can be set in."""
+    step = s_per_div / _OFFSET_STEPS
+    return math.ceil(margin_s / step * (1 - 1e-12)) * step
+
+
+def _fit(
+    shot_s: float, s_per_div: float, depth: int, pre_s: float, margin_s: float, settings: ScopeSettings
+) -> CapturePlan:
+    rate_hz = sample_rate_hz(depth, s_per_div)
+    start = max(1, math.floor((pre_s - margin_s) * rate_hz) + 1)
+    stop = min(depth, math.ceil((pre_s + shot_s + margin_s) * rate_hz) + 1)
+    channels = len(settings.channels)
+    transfer_s = (stop - start + 1) * channels / settings.transfer_bytes_per_s
+    return CapturePlan(shot_s, s_per_div, depth, rate_hz, pre_s, margin_s, start, stop, channels, transfer_s)
+
+
+def _advice(plan: CapturePlan, settings: ScopeSettings) -> str:
+    if plan.transfer_s <= LONGEST_TRANSFER * plan.shot_s:
+        return ""
+    return (
+        f"reading {plan.bytes:,} bytes takes about {plan.transfer_s:.3g} s, {plan.transfer_s / plan.shot_s:.0f} times "
+        f"the {plan.shot_s:.3g} s of playing: {_remedy(settings)}"
+    )
+
+
+def _remedy(settings: ScopeSettings) -> str:
+    rate_hz = LONGEST_TRANSFER * settings.transfer_bytes_per_s / len(settings.channels)
+    return (
+        f"stretch the axon pulse (one-shot) to {settings.samples_per_axon / rate_hz:.2g} s or more, or count with the "
+        'Pico (axon_reader = "pico", or "both" with the oscilloscope auditing)'
+    )

@@ -1,0 +1,263 @@
+"""The RIGOL DS4024 as axon reader: one single-shot record a shot, of which only what the shot occupies is read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drivers.checks import Check
+from drivers.decode.spikes import decode
+from drivers.ds4024.link import Pace, ScopeLink
+from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
+from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
+from drivers.ds4024.settings import (
+    CODES_PER_DIV,
+    SETTING_TOLERANCE,
+    Y_REFERENCE,
+    apply_settings,
+    identify,
+    wanted_settings,
+)
+from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
+from drivers.signals import Capture, Trace
+from drivers.timing import length_ticks, slot_ticks
+
+if TYPE_CHECKING:
+    from drivers.benchfile import ScopeSettings, SpikeSettings
+    from drivers.signals import Frame
+
+_LOST_MOST = 3  # shots in a row without a trigger before it is an error
+_INCREMENT_TOLERANCE = 0.05  # beyond it XINCrement is not believed
+
+
+class ScopeReader:
+    """Reads axon spikes with a DS4024; connects when it is first armed. See `drivers.bench.AxonReader`.
+
+    `spent_s` adds up where time goes: arming, transfer, decoding.
+    """
+
+    def __init__(
+        self,
+        settings: ScopeSettings,
+        spikes: SpikeSettings,
+        axon_width_s: float,
+        tick_s: float,
+        *,
+        pace: Pace | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings, self._spikes = settings, spikes
+        self._axon_width_s, self._tick_s = axon_width_s, tick_s
+        self._pace = pace or Pace()
+        self._link = ScopeLink(settings.resource, settings.timeout_s, self._pace, sleep=sleep)
+        self._identity: dict[str, str] = {}
+        self._applied: dict[str, str] = {}
+        self._plan: CapturePlan | None = None
+        self._shot: Frame | None = None
+        self._lost = 0
+        self.spent_s = {"arming": 0.0, "transfer": 0.0, "decoding": 0.0}
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Maker, model, serial number and firmware, once connected."""
+        return dict(self._identity)
+
+    @property
+    def plan(self) -> CapturePlan | None:
+        """The plan of the shot in hand."""
+        return self._plan
+
+    def connect(self) -> None:
+        """Open the connection and check who answers; raises ConnectionLostError or BenchError."""
+        self._applied.clear()
+        self._link.open()
+        self._identity = identify(self._link.ask("*IDN?"))
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._shot = None
+        self._identity.clear()
+        self._link.close()
+
+    # ---- arming -------------------------------------------------------------------------------------------------
+
+    def arm(self, frame: Frame) -> None:
+        """Set up for this shot and wait until a trigger cannot be missed."""
+        start = time.monotonic()
+        shot_s = self._shot_s(frame)
+        ideal = plan_capture(shot_s, self._axon_width_s, self._settings)
+        plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
+        self._persist(lambda: self._arm(plan))
+        self._plan, self._shot = plan, frame
+        self.spent_s["arming"] += time.monotonic() - start
+
+    def _shot_s(self, frame: Frame) -> float:
+        ticks = int(length_ticks(frame, self._tick_s).sum()) + slot_ticks(frame.timing, self._tick_s).lead
+        return ticks * self._tick_s
+
+    def _persist(self, work: Callable[[], None]) -> None:
+        """Do it; over a new connection when the old one breaks, at most TRIES times."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                if not self._identity:
+                    self.connect()
+                work()
+            except ConnectionLostError:
+                self._identity.clear()
+                if tries == TRIES:
+                    raise
+            else:
+                return
+
+    def _arm(self, plan: CapturePlan) -> None:
+        self._configure(plan)
+        for _ in range(TRIES):
+            self._link.write(":SING")
+            armed = time.monotonic()
+            self._link.sleep(self._pace.settle_s)
+            state = self._poll({"WAIT", "STOP", "TD"}, plan.pre_s + self._settings.timeout_s)
+            if state == "WAIT":
+                # The trigger is let through only when the record before it is full.
+                self._link.sleep(max(0.0, armed + plan.pre_s - time.monotonic()))
+                return
+            self._link.write(":STOP")
+            self._link.sleep(self._pace.rearm_s)
+        raise CaptureError(
+            f"the oscilloscope does not wait for its trigger but is {state} at once, {TRIES} times: check that sync "
+            f"(CHAN{self._settings.channels['sync']}) is quiet before a shot"
+        )
+
+    def _configure(self, plan: CapturePlan) -> None:
+        apply_settings(self._link, self._applied, wanted_settings(plan, self._settings, self._spikes), plan)
+
+    def _poll(self, states: set[str], patience_s: float) -> str:
+        """Ask for the trigger status until it is one of `states`; the last state when patience ends."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            state = self._link.ask(":TRIG:STAT?")
+            if state in states or time.monotonic() > deadline:
+                return state
+            self._link.sleep(self._pace.poll_s)
+
+    # ---- reading ------------------------------------------------------------------------------------------------
+
+    def read(self) -> Capture:
+        """The capture of the armed shot, after it has been played.
+
+        A shot whose trigger was lost comes back with no slot ok, so that it is played again; the third in a row
+        raises CaptureError, as does everything that decoding refuses.
+        """
+        shot, plan, self._shot = self._shot, self._plan, None
+        if shot is None or plan is None:
+            raise CaptureError("the oscilloscope was not armed for this shot")
+        start = time.monotonic()
+        traces: list[Trace] = []
+        try:
+            self._persist(lambda: self._stopped(plan))
+            traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
+        except NoRecordError as error:
+            return self._lost_shot(shot, str(error))
+        finally:
+            self.spent_s["transfer"] += time.monotonic() - start
+        self._lost = 0
+        start = time.monotonic()
+        capture = decode(shot, traces, self._spikes, self._tick_s, self._shot_s(shot))
+        self.spent_s["decoding"] += time.monotonic() - start
+        return capture
+
+    def _stopped(self, plan: CapturePlan) -> None:
+        """Wait until the record is full; TD may be missed, so that WAIT is believed only when it lasts."""
+        state = self._poll({"STOP"}, plan.record_s + self._pace.rearm_s)
+        if state != "STOP":
+            self._link.write(":STOP")
+            raise NoRecordError(f"the oscilloscope saw no trigger on sync and is still in {state}")
+
+    def _lost_shot(self, shot: Frame, reason: str) -> Capture:
+        self._lost += 1
+        if self._lost >= _LOST_MOST:
+            raise CaptureError(
+                f"{self._lost} shots in a row were not recorded ({reason}): check the sync line on "
+                f"CHAN{self._settings.channels['sync']} and its probe"
+            )
+        nothing = np.zeros(len(shot), dtype=np.int32)
+        return Capture(shot, nothing, np.zeros(len(shot)), ~shot.played, self._shot_s(shot), notes=(reason,))
+
+    def _trace(self, name: str, channel: int, plan: CapturePlan) -> Trace:
+        rate_hz, depth = self._memory()
+        window = WINDOW if self._settings.read_style == "windows" else None
+        # Where the shot lies follows from the time base; the preamble's own times have been seen wrong.
+        scale = rate_hz / plan.rate_hz
+        start = max(1, math.floor((plan.start - 1) * scale) + 1)
+        stop = min(depth, math.ceil(plan.stop * scale))
+        codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window)
+        self._check_volts(channel, preamble)
+        settings = dict(self._applied)
+        settings["preamble"] = ",".join(f"{v:g}" for v in vars(preamble).values())
+        if abs(preamble.x_increment_s * rate_hz - 1) > _INCREMENT_TOLERANCE:
+            settings["x_increment"] = f"1 / :ACQ:SRAT?, not {preamble.x_increment_s:g} of the preamble"
+        return Trace(
+            name=name,
+            codes=codes,
+            y_increment_v=preamble.y_increment_v,
+            y_origin=preamble.y_origin,
+            y_reference=preamble.y_reference,
+            x_increment_s=1 / rate_hz,
+            x_origin_s=(start - 1) / rate_hz - plan.pre_s,
+            settings={**settings, **self._identity},
+        )
+
+    def _memory(self) -> tuple[float, int]:
+        """Sample rate and depth of the record; in AUTO the depth follows from rate and time base."""
+        rate_hz = self._link.number(":ACQ:SRAT?")
+        depth = self._link.ask(":ACQ:MDEP?")
+        if depth == "AUTO":
+            return rate_hz, round(rate_hz * self._link.number(":TIM:SCAL?") * DIVISIONS)
+        return rate_hz, int(float(depth))
+
+    def _check_volts(self, channel: int, preamble: Preamble) -> None:
+        scale_v = float(self._applied[f":CHAN{channel}:SCAL"])
+        if (
+            abs(preamble.y_increment_v * CODES_PER_DIV / scale_v - 1) > SETTING_TOLERANCE
+            or preamble.y_reference != Y_REFERENCE
+        ):
+            raise CaptureError(
+                f"channel {channel}: the preamble's {preamble.y_increment_v:g} V a code and reference "
+                f"{preamble.y_reference} do not belong to {scale_v:g} V/div; expected "
+                f"{scale_v / CODES_PER_DIV:g} and {Y_REFERENCE}"
+            )
+
+    # ---- start-up checks ----------------------------------------------------------------------------------------
+
+    def checks(self, shot_s: float = 0.01) -> list[Check]:
+        """Connection, identity, settings read back, and levels at rest, for `hil doctor`."""
+        done: list[Check] = []
+        try:
+            self.connect()
+            found = ", ".join(self._identity.values())
+            done.append(Check("scope identity", True, found))
+            plan = plan_capture(shot_s, self._axon_width_s, self._settings)
+            self._configure(plan)
+            detail = f"{len(self._applied)} settings read back; {plan.rate_hz:g} Sa/s, {plan.depth:,} samples"
+            done.append(Check("scope settings", True, detail))
+            done.append(Check("scope transfer", True, f"{plan.transfer_s:.2g} s a shot", plan.advice))
+            self._link.sleep(plan.record_s + self._pace.settle_s)
+            done += [self._check_rest(name) for name in ("axon", "sync")]
+        except (BenchError, InputError) as error:
+            names = ("scope identity", "scope settings", "scope transfer", "scope levels")
+            done.append(Check(names[min(len(done), 3)], False, str(error), "see docs/how-to/bring-up.md, oscilloscope"))
+        return done
+
+    def _check_rest(self, name: str) -> Check:
+        channel = self._settings.channels["axon" if name == "axon" else "sync"]
+        low, high = (self._link.number(f":MEAS:{item}? CHAN{channel}") for item in ("VMIN", "VMAX"))
+        edge = self._spikes.threshold_v - self._spikes.hysteresis_v / 2
+        inverted = name == "axon" and self._spikes.inverted
+        ok = low > edge if inverted else high < edge
+        advice = "" if ok else f"at rest {name} must be {'high' if inverted else 'low'}: check wiring and scope.probe"
+        return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)

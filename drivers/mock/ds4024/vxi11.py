@@ -1,0 +1,257 @@
+"""A VXI-11 core server: instrument messages over ONC-RPC, for one simulated instrument.
+
+Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers), RFC 5531 (RPC version 2, record
+marking) and RFC 4506 (XDR). Listens on a free loopback port; `TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without
+a portmapper.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from drivers.mock.ds4024.tcp import LoopbackServer
+
+CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
+CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23
+NOT_SUPPORTED = frozenset({14, 16, 17, 18, 19, 20, 22, 25, 26})
+NO_ERROR, BAD_LINK, UNSUPPORTED, IO_TIMEOUT = 0, 4, 8, 15
+FLAG_END, FLAG_TERM_CHAR = 8, 128
+REASON_COUNT, REASON_CHAR, REASON_END = 1, 2, 4
+_PROGRAM_UNAVAILABLE, _PROGRAM_MISMATCH, _PROCEDURE_UNAVAILABLE, _GARBAGE_ARGS = 1, 2, 3, 4
+_WORD = 4
+
+
+class LinkClosedError(Exception):
+    """The instrument drops the connection."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an instrument answers; as a fault the connection breaks after `breaks_after` bytes of it."""
+
+    data: bytes
+    breaks_after: int | None = None
+
+
+class Instrument(Protocol):
+    """What stands behind a message-based server."""
+
+    def opened(self) -> None:
+        """A connection has been opened."""
+        ...
+
+    def message(self, text: bytes) -> Reply | None:
+        """Execute one complete message; the reply, if it has one. Raises LinkClosedError."""
+        ...
+
+    def clear(self) -> None:
+        """Device clear."""
+        ...
+
+    def status_byte(self) -> int:
+        """IEEE 488.2 status byte."""
+        ...
+
+
+@dataclass
+class Link:
+    """One VXI-11 link: what was written without END, and what is still to be read."""
+
+    incoming: bytearray = field(default_factory=bytearray)
+    outgoing: bytes = b""
+    breaks_after: int | None = None
+
+
+@dataclass
+class Call:
+    """An RPC call's argument words, read one by one."""
+
+    data: bytes
+    at: int = 0
+
+    def word(self) -> int:
+        """One unsigned 32-bit word."""
+        (value,) = struct.unpack_from(">I", self.data, self.at)
+        self.at += _WORD
+        return int(value)
+
+    def opaque(self) -> bytes:
+        """Counted bytes, padded to four."""
+        length = self.word()
+        if self.at + length > len(self.data):
+            raise struct.error("opaque data longer than the record")
+        value = self.data[self.at : self.at + length]
+        self.at += length + -length % _WORD
+        return value
+
+
+def words(*values: int) -> bytes:
+    """XDR unsigned words."""
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def opaque(data: bytes) -> bytes:
+    """XDR counted bytes."""
+    return words(len(data)) + data + bytes(-len(data) % _WORD)
+
+
+class Vxi11Server:
+    """Serves one instrument until `close`; every connection has a thread of its own.
+
+    `piece_bytes` is the max_recv_size that is announced and the most that one device_read returns.
+    """
+
+    def __init__(self, instrument: Instrument, *, piece_bytes: int = 1 << 20) -> None:
+        self._instrument = instrument
+        self._piece = piece_bytes
+        self._links: dict[int, Link] = {}
+        self._numbers = itertools.count(1)
+        self._closing = threading.Event()
+        self._server = LoopbackServer(self._serve)
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        return self._server.port
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self._closing.set()
+        self._server.close()
+
+    def _serve(self, sock: socket.socket) -> None:
+        while (record := _record(sock)) is not None:
+            reply = self._handle(record)
+            if reply is None:
+                return
+            sock.sendall(struct.pack(">I", 0x8000_0000 | len(reply)) + reply)
+
+    def _handle(self, record: bytes) -> bytes | None:
+        try:
+            call = Call(record)
+            xid, kind, rpc_version, program, version, procedure = (call.word() for _ in range(6))
+            for _ in ("credentials", "verifier"):
+                call.word()
+                call.opaque()
+        except struct.error:
+            return None
+        if kind != 0:
+            return None
+        if rpc_version != 2:
+            return words(xid, 1, 1, 0, 2, 2)  # denied: RPC version mismatch, 2…2
+        accepted = words(xid, 1, 0, 0, 0)
+        if program != CORE_PROGRAM:
+            return accepted + words(_PROGRAM_UNAVAILABLE)
+        if version != CORE_VERSION:
+            return accepted + words(_PROGRAM_MISMATCH, CORE_VERSION, CORE_VERSION)
+        try:
+            result = self._procedure(procedure, call)
+        except struct.error:
+            return accepted + words(_GARBAGE_ARGS)
+        except LinkClosedError:
+            return None
+        return accepted + (words(_PROCEDURE_UNAVAILABLE) if result is None else words(0) + result)
+
+    def _procedure(self, procedure: int, call: Call) -> bytes | None:
+        if procedure == 0:
+            return b""
+        if procedure == CREATE_LINK:
+            return self._create_link(call)
+        if procedure in NOT_SUPPORTED:
+            return words(UNSUPPORTED, 0) if procedure == 22 else words(UNSUPPORTED)
+        handler = {
+            DEVICE_WRITE: self._write,
+            DEVICE_READ: self._read,
+            DEVICE_READSTB: self._read_status,
+            DEVICE_CLEAR: self._clear,
+            DESTROY_LINK: self._destroy_link,
+        }.get(procedure)
+        if handler is None:
+            return None
+        number = call.word()
+        link = self._links.get(number)
+        if link is None:
+            return words(BAD_LINK, 0, 0)
+        return handler(number, link, call)
+
+    def _create_link(self, call: Call) -> bytes:
+        for _ in ("client", "lock", "lock timeout"):
+            call.word()
+        call.opaque()
+        self._instrument.opened()
+        number = next(self._numbers)
+        self._links[number] = Link()
+        return words(NO_ERROR, number, 0, self._piece)
+
+    def _write(self, _number: int, link: Link, call: Call) -> bytes:
+        _io_timeout, _lock_timeout, flags = (call.word() for _ in range(3))
+        data = call.opaque()
+        link.incoming += data
+        if flags & FLAG_END:
+            message, link.incoming = bytes(link.incoming), bytearray()
+            reply = self._instrument.message(message) or Reply(b"")
+            link.outgoing, link.breaks_after = reply.data, reply.breaks_after
+        return words(NO_ERROR, len(data))
+
+    def _read(self, _number: int, link: Link, call: Call) -> bytes:
+        size, io_timeout_ms, _lock_timeout, flags, term_char = (call.word() for _ in range(5))
+        if not link.outgoing:
+            self._closing.wait(io_timeout_ms * 1e-3)
+            return words(IO_TIMEOUT, 0) + opaque(b"")
+        piece = link.outgoing[: min(size, self._piece)]
+        reason = REASON_COUNT if len(piece) == size else 0
+        if flags & FLAG_TERM_CHAR and (at := piece.find(bytes([term_char & 0xFF]))) >= 0:
+            piece = piece[: at + 1]
+            reason = REASON_CHAR
+        if link.breaks_after is not None:
+            link.breaks_after -= len(piece)
+            if link.breaks_after < 0:
+                raise LinkClosedError
+        link.outgoing = link.outgoing[len(piece) :]
+        if not link.outgoing:
+            reason |= REASON_END
+        return words(NO_ERROR, reason) + opaque(piece)
+
+    def _read_status(self, _number: int, _link: Link, _call: Call) -> bytes:
+        return words(NO_ERROR, self._instrument.status_byte())
+
+    def _clear(self, _number: int, link: Link, _call: Call) -> bytes:
+        link.incoming.clear()
+        link.outgoing = b""
+        self._instrument.clear()
+        return words(NO_ERROR)
+
+    def _destroy_link(self, number: int, _link: Link, _call: Call) -> bytes:
+        del self._links[number]
+        return words(NO_ERROR)
+
+
+def _record(sock: socket.socket) -> bytes | None:
+    """One RPC record, of one or more fragments; None when the other side has closed."""
+    record = b""
+    while True:
+        header = _exactly(sock, _WORD)
+        if header is None:
+            return None
+        (mark,) = struct.unpack(">I", header)
+        fragment = _exactly(sock, mark & 0x7FFF_FFFF)
+        if fragment is None:
+            return None
+        record += fragment
+        if mark & 0x8000_0000:
+            return record
+
+
+def _exactly(sock: socket.socket, count: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)

@@ -1,0 +1,44 @@
+"""The bench factory: the one place that decides between the mock and the real parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from drivers.benchfile import BenchFile, load_bench
+from drivers.device import DeviceFile, load_device
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+
+Fidelity = Literal["pulses", "counts"]
+
+
+def open_bench(
+    name: str, *, device: str | None = None, seed: int = 0, fidelity: Fidelity = "pulses", traces: bool = False
+) -> Bench:
+    """Open a bench by file or name, with the device named in its file or another one; raises InputError, BenchError."""
+    file = load_bench(name)
+    return make_bench(file, load_device(device or file.device), seed=seed, fidelity=fidelity, traces=traces)
+
+
+def temperature_c(bench: Bench) -> float | None:
+    """What a bench's sensor says between shots; None for a bench without one."""
+    found: float | None = getattr(bench, "temperature_c", None)
+    return found
+
+
+def make_bench(
+    file: BenchFile, device: DeviceFile, *, seed: int = 0, fidelity: Fidelity = "pulses", traces: bool = False
+) -> Bench:
+    """Open the bench that settled settings describe, such as those frozen in a run file.
+
+    What a real device gets is counted in its passport.
+    """
+    if file.kind == "mock":
+        from drivers.mock.bench import MockBench
+
+        return MockBench(file, device, seed=seed, fidelity=fidelity, traces=traces)
+    from drivers.counted import CountedBench
+    from drivers.pi import PiBench
+
+    return CountedBench(PiBench(file, device), device)

@@ -1,0 +1,1 @@
+"""The Raspberry Pi Pico with our firmware: pulse source, axon reader and threshold source."""

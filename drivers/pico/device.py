@@ -1,0 +1,337 @@
+"""The Raspberry Pi Pico on USB, with our firmware: pulse source, axon reader and threshold source."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.checks import Check
+from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError, LimitError
+from drivers.pico.link import PicoLink, find_port
+from drivers.pico.packing import pack_pieces, unpack_counts, unpack_varints
+from drivers.pico.setup import check_timing, firmware_digest, settings_of
+from drivers.signals import Capture, FloatArray, IntArray, Stray
+from drivers.timing import length_ticks, seconds, slot_ticks
+from firmware import protocol
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.signals import Frame, SlotTiming
+
+POLL_S = 1e-3
+LATE_S = 1.0  # a shot that has not ended so long after its time never will
+VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
+_LISTENED_TICK_S = 1e-6  # the step of the slot times that are compared with the plan where pigpio makes the pulses
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A shot that the Pico holds: its number there, and how long it plays."""
+
+    frame: Frame
+    number: int
+    ticks: int
+
+
+class Pico:
+    """See `drivers.bench`: a PulseSource, an AxonReader and a ThresholdSource, as the bench file says.
+
+    `most_slots` bounds the played slots of a shot so that the next can be loaded while it plays. The shot that was
+    loaded may be armed and started while the last one still plays: it follows without a pause, and `wait` and `read`
+    then speak of the shots in the order in which they were started.
+    """
+
+    most_slots = 1024
+    most_stamped = 4096  # spikes the Pico can time-stamp in a shot that pigpio plays; no spike comes without a pulse
+
+    def __init__(self, file: BenchFile) -> None:
+        if file.pico is None or file.wiring is None:
+            raise InputError(f"bench {file.name!r} has no [pico] table or no wiring")
+        self._file = file
+        self._plays = file.pulse_source == "pico"
+        self._counts = file.axon_reader in ("pico", "both")
+        self._timing: SlotTiming | None = None
+        self._loaded: _Shot | None = None
+        self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end
+        self._unread: deque[_Shot] = deque()
+        self._closed = False
+        self._link = PicoLink(file.pico.port or find_port())
+        try:
+            self._greet(file.pico.heartbeat_timeout_s / 4)
+        except BaseException:
+            self._link.close()
+            raise
+
+    def _greet(self, beat_s: float) -> None:
+        """Who is there? Then tell it its wiring, and take the latch off."""
+        self._link.begin(beat_s)
+        try:
+            self._id = self._link.ask("id")
+        except ConnectionLostError as error:
+            raise ConnectionLostError(
+                f"nothing of ours answers at {self._link.port}: put the firmware on it with `hil flash`"
+            ) from error
+        if self._id.get("protocol") != str(protocol.VERSION):
+            raise BenchError(
+                f"the Pico at {self._link.port} has firmware {self._id.get('firmware')}, which speaks protocol "
+                f"{self._id.get('protocol')}; this program speaks {protocol.VERSION}: run `hil flash`"
+            )
+        self._limits = {name: int(value) for name, value in self._link.ask("limits").items()}
+        self._ask_setup()
+        self._link.ask("clear")
+
+    def _ask_setup(self) -> None:
+        try:
+            vbus = "none" if "_W_" in self._id["machine"] else VBUS_PIN
+            self._link.ask("setup", *settings_of(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
+        except LimitError as error:
+            raise InputError(f"bench {self._file.name!r} does not suit the Pico: {error}") from error
+
+    @property
+    def tick_s(self) -> float:
+        """One cycle of the sequencer: 40 ns."""
+        return 1 / self._limits["tick_hz"]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Firmware, interpreter, chip and its number."""
+        wanted = ("firmware", "protocol", "digest", "micropython", "machine", "uid")
+        return {f"pico_{name}": self._id[name] for name in wanted}
+
+    @property
+    def temperature_c(self) -> float | None:
+        """Of the chip: some degrees off, and above the board's, but it follows it; None with firmware before 1.1.0."""
+        found = self._link.ask("status").get("chip_millicelsius")
+        return int(found) / 1000 if found is not None else None
+
+    # ---- pulse source -------------------------------------------------------------------------------------------
+
+    def load(self, frame: Frame) -> None:
+        """Send the shot that is to be played next; raises LimitError where it cannot be played."""
+        played = int(frame.played.sum())
+        if played == 0:
+            raise LimitError("a shot without played slots: there is nothing to load")
+        most = self._limits["banks"] * self._limits["bank_slots"]
+        if played > most:
+            raise LimitError(f"{played} played slots in a shot: the Pico holds {most}")
+        self._set_timing(frame)
+        self._loaded = self._upload(frame, played, stamps=False)
+
+    def _set_timing(self, frame: Frame) -> None:
+        check_timing(frame, self.tick_s, self._limits)
+        if self._timing == frame.timing:
+            return
+        ticks, timing = slot_ticks(frame.timing, self.tick_s), frame.timing
+        period = (
+            int(timing.window_s / self.tick_s + 1e-6)
+            if timing.mode == "fixed"
+            else max(1, round(1 / (timing.dendrite_clock_hz * self.tick_s)))
+        )
+        self._link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
+        self._timing = timing
+
+    def _upload(self, frame: Frame, played: int, *, stamps: bool) -> _Shot:
+        args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
+        number = int(self._link.ask("load", *args)["shot"])
+        reply: dict[str, str] = {}
+        for piece, runs in enumerate(pack_pieces(frame.pulses)):
+            reply = self._link.send_runs(number, piece, runs)
+        return _Shot(frame, number, int(reply["ticks"]))
+
+    def start(self) -> None:
+        """Start the loaded shot, or have it follow the one that plays."""
+        if self._loaded is None:
+            raise BenchError("no shot is loaded: load before start")
+        shot, self._loaded = self._loaded, None
+        self._link.ask("play", shot.number)
+        begins = max(time.monotonic(), self._started[-1][1] if self._started else 0.0)
+        self._started.append((shot, begins + shot.ticks * self.tick_s))
+        if self._counts:
+            self._unread.append(shot)
+
+    def wait(self) -> None:
+        """Return when the oldest started shot has ended; raises ConnectionLostError, UnsafeError, BenchError."""
+        if not self._started:
+            raise BenchError("no shot was started: start before wait")
+        shot, ends = self._started.popleft()
+        while (left := ends - time.monotonic()) > 0:
+            if self._link.lost is not None:
+                raise self._link.lost
+            time.sleep(min(left, 0.05))
+        while not self._ended(shot):
+            if time.monotonic() > ends + LATE_S:
+                raise BenchError(
+                    f"shot {shot.number} did not end: the Pico's sequencer has stalled; unplug it and retry"
+                )
+            time.sleep(POLL_S)
+
+    def _ended(self, shot: _Shot) -> bool:
+        state = self._link.ask("beat")
+        later = {following.number for following, _ in self._started}
+        if int(state["done"]) in {shot.number} | later or int(state["playing"]) in later:
+            return True
+        if state["latch"] != "none":
+            self._link.ask("play", shot.number)  # refused, with the reason
+        if int(state["playing"]) != shot.number:
+            raise BenchError(f"shot {shot.number} was stopped before its end")
+        return False
+
+    def stop(self) -> None:
+        """Stop at once, all lines low, V_th parked; idempotent."""
+        self._loaded = None
+        self._started.clear()
+        self._unread.clear()
+        if not self._closed and self._link.lost is None:
+            self._link.ask("abort")
+
+    # ---- axon reader --------------------------------------------------------------------------------------------
+
+    def arm(self, frame: Frame) -> None:
+        """Get ready to count this shot: the Pico's own need nothing, it counts all it plays."""
+        if self._plays:
+            return
+        played = int(frame.played.sum())
+        number = int(self._link.ask("listen", played)["shot"])
+        self._unread.append(_Shot(frame, number, 0))
+
+    def read(self) -> Capture:
+        """The capture of the oldest shot not read yet; raises CaptureError."""
+        if not self._unread:
+            raise BenchError("no shot was counted: arm before read")
+        shot = self._unread.popleft()
+        try:
+            counts, stray = self._counted(shot)
+        except CaptureError as error:
+            raise CaptureError(f"{error}; {self._axon_hint()}") from error
+        frame = shot.frame
+        spikes = np.zeros(len(frame), dtype=np.int32)
+        spikes[frame.played] = counts
+        slot_s = seconds(length_ticks(frame, self.tick_s if self._plays else _LISTENED_TICK_S), 1.0)
+        slot_s *= self.tick_s if self._plays else _LISTENED_TICK_S
+        ok = np.ones(len(frame), dtype=np.bool_)
+        bench_s = shot.ticks * self.tick_s
+        if not self._plays:
+            planned, slot_s = slot_s, self._measured(shot)
+            ok = np.abs(slot_s - planned) <= self._file.spikes.slot_tolerance * planned
+            bench_s = float(slot_s.sum())
+        return Capture(frame, spikes, slot_s, ok, bench_s, stray)
+
+    def _counted(self, shot: _Shot) -> tuple[IntArray, Stray]:
+        total = int(shot.frame.played.sum())
+        counts: list[NDArray[np.int32]] = []
+        begin, stray = 0, Stray()
+        while begin < total:
+            reply = self._link.ask("counts", shot.number, begin)
+            got = unpack_counts(reply["data"])
+            if len(got) != int(reply["slots"]) or len(got) == 0:
+                raise BenchError(f"the Pico sent {len(got)} counts and called them {reply['slots']}")
+            counts.append(got)
+            begin += len(got)
+            stray = Stray(int(reply["before"]), int(reply["guard"]), int(reply["after"]))
+        return np.concatenate(counts), stray
+
+    def _axon_hint(self) -> str:
+        if self._link.ask("status")["axon"] == "1":
+            return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
+        return "check the sync and axon lines, then run hil doctor"
+
+    def _measured(self, shot: _Shot) -> FloatArray:
+        """(slots,) lengths from the stamps of sync, 0 where not played."""
+        times = self._stamped(shot, "sync")
+        lengths = np.zeros(len(shot.frame))
+        lengths[shot.frame.played] = np.diff(times)
+        return lengths
+
+    def spike_times(self, frame: Frame) -> tuple[IntArray, FloatArray]:
+        """Play a shot by itself and stamp every spike; nothing else may be playing.
+
+        Returns (spikes,) the slot each spike fell in, and (spikes,) its time since that slot began, s, to 24 ns. The
+        minimum width does not apply to stamps. Raises CaptureError, LimitError.
+        """
+        self._set_timing(frame)
+        self._loaded = self._upload(frame, int(frame.played.sum()), stamps=True)
+        counts, self._counts = self._counts, False
+        try:
+            shot = self._loaded
+            self.start()
+            self.wait()
+        finally:
+            self._counts = counts
+        slots, spikes = self._stamped(shot, "sync"), self._stamped(shot, "axon")
+        at = np.searchsorted(slots, spikes, side="right") - 1
+        if (at < 0).any() or (at >= len(slots) - 1).any():
+            raise CaptureError("spikes before the first or after the last slot; run hil doctor")
+        return np.flatnonzero(frame.played)[at].astype(np.int32), spikes - slots[at]
+
+    def _stamped(self, shot: _Shot, what: str) -> FloatArray:
+        """(edges,) times of one line, s since the Pico began to listen."""
+        rounds: list[NDArray[np.int64]] = []
+        begin, total = 0, 1
+        clock_hz = int(self._link.ask("status")["clock_hz"])
+        while begin < total:
+            reply = self._link.ask("stamps", shot.number, what, begin)
+            steps = unpack_varints(reply["data"])
+            rounds.append(np.cumsum(steps))
+            begin, total = begin + len(steps), int(reply["of"])
+            if len(steps) == 0:
+                break
+        together = np.concatenate(rounds) if rounds else np.empty(0, dtype=np.int64)
+        wraps = np.cumsum(np.diff(together, prepend=together[:1]) < 0)
+        return seconds(together + (wraps << 32), 3 / clock_hz)
+
+    # ---- threshold source ---------------------------------------------------------------------------------------
+
+    def set_threshold(self, volts: float) -> float:
+        """Set V_th; returns the volts really made. Raises InputError outside the limits."""
+        self._file.check_threshold(volts)
+        return int(self._link.ask("vth", round(volts * 1e6))["uv"]) * 1e-6
+
+    def park(self) -> None:
+        """V_th to the configured maximum, where the neuron never fires."""
+        if not self._closed and self._link.lost is None:
+            self._link.ask("park")
+
+    # ---- the rest -----------------------------------------------------------------------------------------------
+
+    def checks(self) -> list[Check]:
+        """The start-up checks; one sync pulse is made, nothing reaches the neuron."""
+        test, status = self._link.ask("test"), self._link.ask("status")
+        ours = firmware_digest()
+        found = [
+            Check(
+                "Pico firmware",
+                self._id["digest"] == ours,
+                f"{self._id['firmware']}, digest {self._id['digest']}, ours {ours}",
+                "run `hil flash`",
+            ),
+            Check("Pico clock", test["clock"] == "ok", f"{status['clock_hz']} Hz", "must be a multiple of 25 MHz"),
+            Check("Pico lines", test["lines"] == "low", f"at rest they are {test['lines']}", "look for a short"),
+        ]
+        if self._file.pico is not None and self._file.pico.dac != "none":
+            advice = "check SDA on GPIO 0, SCL on GPIO 1, the DAC's supply and its address"
+            found.append(Check("Pico DAC", test["dac"] == "ok", f"{self._file.pico.dac} is {test['dac']}", advice))
+        if self._plays and self._counts:
+            advice = "sync did not reach the counter: is the line shorted?"
+            found.append(Check("Pico sequencer to counter", test["path"] == "ok", test["path"], advice))
+        if self._counts:
+            advice = "at rest it has to be low: comparator inverted, or the line not connected"
+            found.append(Check("Pico axon at rest", status["axon"] == "0", f"level {status['axon']}", advice))
+        if self._file.pico is not None and self._file.pico.estop_pin is not None:
+            found.append(Check("Pico e-stop", status["estop"] == "0", f"pressed: {status['estop']}", "release it"))
+        return found
+
+    def close(self) -> None:
+        """Make it safe and let go; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._link.lost is None:
+                self._link.ask("safe")
+        finally:
+            self._link.close()

@@ -1,0 +1,195 @@
+"""The serial line to the Pico: numbered requests, checked replies, bounded waiting, and a heartbeat."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from drivers.errors import (
+    BenchError,
+    CaptureError,
+    ConnectionLostError,
+    EmergencyStopError,
+    InputError,
+    LimitError,
+    UnsafeError,
+)
+from firmware import protocol
+
+USB_VENDOR = 0x2E8A  # Raspberry Pi
+USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
+BEAT_S = 0.25
+REPLY_S = 0.35  # twice this and a beat: a lost board is noticed within a second; the longest request takes some 0.1 s
+SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
+
+_ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
+    "range": LimitError,
+    "capture": CaptureError,
+    "latched": UnsafeError,
+}
+
+
+def find_port() -> str:
+    """The serial port of the one Pico on USB; raises ConnectionLostError if there is none, InputError if several."""
+    from serial.tools import list_ports
+
+    found = [p for p in list_ports.comports() if (p.vid, p.pid) == (USB_VENDOR, USB_PRODUCT)]
+    if not found:
+        raise ConnectionLostError(
+            f"no Pico with MicroPython on USB ({USB_VENDOR:04X}:{USB_PRODUCT:04X}): plug it in, or name its port as "
+            "pico.port in the bench file"
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"{p.device} (serial {p.serial_number})" for p in found)
+        raise InputError(f"several Picos on USB: {listed}; name one as pico.port in the bench file")
+    return str(found[0].device)
+
+
+class PicoLink:
+    """One Pico. Every method raises ConnectionLostError once the board is lost or has rebooted."""
+
+    def __init__(self, port: str) -> None:
+        import serial
+
+        self.port = port
+        self._lock = threading.RLock()
+        self._number = 0
+        self._pending = b""
+        self._beat_s = BEAT_S
+        self._boot = ""
+        self._lost: ConnectionLostError | None = None
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        try:
+            self._serial = serial.Serial(port, 115_200, timeout=0, write_timeout=REPLY_S, exclusive=True)
+        except serial.SerialException as error:
+            raise ConnectionLostError(
+                f"the Pico at {port} cannot be opened: {error}; is it plugged in, and used by no other program?"
+            ) from error
+
+    # ---- requests -----------------------------------------------------------------------------------------------
+
+    def ask(self, verb: str, *args: object) -> dict[str, str]:
+        """The fields of the reply; raises what the Pico's error means."""
+        return self._ask(verb, lambda _: [str(a) for a in args])
+
+    def send_runs(self, shot: int, piece: int, runs: bytes) -> dict[str, str]:
+        """One piece of a shot, at most protocol.CHUNK bytes of packed runs."""
+        return self._ask("data", lambda number: protocol.data_args(number, shot, piece, runs))
+
+    def _ask(self, verb: str, args: Callable[[int], list[str]]) -> dict[str, str]:
+        with self._lock:
+            if self._lost is not None:
+                raise self._lost
+            numbers: list[int] = []  # a late reply to the same request will do
+            silent = 0
+            while len(numbers) < GARBLED and silent < SILENT:
+                self._number = self._number % protocol.MAX_NUMBER + 1
+                numbers.append(self._number)
+                self._send(protocol.request(self._number, verb, args(self._number)))
+                reply = self._reply(numbers)
+                if reply is None:
+                    silent += 1
+                    continue
+                fields, code, text = reply
+                if code == "":
+                    self._see_boot(fields)
+                    return fields
+                if code != "checksum":
+                    raise self._error(verb, code, text)
+            if silent == SILENT:
+                raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
+            raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
+
+    def _send(self, line: bytes) -> None:
+        import serial
+
+        try:
+            self._serial.write(line)
+        except (serial.SerialException, OSError) as error:
+            raise self._lose(f"the Pico at {self.port} is gone ({error}): plug it in again") from error
+
+    def _reply(self, numbers: list[int]) -> tuple[dict[str, str], str, str] | None:
+        """Fields, error code and text of the reply; code `checksum` where a line was garbled, None for none in time."""
+        until = time.monotonic() + REPLY_S
+        while (line := self._line(until)) is not None:
+            try:
+                got, fields, code, text = protocol.parse_reply(line)
+            except protocol.ProtocolError as error:
+                if line[:3] in (b"OK ", b"ERR"):
+                    return {}, "checksum", error.text  # no use to wait for another
+                continue  # a banner or the end of something older
+            if got in numbers or (got == 0 and code == "checksum"):
+                return fields, code, text
+        return None
+
+    def _line(self, until: float) -> bytes | None:
+        import serial
+
+        while b"\n" not in self._pending:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            try:
+                self._serial.timeout = left
+                got = self._serial.read(1)
+                self._pending += got + self._serial.read(self._serial.in_waiting)
+            except (serial.SerialException, OSError) as error:
+                raise self._lose(f"the Pico at {self.port} is gone ({error}): plug it in again") from error
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    # ---- what can go wrong --------------------------------------------------------------------------------------
+
+    def _error(self, verb: str, code: str, text: str) -> BenchError | LimitError:
+        """What an ERR reply means; a board that has rebooted has forgotten everything, and this is why."""
+        if code in ("state", "latched", "capture") and self._boot and verb != "beat":
+            self.ask("beat")
+        if code == "latched" and text.endswith("estop"):
+            return EmergencyStopError("the emergency stop at the Pico is pressed: release it, then start again")
+        if code == "latched" and "estop is low" in text:
+            return EmergencyStopError("the emergency stop at the Pico is pressed or its wire is broken: release it")
+        return _ERRORS.get(code, BenchError)(f"the Pico refuses {verb}: {text} ({protocol.CODES[code]})")
+
+    def _see_boot(self, fields: dict[str, str]) -> None:
+        boot = fields.get("boot", "")
+        if boot and self._boot and boot != self._boot:
+            raise self._lose(
+                f"the Pico at {self.port} has rebooted: it is safe and has forgotten the shot; start again"
+            )
+        self._boot = boot or self._boot
+
+    def _lose(self, why: str) -> ConnectionLostError:
+        if self._lost is None:
+            self._lost = ConnectionLostError(why)
+        return self._lost
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    @property
+    def lost(self) -> ConnectionLostError | None:
+        """Why the board is lost, None while it is there."""
+        return self._lost
+
+    def begin(self, beat_s: float = BEAT_S) -> None:
+        """End whatever line was half sent, and begin the heartbeat."""
+        self._beat_s = min(beat_s, BEAT_S)
+        self._send(b"\n")
+        self._thread = threading.Thread(target=self._beat, name="pico-heartbeat", daemon=True)
+        self._thread.start()
+
+    def _beat(self) -> None:
+        while not self._closing.wait(self._beat_s):
+            try:
+                self.ask("beat")
+            except (BenchError, LimitError):
+                if self._lost is not None:
+                    return
+
+    def close(self) -> None:
+        """End the heartbeat and let go of the port; idempotent."""
+        self._closing.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout=2 * REPLY_S)
+        self._serial.close()

@@ -1,0 +1,159 @@
+"""The pulse source pigpio: shots played as DMA-timed waves by the pigpio daemon of a Raspberry Pi (not a Pi 5)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.checks import Check
+from drivers.errors import BenchError, UnsafeError
+from drivers.pigpio.checks import link_checks
+from drivers.pigpio.link import Clock, PigpioLink
+from drivers.pigpio.stream import WaveStream
+from drivers.pigpio.waves import TICK_S, Wave, made_hz, plan_waves
+from drivers.timing import period_ticks
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BoardSettings, PigpioSettings, Wiring
+    from drivers.signals import Frame
+
+LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s
+
+
+class PigpioPulses:
+    """Plays shots on the lines; see `drivers.bench.PulseSource`.
+
+    `frequencies_hz` (slots,) are the dendrite frequencies really made in the loaded shot (periods are whole µs), 0
+    where there are no pulses. `underruns` counts the pauses in the last shot in which the daemon had nothing
+    to play: each makes the slot before it too long, which an axon reader sees.
+    """
+
+    def __init__(
+        self, settings: PigpioSettings, wiring: Wiring, board: BoardSettings, *, clock: Clock | None = None
+    ) -> None:
+        self.frequencies_hz: NDArray[np.float64] = np.empty(0)
+        self._wiring = wiring
+        self._board = board
+        self._clock = Clock() if clock is None else clock
+        self._loaded: tuple[list[Wave], list[list[Any]]] | None = None
+        self._stream: WaveStream | None = None
+        self._mask = sum(1 << line.pin for line in wiring.lines())
+        self._deleting = threading.Lock()
+        self._link = PigpioLink(settings)
+        try:
+            self._take_over()
+        except BaseException:
+            self._link.close()
+            raise
+
+    @property
+    def tick_s(self) -> float:
+        """1 µs, the time step of pigpio's waves."""
+        return TICK_S
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Where the daemon is, its version and the board it runs on."""
+        return dict(self._identity)
+
+    @property
+    def underruns(self) -> int:
+        """How often the daemon ran dry in the last shot."""
+        return 0 if self._stream is None else self._stream.underruns
+
+    def checks(self) -> list[Check]:
+        """The start-up checks: version, model, pins, wave clock. Plays a second of silence."""
+        return link_checks(self._link, self._wiring, self._clock)
+
+    def load(self, frame: Frame) -> None:
+        """Compile the shot that is to be played next; raises LimitError if no waves can play it."""
+        waves = plan_waves(frame, self._wiring, self._board)
+        self.frequencies_hz = made_hz(period_ticks(frame, TICK_S))
+        self._loaded = waves, [_pulses(wave) for wave in waves]
+
+    def start(self) -> None:
+        """Start the loaded shot."""
+        if self._loaded is None:
+            raise BenchError("no shot is loaded: load before start")
+        if self._stream is not None and self._stream.playing:
+            raise BenchError("a shot is playing: wait before start")
+        (waves, pulses), self._loaded = self._loaded, None
+        self._stream = WaveStream(self._link, self._clock, waves, pulses)
+        try:
+            self._stream.begin()
+        except BaseException:
+            self._rest_if_possible()
+            raise
+
+    def wait(self) -> None:
+        """Return when the shot has ended and all lines are low; raises ConnectionLostError, BenchError."""
+        if self._stream is None:
+            raise BenchError("no shot was started: start before wait")
+        try:
+            self._stream.finish()
+        except BaseException:
+            self._rest_if_possible()
+            raise
+
+    def stop(self) -> None:
+        """Stop at once, all lines low; idempotent. Raises UnsafeError when the daemon cannot be told."""
+        if self._link.lost:
+            raise UnsafeError(
+                f"the connection to pigpiod at {self._link.where} is gone: what was queued ends with all lines low "
+                "within 2 s, but nobody can confirm it; switch the bench off before touching it"
+            )
+        self._rest()
+
+    def close(self) -> None:
+        """Stop, and let go of the daemon; idempotent."""
+        try:
+            self._rest_if_possible()
+        finally:
+            self._link.close()
+
+    def _take_over(self) -> None:
+        """Let a killed host's waves end, forget them, and drive every line low."""
+        until_s = self._clock.now_s() + LEFTOVER_S
+        while self._link.call("wave_tx_busy"):
+            if self._clock.now_s() > until_s:
+                raise BenchError(
+                    f"another program plays waves through pigpiod at {self._link.where}: stop it, the bench needs "
+                    "pigpiod for itself"
+                )
+            self._clock.wait(threading.Event(), 0.05)
+        self._link.call("wave_clear")
+        self._identity = {
+            "pigpiod": self._link.where,
+            "pigpiod_version": str(self._link.call("get_pigpio_version")),
+            "pi_revision": f"{self._link.call('get_hardware_revision'):x}",
+        }
+        for line in self._wiring.lines():
+            self._link.call("write", line.pin, 0)
+
+    def _rest_if_possible(self) -> None:
+        if not self._link.lost:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing queued, all lines low, no wave left."""
+        stream = self._stream
+        if stream is not None:
+            stream.stop()
+        self._link.call("wave_tx_stop")
+        self._link.call("clear_bank_1", self._mask)
+        if stream is not None:
+            stream.join()
+            with self._deleting:
+                stream.delete()
+
+
+def _pulses(wave: Wave) -> list[Any]:
+    """The wave as pigpio's pulses; equal ones are one object."""
+    import pigpio
+
+    rows = list(zip(wave.on.tolist(), wave.off.tolist(), wave.delay_us.tolist(), strict=True))
+    made = {row: pigpio.pulse(*row) for row in set(rows)}
+    return [made[row] for row in rows]

@@ -1,0 +1,138 @@
+"""One shot's waves on their way through pigpiod: while one plays, the next is made and queued behind it.
+
+Only two waves exist at a time, each padded to half of the daemon's memory so that a deleted one makes room for exactly
+one more (`wave_create_and_pad`, pigpio v79). A wave that was sent is never sent again: sent twice in sync mode it would
+repeat for ever (joan2937/pigpio#457).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from drivers.errors import BenchError, HilError
+from drivers.pigpio.waves import PAD_PERCENT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drivers.pigpio.link import Clock, PigpioLink
+    from drivers.pigpio.waves import Wave
+
+POLL_S = 0.002
+LATE_S = 2.0  # a wave still playing so long after its end will never end
+EARLY_S = 0.02  # how much a shot may seem to end too soon; the rest of the tolerance is EARLY of its length
+EARLY = 0.01
+ONE_SHOT, ONE_SHOT_SYNC = 0, 2
+STOPPED = "the shot was stopped"
+UNKNOWN_WAVE, NO_WAVE = 9998, 9999  # answers of wave_tx_at
+
+
+@dataclass
+class _Made:
+    """A wave that exists in the daemon, and when it should end on the host's clock."""
+
+    wid: int
+    duration_s: float
+    end_s: float = math.inf
+
+
+class WaveStream:
+    """Plays the waves of one shot, once: `begin`, then `finish` until it returns or `stop` is called elsewhere.
+
+    `underruns` counts how often the daemon had nothing to play because the next wave came too late.
+    """
+
+    def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave], pulses: Sequence[Sequence[Any]]) -> None:
+        self._link = link
+        self._clock = clock
+        self._waves = deque(zip(waves, pulses, strict=True))
+        self._made: deque[_Made] = deque()  # in order of playing; at most two
+        self._stop = threading.Event()
+        self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
+        self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
+        self._failure: HilError | None = None
+        self.underruns = 0
+
+    @property
+    def playing(self) -> bool:
+        """True until the last wave has been played and deleted."""
+        return self._thread.is_alive()
+
+    def begin(self) -> None:
+        """Make and send the first two waves and go on in the background."""
+        for _ in range(min(2, len(self._waves))):
+            self._make()
+        for wave in list(self._made):
+            self._send(wave)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Return when all waves have been played and deleted; raises what went wrong, BenchError if stopped."""
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Send no more waves; what was sent goes on."""
+        with self._sending:
+            self._stop.set()
+
+    def join(self) -> None:
+        """Wait until the background thread has ended; bounded by the link's time-out."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def delete(self) -> None:
+        """Delete the waves that are left, the last first, so that the daemon gets all its space back."""
+        while self._made:
+            self._link.call("wave_delete", self._made.pop().wid)
+
+    def _run(self) -> None:
+        try:
+            while self._waves:
+                self._await_end()
+                self._make()
+                self._send(self._made[-1])
+            while self._made:
+                self._await_end()
+        except HilError as error:
+            self._failure = error
+
+    def _make(self) -> None:
+        wave, pulses = self._waves.popleft()
+        self._link.call("wave_add_new")
+        self._link.call("wave_add_generic", pulses)
+        self._made.append(_Made(self._link.call("wave_create_and_pad", PAD_PERCENT), wave.duration_us * 1e-6))
+
+    def _send(self, wave: _Made) -> None:
+        """Send a wave behind the one made before it, or at once if nothing plays."""
+        now_s = self._clock.now_s()
+        before = [made for made in self._made if made is not wave and made.end_s < math.inf]
+        with self._sending:
+            if self._stop.is_set():
+                raise BenchError(STOPPED)
+            idle = self._link.call("wave_tx_at") == NO_WAVE
+            self._link.call("wave_send_using_mode", wave.wid, ONE_SHOT if idle else ONE_SHOT_SYNC)
+        self.underruns += idle and bool(before)
+        wave.end_s = (now_s if idle else before[-1].end_s) + wave.duration_s
+
+    def _await_end(self) -> None:
+        """Wait until the wave that plays first has ended, and delete it."""
+        wave = self._made[0]
+        while (at := self._link.call("wave_tx_at")) in (wave.wid, UNKNOWN_WAVE):
+            late_s = self._clock.now_s() - wave.end_s
+            if late_s > LATE_S:
+                raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
+            if self._clock.wait(self._stop, max(POLL_S, -late_s)):
+                raise BenchError(STOPPED)
+        early_s = self._made[-1].end_s - self._clock.now_s()
+        if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
+            raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")
+        if at != NO_WAVE and at not in [made.wid for made in self._made]:
+            raise BenchError(f"pigpiod plays wave {at} of another program: stop it, the bench needs it alone")
+        self._made.popleft()
+        self._link.call("wave_delete", wave.wid)

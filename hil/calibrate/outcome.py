@@ -1,0 +1,136 @@
+"""What comes of a calibration: its run file, its record, its entry in the device's passport."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from calibration.record import CalibrationRecord
+from drivers.errors import BenchError, InputError, RunFileError
+from drivers.opening import temperature_c
+from drivers.passport import Entry, add_entry, load_passport
+from hil.calibrate.sweeps import CalibrateConfig, Findings
+from hil.run.session import software
+from hil.store.runfile import RunFile
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+
+
+def begin(path: Path, config: CalibrateConfig, bench: Bench) -> RunFile:
+    """A new run file for a calibration, numbered if the name is taken; raises RunFileError."""
+    facts = {
+        "calibrate": config.model_dump_json(),
+        "identity": dict(bench.identity),
+        "temperature_c": temperature_c(bench),
+        "software": software(),
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": config.device.id,
+        "odometer": config.odometer,
+        "tick_s": config.bench.tick_s,
+    }
+    return RunFile.create(free_name(path), facts)
+
+
+def free_name(path: Path) -> Path:
+    """The name, or the name with a number: records and figures may be replaced, what was measured never is."""
+    free, n = path, 1
+    while free.exists():
+        n += 1
+        free = path.with_name(f"{path.stem}-{n}{path.suffix}")
+    return free
+
+
+def config_of(run: RunFile) -> CalibrateConfig:
+    """The settings frozen in a calibration's run file; raises RunFileError."""
+    if "calibrate" not in run.facts:
+        raise RunFileError(f"run file {run.path} holds no calibration; `hil resume` and `hil replay` are for runs")
+    try:
+        return CalibrateConfig.model_validate_json(run.fact("calibrate"))
+    except ValueError as error:
+        raise RunFileError(f"run file {run.path}: its settings are of another version ({error})") from error
+
+
+def check_same(run: RunFile, was: Mapping[str, str], identity: Mapping[str, str]) -> None:
+    """Raise InputError when a sweep would go on with other parts than it was begun with."""
+    for part in sorted(was.keys() | identity.keys()):
+        if was.get(part) != identity.get(part):
+            raise InputError(
+                f"run file {run.path} was begun with {part} {was.get(part)!r}, and the bench has "
+                f"{identity.get(part)!r}: put that back, or begin a new one"
+            )
+
+
+def stopped(run: RunFile, error: BaseException, how: str) -> int:
+    """Say how to go on, where going on could help; raises what ended the sweep, unless a person did."""
+    if isinstance(error, KeyboardInterrupt | BenchError):
+        print(f"what was measured is safe; go on: {how} {run.path}", file=sys.stderr)
+    if not isinstance(error, KeyboardInterrupt):
+        raise error
+    return 130
+
+
+def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFile) -> CalibrationRecord:
+    """The record of these findings, with what the base had and they do not replace.
+
+    A record with a curve of its base is as old as that.
+    """
+    kept, results = _kept(config, found, vth_v, run.fact("identity"))
+    made_at, pulses = datetime.fromisoformat(run.fact("begun")), config.odometer + found.pulses_spent
+    if kept and config.base is not None:
+        made_at, pulses = min(made_at, config.base.made_at), min(pulses, config.base.device_pulses)
+    return CalibrationRecord(
+        made_at=made_at,
+        bench=config.bench.name,
+        identity=run.fact("identity"),
+        device=config.device.id,
+        vth_v=vth_v,
+        timing_key=config.timing.key(),
+        curves=(*kept, *([found.curve.to_dict()] if found.curve is not None else [])),
+        results={**results, **found.results},
+        pulses_spent=found.pulses_spent,
+        device_pulses=pulses,
+        temperature_c=run.facts.get("temperature_c"),
+        run_file=str(run.path.absolute()),
+    )
+
+
+def _kept(
+    config: CalibrateConfig, found: Findings, vth_v: float, identity: Mapping[str, str]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Curves and results of the base that hold still: those of the same V_th, and curves of the same parts as long as
+    the neuron was not seen to drift away from them.
+    """
+    base = config.base
+    if base is None:
+        return [], {}
+    results = {name: r for name, r in base.results.items() if name == "threshold" or base.vth_v == vth_v}
+    drifted = config.bench.kind == "pi" and base.id in load_passport(base.device).drifted
+    if drifted or base.identity != dict(identity):
+        return [], results
+    mine = found.curve.timing_key if found.curve is not None else None
+    return [c for c in base.curves if c["vth_v"] == vth_v and c["timing_key"] != mine], results
+
+
+def enter(config: CalibrateConfig, record: CalibrationRecord, found: Findings) -> None:
+    """Into the passport of a real device."""
+    if config.bench.kind != "pi":
+        return
+    gain = found.threshold.gain.value if found.threshold is not None else None
+    if gain is None and found.transfer is not None:
+        gain = found.transfer.pulses_per_spike
+    window = found.threshold.window if found.threshold is not None else None
+    entry = Entry(
+        at=record.made_at,
+        calibration=record.id,
+        vth_v=record.vth_v,
+        timing_key=record.timing_key,
+        pulses_before=config.odometer + found.pulses_spent,
+        pulses_a_spike=gain,
+        low_edge_v=window.lower_v.value if window else None,
+        high_edge_v=window.upper_v.value if window else None,
+    )
+    add_entry(load_passport(record.device), entry)

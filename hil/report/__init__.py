@@ -1,0 +1,1 @@
+"""Runs for people and other programs: the page, its charts, exports and figures."""

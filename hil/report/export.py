@@ -1,0 +1,269 @@
+"""Runs in the formats people open: HDF5 with named dimensions, units and coordinates (xarray, h5netcdf), and CSV.
+
+The HDF5 file follows the netCDF-4 data model (dimension scales) and the CF conventions for units, missing values and
+packed data: group `/` holds a result a digit, group `/LAYER` the slots of a layer played on the neuron as (noise,
+image, channel, row, column), or (noise, image, unit) for a dense layer; `/traces/…` the oscilloscope's codes.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import InputError
+from drivers.signals import FrameKey
+from drivers.timing import length_ticks
+from hil.network.layers import LAYERS
+from hil.network.physical import Physical, parse_physical
+from hil.run.execute import heading
+from hil.run.session import config_of, results_of
+from hil.store.retakes import Shot
+from hil.store.runfile import RunFile
+
+if TYPE_CHECKING:
+    import h5py
+
+    from drivers.signals import Capture
+    from hil.run.config import RunConfig
+
+MISSING = -1  # of counts, where a run is not complete
+Progress = Callable[[int, int], None]
+_RESULTS = (
+    ("label", "i4", "1", "true digit"),
+    ("answer", "i4", "1", "digit the network answers"),
+    ("confidence", "f8", "1", "softmax of the answer"),
+    ("pulses", "i8", "1", "dendrite pulses"),
+    ("spikes", "i8", "1", "axon spikes"),
+    ("bench_s", "f8", "s", "time on the bench"),
+    ("saturated", "i4", "1", "slots cut off at full scale"),
+    ("stray", "i4", "1", "axon spikes that belong to no slot"),
+)
+_SLOTS = (
+    ("pulses", "i4", "1", "dendrite pulses planned and played"),
+    ("spikes", "i4", "1", "axon spikes counted"),
+    ("slot_s", "f8", "s", "measured length of the slot, 0 where not played"),
+    ("planned_s", "f8", "s", "planned length of the slot, 0 where not played"),
+    ("attempts", "i4", "1", "how often the slot was taken"),
+)
+_CSV_SLOTS = (
+    *("noise_percent", "image", "layer", "channel", "position", "attempts"),
+    *("pulses", "spikes", "slot_s", "planned_s"),
+)
+
+
+def measured_shots(run: RunFile, key: FrameKey, layer: int) -> Iterator[Shot]:
+    """The shots of one frame with their retakes, in the order of slots."""
+    rows = run.shots_of(key, layer)
+    for first in (row for row in rows if row.attempt == key.attempt):
+        again = [r for r in rows if r.attempt > key.attempt and first.first_slot <= r.first_slot < first.stop]
+        chosen = [first, *sorted(again, key=lambda r: (r.attempt, r.first_slot))]
+        yield Shot([run.load(row.id) for row in chosen])
+
+
+def frame_slots(run: RunFile, key: FrameKey, part: Physical) -> dict[str, NDArray[Any]]:
+    """The slots of one frame, (slots,) by name; what is not recorded is MISSING, or NaN for times."""
+    flat: dict[str, NDArray[Any]] = {
+        name: np.full(part.slots, np.nan if kind == "f8" else MISSING, dtype=kind) for name, kind, _, _ in _SLOTS
+    }
+    tick_s = run.fact("tick_s")
+    for shot in measured_shots(run, key, part.layer.index):
+        _fill(flat, shot, tick_s)
+    return flat
+
+
+def _fill(flat: dict[str, NDArray[Any]], shot: Shot, tick_s: float) -> None:
+    capture: Capture = shot.merged()
+    frame = capture.frame
+    where = slice(frame.first_slot, frame.first_slot + len(frame))
+    flat["pulses"][where] = frame.pulses
+    flat["spikes"][where] = np.where(capture.ok, capture.spikes, MISSING)
+    flat["slot_s"][where] = np.where(capture.ok, capture.slot_s, np.nan)
+    flat["planned_s"][where] = length_ticks(frame, tick_s) * tick_s
+    flat["attempts"][where] = 1
+    for again in shot.captures[1:]:
+        first = again.frame.first_slot
+        flat["attempts"][first : first + len(again.frame)] += 1
+
+
+def to_hdf5(run: RunFile, path: Path, *, traces: bool = False, progress: Progress | None = None) -> None:
+    """Write the run as HDF5; raises InputError when the file cannot be written."""
+    import h5py
+
+    try:
+        with h5py.File(path, "w") as file:
+            _write(run, file, traces=traces, progress=progress)
+    except OSError as error:
+        raise InputError(f"export {path}: {error}") from error
+
+
+def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress | None) -> None:
+    config = config_of(run)
+    file.attrs.update(
+        {
+            "title": f"test digits {config.digits}, {heading(config)}",
+            "Conventions": "CF-1.11",
+            "history": f"recorded {run.fact('begun')}",
+            "configuration": run.fact("config"),
+            "identity": json.dumps(run.fact("identity")),
+            "software": json.dumps(run.fact("software")),
+            "threshold_v": config.vth_v,
+            "seed": config.seed,
+        }
+    )
+    noise = _coordinate(file, "noise", np.array(config.noise, dtype="i4"), "percent", "share of pixels set to zero")
+    image = _coordinate(file, "image", np.array(config.images, dtype="i4"), "1", "index in the MNIST test set")
+    results = {(r.noise, r.index): r for r in results_of(run)}
+    for name, kind, unit, text in _RESULTS:
+        values = np.full((len(config.noise), len(config.images)), np.nan if kind == "f8" else MISSING, dtype=kind)
+        for n, level in enumerate(config.noise):
+            for i, index in enumerate(config.images):
+                if (level, index) in results:
+                    values[n, i] = getattr(results[level, index], name)
+        _variable(file, name, values, (noise, image), unit, text)
+    for part in parse_physical(config.physical):
+        _write_layer(run, config, file, part, (noise, image), progress)
+    if traces:
+        _write_traces(run, file.create_group("traces"))
+
+
+def _write_layer(
+    run: RunFile,
+    config: RunConfig,
+    file: h5py.File,
+    part: Physical,
+    frames: tuple[h5py.Dataset, h5py.Dataset],
+    progress: Progress | None,
+) -> None:
+    """One frame after the other, so that a long run does not have to fit the memory."""
+    group = file.create_group(part.layer.name)
+    scales = (*frames, *_slot_scales(group, part))
+    shape = tuple(len(scale) for scale in scales)
+    made = {}
+    for name, kind, unit, text in _SLOTS:
+        made[name] = group.create_dataset(
+            name, shape, dtype=kind, chunks=(1, 1, *shape[2:]), compression="gzip", shuffle=True
+        )
+        _label(made[name], scales, unit, text)
+    lacking: set[str] = set()
+    wanted = [(n, i) for n in range(len(config.noise)) for i in range(len(config.images))]
+    for done, (n, i) in enumerate(wanted, start=1):
+        slots = frame_slots(run, FrameKey(config.command, config.images[i], config.noise[n]), part)
+        for name, values in slots.items():
+            made[name][n, i] = values.reshape(shape[2:])
+            if values.dtype.kind == "i" and (values == MISSING).any():
+                lacking.add(name)
+        if progress is not None:
+            progress(done, len(wanted))
+    for name in lacking:
+        made[name].attrs["_FillValue"] = made[name].dtype.type(MISSING)
+
+
+def _slot_scales(group: h5py.Group, part: Physical) -> tuple[h5py.Dataset, ...]:
+    units = np.arange(part.start, part.stop, dtype="i4")
+    if not part.layer.is_convolution:
+        return (_coordinate(group, "unit", units, "1", "dense unit"),)
+    side = np.arange(part.layer.side, dtype="i4")
+    return (
+        _coordinate(group, "channel", units, "1", "kernel"),
+        _coordinate(group, "row", side, "1", "row of the feature map"),
+        _coordinate(group, "column", side, "1", "column of the feature map"),
+    )
+
+
+def _write_traces(run: RunFile, group: h5py.Group) -> None:
+    """One group a shot; volts are scale_factor · code + add_offset, which xarray works out by itself."""
+    for shot in run.shot_ids():
+        capture = run.load(shot, None)
+        if not capture.traces:
+            continue
+        key = capture.frame.key
+        one = group.create_group(f"shot{shot:06d}")
+        one.attrs.update(
+            {
+                "image": key.image,
+                "noise_percent": key.noise,
+                "attempt": key.attempt,
+                "layer": int(capture.frame.layer[0]),
+                "first_slot": capture.frame.first_slot,
+                "slots": len(capture.frame),
+            }
+        )
+        time = _coordinate(one, "time", capture.traces[0].times_s, "s", "from the trigger", packed=True)
+        for trace in capture.traces:
+            made = _variable(one, trace.name, trace.codes, (time,), "V", f"oscilloscope, {trace.name}")
+            made.attrs["scale_factor"] = trace.y_increment_v
+            made.attrs["add_offset"] = -(trace.y_origin + trace.y_reference) * trace.y_increment_v
+
+
+def _coordinate(
+    group: h5py.Group, name: str, values: NDArray[Any], unit: str, text: str, *, packed: bool = False
+) -> h5py.Dataset:
+    made = group.create_dataset(name, data=values, compression="gzip" if packed else None, shuffle=packed)
+    made.make_scale(name)
+    made.attrs.update({"units": unit, "long_name": text})
+    return made
+
+
+def _variable(
+    group: h5py.Group, name: str, values: NDArray[Any], scales: tuple[h5py.Dataset, ...], unit: str, text: str
+) -> h5py.Dataset:
+    made = group.create_dataset(name, data=values, compression="gzip" if values.size else None, shuffle=values.size > 0)
+    _label(made, scales, unit, text)
+    if values.dtype.kind == "i" and (values == MISSING).any():
+        made.attrs["_FillValue"] = values.dtype.type(MISSING)
+    return made
+
+
+def _label(made: h5py.Dataset, scales: tuple[h5py.Dataset, ...], unit: str, text: str) -> None:
+    for axis, scale in enumerate(scales):
+        made.dims[axis].attach_scale(scale)
+    made.attrs.update({"units": unit, "long_name": text})
+
+
+def to_csv(run: RunFile, stem: Path, *, progress: Progress | None = None) -> list[Path]:
+    """Write STEM-digits.csv, STEM-slots.csv (played slots) and STEM-events.csv; raises InputError."""
+    config = config_of(run)
+    written = [stem.with_name(f"{stem.name}-{what}.csv") for what in ("digits", "slots", "events")]
+    digits = (("noise_percent", "image", *(name for name, *_ in _RESULTS)), _digit_rows(run))
+    slots = (_CSV_SLOTS, _slot_rows(run, config, progress))
+    events = (("at_utc", "kind", "text"), iter(run.events()))
+    for path, (header, rows) in zip(written, (digits, slots, events), strict=True):
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(header)
+                writer.writerows(rows)
+        except OSError as error:
+            raise InputError(f"export {path}: {error.strerror or error}") from error
+    return written
+
+
+def _digit_rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
+    for result in results_of(run):
+        yield (result.noise, result.index, *(getattr(result, name) for name, *_ in _RESULTS))
+
+
+def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> Iterator[tuple[Any, ...]]:
+    tick_s = run.fact("tick_s")
+    wanted = [
+        (noise, image, p) for noise in config.noise for image in config.images for p in parse_physical(config.physical)
+    ]
+    for done, (noise, image, part) in enumerate(wanted, start=1):
+        for shot in measured_shots(run, FrameKey(config.command, image, noise), part.layer.index):
+            capture = shot.merged()
+            frame = capture.frame
+            planned = length_ticks(frame, tick_s) * tick_s
+            for i in np.flatnonzero(frame.played & capture.ok).tolist():
+                yield (
+                    *(noise, image, LAYERS[part.layer.index].name, int(frame.channel[i]), int(frame.position[i])),
+                    *(shot.attempts_at(i), int(frame.pulses[i]), int(capture.spikes[i])),
+                    *(round(float(capture.slot_s[i]), 12), round(float(planned[i]), 12)),
+                )
+        if progress is not None:
+            progress(done, len(wanted))

@@ -1,0 +1,105 @@
+"""What a run is made of, frozen: everything needed to do it again, resume it or replay it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from calibration.transfer import TransferCurve
+from drivers.benchfile import BenchFile
+from drivers.device import DeviceFile
+from drivers.errors import InputError
+from drivers.signals import SlotTiming
+from hil.network.physical import parse_physical
+from hil.network.weights import Weights
+from hil.run.judge import Judge, Policy
+from hil.run.loop import Odometer, Recogniser, Watcher
+
+TEST_DIGITS = 10_000
+DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 65_535}
+
+
+class RunConfig(BaseModel):
+    """One command's settings, as stored in its run file; `noise` are the shares of zeroed pixels in percent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    command: Literal["run", "evaluate"]
+    digits: str
+    noise: tuple[int, ...] = (0,)
+    physical: str = "conv1"
+    seed: int = 0
+    vth_v: float
+    timing: SlotTiming
+    bench: BenchFile
+    device: DeviceFile
+    fidelity: Literal["pulses", "counts"] = "pulses"
+    traces: bool = False
+    weights_path: str | None = None
+    weights_digest: str
+    full_scale_pulses: dict[str, int] = Field(default_factory=lambda: dict(DEFAULT_FULL_SCALE))
+    curve: dict[str, Any] | None = None
+    calibration_id: str = ""
+    drift: Policy = "warn"
+
+    @property
+    def images(self) -> range:
+        """The indices of the digits."""
+        return parse_digits(self.digits)
+
+
+def parse_digits(text: str) -> range:
+    """`a:b` (b not included), `a:` or a single index, within the test set; raises InputError."""
+    head, colon, tail = text.partition(":")
+    try:
+        start = int(head) if head else 0
+        stop = (int(tail) if tail else TEST_DIGITS) if colon else start + 1
+    except ValueError as error:
+        raise InputError(f"digits {text!r}: give a:b or one index, for example 0:10") from error
+    if not 0 <= start < stop <= TEST_DIGITS:
+        raise InputError(f"digits {text!r} are outside the test set: allowed 0:{TEST_DIGITS}, and not empty")
+    return range(start, stop)
+
+
+def recogniser(
+    config: RunConfig,
+    weights: Weights,
+    curve: TransferCurve | None,
+    *,
+    noise: int,
+    odometer: Odometer,
+    keep: bool = False,
+    judge: Judge | None = None,
+    watch: Watcher | None = None,
+) -> Recogniser:
+    """The host loop that a configuration asks for, with the transfer curve in force, at one level of noise."""
+    return Recogniser(
+        weights=weights,
+        physical=parse_physical(config.physical),
+        timing=config.timing,
+        curve=curve,
+        full_scale_pulses=config.full_scale_pulses,
+        odometer=odometer,
+        purpose=config.command,
+        noise=noise,
+        keep=keep,
+        judge=judge,
+        watch=watch,
+    )
+
+
+def noisy(images: NDArray[np.uint8], index: NDArray[np.int64], noise: int, seed: int) -> NDArray[np.uint8]:
+    """Images (n, 28, 28) with `noise` percent of their pixels set to zero, the same ones for an image every time."""
+    from hil.network.mnist import zero_pixels
+
+    if noise == 0:
+        return images
+    return np.stack(
+        [
+            zero_pixels(image[None], noise / 100, np.random.default_rng([seed, noise, int(i)]))[0]
+            for image, i in zip(images, index, strict=True)
+        ]
+    )

@@ -1,0 +1,145 @@
+"""Do what a configuration says on an open bench: digits in, one result a digit out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hil.run.config import RunConfig, noisy, recogniser
+from hil.run.loop import Odometer
+from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.network.layers import Floats
+    from hil.network.weights import Weights
+    from hil.run.judge import Judge
+    from hil.run.loop import Answer, Watcher
+
+
+@dataclass(frozen=True)
+class DigitResult:
+    """One digit's answer, its truth and what it cost; `recalibrations` of the run came before it."""
+
+    index: int
+    label: int
+    answer: int
+    confidence: float
+    pulses: int
+    spikes: int
+    bench_s: float
+    noise: int
+    saturated: int
+    stray: int
+    recalibrations: int = 0
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is the label."""
+        return self.answer == self.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def heading(config: RunConfig) -> str:
+    """What is played where, in a few words."""
+    return (
+        f"{config.physical} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
+    )
+
+
+def execute(
+    config: RunConfig,
+    weights: Weights,
+    bench: Bench | None,
+    *,
+    batch: int = 1,
+    odometer: Odometer | None = None,
+    watch: Watcher | None = None,
+    keep: bool = False,
+    judge: Judge | None = None,
+    done: Mapping[Digit, int] | None = None,
+    recorded: Recorded | None = None,
+    renewed: Renewed = lambda _number, _curve: None,
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
+
+    Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
+    in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
+    `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
+    again and told to `renewed`. `recorded` is what a run file holds of that.
+    """
+    from hil.network.mnist import load_test
+
+    images, labels = load_test()
+    distance = odometer or Odometer()
+    calibrations = Calibrations(config, bench, distance, judge, recorded or Recorded(), renewed)
+    for noise in config.noise:
+        waiting = deque((noise, image) for image in config.images)
+        while waiting:
+            while calibrations.due(waiting[0]):
+                calibrations.renew()
+            number = calibrations.number
+            host = recogniser(
+                config, weights, calibrations.curve, noise=noise, odometer=distance, keep=keep, judge=judge, watch=watch
+            )
+            queue = _Queue(waiting, batch, distance, done or {}, calibrations.due)
+            batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
+            for answer in host.answers(bench, batches):
+                yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """Digits still to do, until one of them needs another curve. The host asks for a batch just before it plays it:
+    the odometer is right by then.
+    """
+
+    waiting: deque[Digit]
+    batch: int
+    odometer: Odometer
+    done: Mapping[Digit, int]
+    due: Callable[[Digit], bool]
+
+    def batches(self) -> Iterator[list[int]]:
+        """Indices of digits to play together."""
+        which: list[int] = []
+        while self.waiting and not self.due(self.waiting[0]):
+            digit = self.waiting.popleft()
+            if digit not in self.done:
+                which.append(digit[1])
+            if which and (len(which) == self.batch or digit in self.done):
+                yield which
+                which = []
+            self.odometer.pulses += self.done.get(digit, 0)
+        if which:
+            yield which
+
+
+def _images(images: NDArray[np.uint8], which: list[int], noise: int, seed: int) -> NDArray[np.uint8]:
+    index = np.array(which)
+    return noisy(images[index], index, noise, seed)
+
+
+def _result(answer: Answer, label: int, noise: int, recalibrations: int) -> DigitResult:
+    spent = answer.spent
+    return DigitResult(
+        index=answer.index,
+        label=label,
+        answer=answer.answer,
+        confidence=round(answer.confidence, 6),
+        pulses=spent.pulses,
+        spikes=spent.spikes,
+        bench_s=spent.bench_s,
+        noise=noise,
+        saturated=spent.saturated,
+        stray=spent.stray,
+        recalibrations=recalibrations,
+    )

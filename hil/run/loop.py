@@ -1,0 +1,215 @@
+"""The host loop: digits in, answers out, with the layers you choose played on the neuron.
+
+Images travel through the layers as batches. A layer in software is a matrix product; a layer on the neuron becomes one
+frame an image, which the bench plays shot by shot while the next one is being made. It is the same code for every
+layer. Nothing here knows which bench it holds, or whether it is being recorded or replayed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import CaptureError
+from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
+from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
+from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
+
+if TYPE_CHECKING:
+    from calibration.transfer import TransferCurve
+    from drivers.bench import Bench
+    from hil.network.physical import Physical
+    from hil.network.weights import Weights
+    from hil.run.judge import Judge
+
+Watcher = Callable[[Capture], None]
+
+
+@dataclass
+class Odometer:
+    """Dendrite pulses the device has had, as the frames carry them: slow history enters only through this."""
+
+    pulses: int = 0
+
+
+@dataclass
+class Spent:
+    """What one digit cost so far."""
+
+    pulses: int = 0
+    spikes: int = 0
+    saturated: int = 0
+    stray: int = 0
+    bench_s: float = 0.0
+    frames: int = 0
+
+    def add(self, capture: Capture) -> None:
+        """Count one shot."""
+        self.pulses += capture.frame.total_pulses
+        self.spikes += int(capture.spikes.sum())
+        self.stray += capture.stray.before + capture.stray.guard + capture.stray.after
+        self.bench_s += capture.bench_s
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some images on their way: index in the data set (n,), maps (n, channels, rows, columns), cost of each so far.
+
+    `kept` holds the maps after every layer, when asked for.
+    """
+
+    index: NDArray[np.int64]
+    maps: Floats
+    spent: list[Spent]
+    kept: dict[str, Floats] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the network says to one image."""
+
+    index: int
+    answer: int
+    confidence: float
+    logits: Floats
+    spent: Spent
+    kept: dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A network with some of its layers on a neuron.
+
+    `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
+    `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
+    `judge` looks at every whole frame.
+    """
+
+    weights: Weights
+    physical: tuple[Physical, ...]
+    timing: SlotTiming
+    curve: TransferCurve | None
+    full_scale_pulses: dict[str, int]
+    odometer: Odometer
+    purpose: str = "run"
+    noise: int = 0
+    keep: bool = False
+    judge: Judge | None = None
+    watch: Watcher | None = None
+
+    def answers(
+        self, bench: Bench | None, images: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]]
+    ) -> Iterator[Answer]:
+        """Recognise images, given as batches of (index (n,), grey levels (n, 28, 28)).
+
+        With one layer on the neuron all batches stream through it, so that the bench never waits for the network;
+        with several, each batch goes through all layers before the next, since a bench plays one thing at a time.
+        """
+        batches = (Batch(index, as_maps(grey), [Spent() for _ in index]) for index, grey in images)
+        if len(self.physical) <= 1:
+            yield from self._through(bench, batches)
+            return
+        for batch in batches:
+            yield from self._through(bench, [batch])
+
+    def _through(self, bench: Bench | None, batches: Iterable[Batch]) -> Iterator[Answer]:
+        for layer in LAYERS:
+            part = next((p for p in self.physical if p.layer is layer), None)
+            if part is None:
+                batches = map(self._software(layer), batches)
+            else:
+                if bench is None:
+                    raise ValueError(f"layer {part} is to be played, but there is no bench")
+                batches = self._played(bench, part, batches)
+                if len(self.physical) > 1:
+                    batches = list(batches)
+        for batch in batches:
+            yield from _conclude(batch)
+
+    def _software(self, layer: Layer) -> Callable[[Batch], Batch]:
+        def step(batch: Batch) -> Batch:
+            return self._onward(batch, layer, drives(layer, self.weights.layers[layer.index], batch.maps))
+
+        return step
+
+    def _onward(self, batch: Batch, layer: Layer, drive: Floats) -> Batch:
+        maps = activations(layer, self.weights.layers[layer.index], drive)
+        kept = {**batch.kept, layer.name: maps} if self.keep else batch.kept
+        return Batch(batch.index, maps, batch.spent, kept)
+
+    def _played(self, bench: Bench, part: Physical, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """One layer on the neuron: frames go out as the bench asks for them, batches come back when complete."""
+        if self.curve is None:
+            raise ValueError("playing a layer needs a transfer curve")
+        weights = self.weights.layers[part.layer.index]
+        gain = Gain.of(part, weights, self.full_scale_pulses[part.layer.name])
+        identities = slot_identities(part)
+        waiting: deque[tuple[Batch, Floats]] = deque()
+
+        def frames() -> Iterator[Frame]:
+            for batch in batches:
+                drive = drives(part.layer, weights, batch.maps)
+                waiting.append((batch, drive))
+                for i, image in enumerate(batch.index):
+                    pulses, saturated = to_pulses(gain, drive[i, part.start : part.stop])
+                    batch.spent[i].saturated += saturated
+                    batch.spent[i].frames += 1
+                    key = FrameKey(self.purpose, int(image), self.noise)
+                    yield to_frame(key, self.timing, pulses, identities, self.odometer.pulses)
+                    self.odometer.pulses += int(pulses.sum(dtype=np.int64))
+
+        done = 0
+        # Closed at once when a frame is refused: the bench is at rest before anybody hears of it.
+        with closing(cast("Generator[Capture]", bench.play(frames()))) as captures:
+            for image, spikes, shots in _whole_frames(captures, part.slots, self.watch):
+                batch, drive = waiting[0]
+                if image != batch.index[done]:
+                    raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
+                for capture in shots:
+                    batch.spent[done].add(capture)
+                if self.judge is not None:
+                    sent = np.concatenate([capture.frame.pulses for capture in shots])
+                    self.judge(shots[0].frame.key, self.curve, sent, spikes)
+                found = spikes.reshape(part.stop - part.start, part.layer.positions)
+                drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
+                done += 1
+                if done == len(batch.index):
+                    waiting.popleft()
+                    done = 0
+                    yield self._onward(batch, part.layer, drive)
+
+
+def _whole_frames(
+    captures: Iterator[Capture], slots: int, watch: Watcher | None
+) -> Iterator[tuple[int, IntArray, list[Capture]]]:
+    """Put shots together again: image, spikes (slots,), and the captures they came from."""
+    spikes = np.zeros(slots, dtype=np.int32)
+    shots: list[Capture] = []
+    filled = 0
+    for capture in captures:
+        if watch is not None:
+            watch(capture)
+        first = capture.frame.first_slot
+        if first != filled or not capture.ok.all():
+            raise CaptureError(f"slots {filled}…{first} of image {capture.frame.key.image} are missing or not trusted")
+        filled = first + len(capture.frame)
+        spikes[first:filled] = capture.spikes
+        shots.append(capture)
+        if filled == slots:
+            yield capture.frame.key.image, spikes, shots
+            spikes, shots, filled = np.zeros(slots, dtype=np.int32), [], 0
+
+
+def _conclude(batch: Batch) -> Iterator[Answer]:
+    logits = batch.maps.reshape(len(batch.index), -1)
+    chances = softmax(logits)
+    for i, index in enumerate(batch.index):
+        best = int(chances[i].argmax())
+        kept = {name: maps[i] for name, maps in batch.kept.items()}
+        yield Answer(int(index), best, float(chances[i, best]), logits[i], batch.spent[i], kept)

@@ -1,0 +1,246 @@
+"""Decode a recorded run again, offline: the run file is the bench, and its traces are read anew.
+
+With the settings of the run everything must come out as it was recorded. With others the differences tell what would
+have been decoded from the same traces.
+"""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from drivers.benchfile import SpikeSettings
+from drivers.decode.spikes import decode
+from drivers.device import validation_line
+from drivers.errors import CaptureError, InputError
+from drivers.signals import Capture
+from hil.network.layers import LAYERS
+from hil.network.physical import parse_physical
+from hil.network.weights import load_weights
+from hil.run.session import again, config_of, detail
+
+if TYPE_CHECKING:
+    from hil.network.layers import Floats
+    from hil.network.weights import Weights
+    from hil.run.execute import DigitResult
+    from hil.store.runfile import RunFile
+
+Digit = tuple[int, int]  # noise, index
+_DECODED = ("axon", "sync")
+
+
+@dataclass
+class Tally:
+    """What came out otherwise in the shots of one digit: slots with other counts, other lengths, or not trusted alike.
+
+    `unreadable` says why shots could not be decoded at all.
+    """
+
+    slots: int = 0
+    lengths: int = 0
+    trust: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+@dataclass
+class TraceReader:
+    """Reads recorded shots of the chosen layers (None: all) by decoding their traces; other shots as recorded.
+
+    `decoded` counts the shots with traces, `decode_s` the time that decoding took, `bench_s` the time that the decoded
+    shots took on the bench.
+    """
+
+    run: RunFile
+    settings: SpikeSettings
+    tick_s: float
+    layers: Collection[int] | None = None
+    decoded: int = 0
+    decode_s: float = 0.0
+    bench_s: float = 0.0
+    tallies: dict[tuple[str, int, int], Tally] = field(default_factory=dict)  # by purpose, noise, index
+
+    def __call__(self, shot: int) -> Capture:
+        """The shot with this row id; whether its slots were trusted stays as recorded, since nothing can be retaken."""
+        recorded = self.run.load(shot, _DECODED)
+        layer = int(recorded.frame.layer[0])
+        if not recorded.traces or (self.layers is not None and layer not in self.layers):
+            return replace(recorded, traces=())
+        began = time.perf_counter()
+        key = recorded.frame.key
+        tally = self.tallies.setdefault((key.purpose, key.noise, key.image), Tally())
+        try:
+            found = decode(recorded.frame, recorded.traces, self.settings, self.tick_s, recorded.bench_s)
+        except CaptureError as error:
+            tally.unreadable.append(str(error))
+            found = replace(recorded, spikes=np.zeros_like(recorded.spikes))
+        self.decode_s += time.perf_counter() - began
+        self.decoded += 1
+        self.bench_s += recorded.bench_s
+        tally.slots += int(np.count_nonzero(found.spikes != recorded.spikes))
+        tally.lengths += int(np.count_nonzero(found.slot_s != recorded.slot_s))
+        tally.trust += int(np.count_nonzero(found.ok != recorded.ok))
+        return replace(found, ok=recorded.ok, traces=())
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One digit that came out otherwise: (recorded, now) of each, and how many activations of which layers moved."""
+
+    noise: int
+    index: int
+    spikes: tuple[int, int]
+    slots: int
+    untrusted: int
+    answer: tuple[int, int]
+    confidence: tuple[float, float]
+    activations: dict[str, int]
+    unreadable: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**self.__dict__, "unreadable": list(self.unreadable)}
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a replay found; `frames` were decoded again, or only counted again where there are no traces."""
+
+    digits: int
+    frames: int
+    decoded_shots: int
+    differences: tuple[Difference, ...]
+    wall_s: float
+    decode_s: float
+    bench_s: float
+
+    @property
+    def identical(self) -> bool:
+        """Whether all counts, activations and answers are those of the run."""
+        return not self.differences
+
+
+def spike_settings(settings: SpikeSettings, changes: Collection[str]) -> SpikeSettings:
+    """The settings with `spikes.NAME=VALUE` applied; raises InputError."""
+    values = settings.model_dump()
+    for change in changes:
+        name, _, text = change.partition("=")
+        table, _, key = name.strip().partition(".")
+        if table != "spikes" or key not in values:
+            raise InputError(
+                f"--set {change!r}: a replay can change how spikes are decoded: "
+                f"{', '.join(f'spikes.{k}' for k in values)}"
+            )
+        try:
+            values[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"--set {change!r}: {text!r} is not a number or true/false") from error
+    try:
+        return SpikeSettings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"--set spikes: {validation_line(error)}") from error
+
+
+def replay(
+    run: RunFile,
+    *,
+    digits: Collection[int] | None = None,
+    layers: Collection[str] | None = None,
+    changes: Collection[str] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Replay:
+    """Replay the recorded digits (None: all), decoding again the traces of the named layers (None: all).
+
+    `changes` are `spikes.NAME=VALUE`. Raises InputError when there is nothing of that kind to replay, RunFileError
+    when the file is damaged or lacks a shot.
+    """
+    began = time.perf_counter()
+    config = config_of(run)
+    weights = load_weights(config.weights_path)
+    if weights.digest != config.weights_digest:
+        raise InputError(f"run {run.path} was made with other weights ({config.weights_digest[:12]}…): put them back")
+    rows = {(row["noise"], row["index"]): row for row in run.results()}
+    rows = {key: row for key, row in rows.items() if digits is None or key[1] in digits}
+    if not rows:
+        raise InputError(f"run {run.path} has no finished digit among those asked for")
+    reader = TraceReader(run, spike_settings(config.bench.spikes, changes), run.fact("tick_s"), _indices(layers))
+    # Decoded otherwise, counts may well be impossible, and slot edges move by parts of a sample: that is no difference.
+    played = again(run, config, weights, reader, set(rows), strict=not changes)
+    differences = []
+    for done, (result, maps) in enumerate(played, start=1):
+        key = (result.noise, result.index)
+        tally = reader.tallies.get((config.command, *key), Tally())
+        found = _compare(run, weights, rows[key], result, maps, tally, lengths=not changes)
+        if found is not None:
+            differences.append(found)
+        if progress is not None:
+            progress(done, len(rows))
+    if changes and not reader.decoded:
+        raise InputError(
+            f"run {run.path} has no traces of these layers: only its counts can be replayed, without --set"
+        )
+    return Replay(
+        digits=len(rows),
+        frames=len(rows) * len(parse_physical(config.physical)),
+        decoded_shots=reader.decoded,
+        differences=tuple(differences),
+        wall_s=time.perf_counter() - began,
+        decode_s=reader.decode_s,
+        bench_s=reader.bench_s or sum(row["bench_s"] for row in rows.values()),
+    )
+
+
+def recorded_maps(
+    run: RunFile, weights: Weights, digits: set[Digit]
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """The maps of every layer for recorded digits, from the counts as recorded."""
+    return again(run, config_of(run), weights, run.load, digits, strict=False)
+
+
+def _compare(
+    run: RunFile,
+    weights: Weights,
+    row: dict[str, Any],
+    result: DigitResult,
+    maps: dict[str, Floats],
+    tally: Tally,
+    *,
+    lengths: bool,
+) -> Difference | None:
+    now = detail(result, maps)
+    moved: dict[str, int] = {}
+    if now["maps"] != row["maps"]:
+        # Another machine may round otherwise: what counts is whether the recorded counts give the same maps here.
+        ((_, before),) = recorded_maps(run, weights, {(result.noise, result.index)})
+        moved = {name: int(np.count_nonzero(maps[name] != before[name])) for name in maps}
+        moved = {name: count for name, count in moved.items() if count}
+    same = (row["answer"], row["spikes"], row["pulses"]) == (result.answer, result.spikes, result.pulses)
+    wrong = tally.slots or tally.trust or tally.unreadable or (lengths and tally.lengths)
+    if same and not moved and not wrong:
+        return None
+    return Difference(
+        noise=result.noise,
+        index=result.index,
+        spikes=(row["spikes"], result.spikes),
+        slots=tally.slots,
+        untrusted=tally.trust,
+        answer=(row["answer"], result.answer),
+        confidence=(row["confidence"], result.confidence),
+        activations=moved,
+        unreadable=tuple(tally.unreadable),
+    )
+
+
+def _indices(layers: Collection[str] | None) -> set[int] | None:
+    if layers is None:
+        return None
+    known = {layer.name: layer.index for layer in LAYERS}
+    unknown = [name for name in layers if name not in known]
+    if unknown:
+        raise InputError(f"--layer {unknown[0]!r}: known layers are {', '.join(known)}")
+    return {known[name] for name in layers}

@@ -1,0 +1,327 @@
+"""A run and its file: begin one, go on with it, and say what has changed since."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count, takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from calibration.record import CalibrationRecord, check_valid, load_record, save_record
+from calibration.transfer import TransferCurve
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.errors import CalibrationError, InputError, RunFileError
+from drivers.opening import temperature_c
+from drivers.passport import Passport, load_passport, mark_drifted
+from hil.network.weights import load_weights
+from hil.run.config import RunConfig
+from hil.run.execute import DigitResult, execute
+from hil.run.judge import ImplausibleError, Judge
+from hil.run.loop import Odometer
+from hil.run.recalibration import Recorded
+from hil.store.recording import Reader, RecordingBench
+from hil.store.runfile import RunFile
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.network.layers import Floats
+    from hil.network.weights import Weights
+    from hil.run.loop import Watcher
+
+RUNS = Path("runs")
+SUFFIX = ".sqlite"
+_RESULT_FIELDS = tuple(field.name for field in fields(DigitResult))
+
+
+def new_path(config: RunConfig, folder: Path = RUNS) -> Path:
+    """A name under `folder` that is not taken: time, command, device."""
+    stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{config.command}-{config.device.id}"
+    path, n = folder / f"{stem}{SUFFIX}", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{stem}-{n}{SUFFIX}"
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes where a run file will be, whose folder may have to be made yet."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def begin(path: Path, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None]) -> RunFile:
+    """A new run file with everything frozen; `sources` are the names that bench, device, … were given by."""
+    facts = {
+        "config": config.model_dump_json(),
+        "identity": dict(identity),
+        "sources": {what: _lasting(name) for what, name in sources.items()},
+        "software": software(),
+        "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "device": config.device.id,
+        "calibration": config.calibration_id,
+        "odometer": device_history(config)[0],
+        "tick_s": config.bench.tick_s,
+    }
+    run = RunFile.create(path, facts)
+    run.add_event("begun", f"{config.digits} on {config.bench.name}")
+    return run
+
+
+def _lasting(name: str | None) -> str | None:
+    """A file by its whole path, so that a run can be resumed from elsewhere; a shipped one by its name."""
+    return str(Path(name).absolute()) if name and Path(name).exists() else name
+
+
+def software() -> dict[str, str]:
+    """What made the run: this package and its commit, Python, numpy, SQLite, the machine."""
+    root = Path(__file__).parents[2]
+    commit = ""
+    if (root / ".git").exists():
+        try:
+            commit = subprocess.run(
+                ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            commit = "unknown"
+    return {
+        "hil": version("memristive-hil"),
+        "commit": commit,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "sqlite": sqlite3.sqlite_version,
+        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def config_of(run: RunFile) -> RunConfig:
+    """The frozen configuration; raises RunFileError."""
+    try:
+        return RunConfig.model_validate_json(run.fact("config"))
+    except ValueError as error:
+        raise RunFileError(f"run file {run.path}: its configuration is of another version ({error})") from error
+
+
+def results_of(run: RunFile) -> list[DigitResult]:
+    """The recorded results, by noise and image."""
+    return [DigitResult(**{name: row[name] for name in _RESULT_FIELDS if name in row}) for row in run.results()]
+
+
+def detail(result: DigitResult, maps: Mapping[str, Floats]) -> dict[str, Any]:
+    """A result as it is recorded: with the outputs and a digest of every layer's maps, so that a replay can compare."""
+    digests = {
+        name: hashlib.blake2b(np.ascontiguousarray(m).data, digest_size=16).hexdigest() for name, m in maps.items()
+    }
+    return {**result.to_dict(), "logits": maps["fc2"].ravel().tolist(), "maps": digests}
+
+
+def go_on(
+    run: RunFile,
+    config: RunConfig,
+    weights: Weights,
+    bench: Bench | None,
+    *,
+    watch: Watcher | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
+    recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
+    odometer = Odometer(run.fact("odometer"))
+    drifted: list[str] = []  # calibrations that the neuron has left
+
+    def tell(text: str) -> None:
+        drifted.append(calibration_in_force(run, config))
+        run.add_event("drift", text)
+        print(text, file=sys.stderr)
+
+    def renewed(number: int, curve: TransferCurve) -> None:
+        warmth_c = temperature_c(bench) if bench is not None else None
+        keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
+
+    try:
+        for result, maps in execute(
+            config,
+            weights,
+            recording,
+            odometer=odometer,
+            watch=watch,
+            keep=True,
+            judge=Judge(config.drift, tell, alarms=run.count_events("drift")),
+            done={(result.noise, result.index): result.pulses for result in results_of(run)},
+            recorded=recalibrations_of(run, config),
+            renewed=renewed,
+        ):
+            run.add_result(detail(result, maps))
+            yield result, maps
+            if stopping():
+                raise KeyboardInterrupt
+    except ImplausibleError as error:
+        # Recorded before it could be judged; a resumed run must take these shots again.
+        run.set_image_aside(error.key, str(error))
+        raise
+    finally:
+        if config.bench.kind == "pi":
+            for calibration in filter(None, drifted):
+                mark_drifted(config.device.id, calibration)
+
+
+def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
+    """The curves that were measured during a run, and the digits that came after them."""
+    facts = _recalibrations(run)
+    first = run.first_shots(config.command)
+    return Recorded(
+        before={digit: sum(shot > fact["after_shot"] for fact in facts) for digit, shot in first.items()},
+        curves=[TransferCurve.from_dict(fact["curve"]) for fact in facts],
+    )
+
+
+def _recalibrations(run: RunFile) -> list[dict[str, Any]]:
+    keys = (f"recalibration/{n}" for n in count(1))
+    return [run.facts[key] for key in takewhile(run.facts.__contains__, keys)]
+
+
+def calibration_in_force(run: RunFile, config: RunConfig) -> str:
+    """The id of the calibration record whose curve a run decodes by now; empty where it began without one."""
+    again = _recalibrations(run)
+    return str(again[-1]["record"]) if again else config.calibration_id
+
+
+def keep_curve(
+    run: RunFile,
+    config: RunConfig,
+    number: int,
+    curve: TransferCurve,
+    *,
+    device_pulses: int,
+    temperature_c: float | None,
+) -> None:
+    """A curve measured during a run is a calibration too: write its record beside the run file, and say so."""
+    record = CalibrationRecord(
+        made_at=datetime.now(UTC),
+        bench=config.bench.name,
+        identity=run.fact("identity"),
+        device=config.device.id,
+        vth_v=config.vth_v,
+        timing_key=config.timing.key(),
+        curves=(curve.to_dict(),),
+        pulses_spent=curve.pulses_spent,
+        device_pulses=device_pulses,
+        temperature_c=temperature_c,
+        run_file=str(run.path.absolute()),
+    )
+    path = run.path.with_name(f"{run.path.stem}-recalibrated-{number}.json")
+    fact = {"record": record.id, "file": str(path.absolute()), "curve": curve.to_dict(), "after_shot": run.last_shot()}
+    run.add_fact(f"recalibration/{number}", fact)
+    save_record(record, path)
+    run.add_event("recalibrated", f"{record.id} in {path}")
+    print(f"calibrated again: {record.id} in {path}", file=sys.stderr)
+
+
+def again(
+    run: RunFile,
+    config: RunConfig,
+    weights: Weights,
+    reader: Reader,
+    wanted: set[tuple[int, int]],
+    *,
+    strict: bool = True,
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
+    results = {(result.noise, result.index): result for result in results_of(run)}
+    every = ((noise, index) for noise in config.noise for index in config.images)
+    passed = {digit: results[digit].pulses if digit in results else 0 for digit in every if digit not in wanted}
+    bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
+    odometer = Odometer(run.fact("odometer"))
+    return execute(
+        config,
+        weights,
+        bench,
+        odometer=odometer,
+        keep=True,
+        judge=Judge(None) if strict else None,
+        done=passed,
+        recorded=recalibrations_of(run, config),
+    )
+
+
+def changes(run: RunFile, config: RunConfig) -> list[str]:
+    """What is different now from when the run began: its bench file, device file, weights; one line each."""
+    sources = run.fact("sources")
+    found: list[str] = []
+    for what, load, frozen in (
+        ("bench", load_bench, config.bench),
+        ("device", load_device, config.device),
+    ):
+        try:
+            found += _differences(what, frozen.model_dump(), load(sources[what]).model_dump())
+        except InputError as error:
+            found.append(str(error))
+    try:
+        now = load_weights(config.weights_path).digest
+    except InputError as error:
+        found.append(str(error))
+    else:
+        if now != config.weights_digest:
+            found.append(f"weights: {config.weights_digest[:12]}… → {now[:12]}…")
+    return found
+
+
+def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
+    """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
+    found = _differences("part", run.fact("identity"), dict(bench.identity))
+    again = _recalibrations(run)
+    name = again[-1]["file"] if again else run.fact("sources").get("calibration") or config.bench.calibration
+    if not config.calibration_id or not name:
+        return found
+    try:
+        record = load_record(Path(name))
+        wanted = calibration_in_force(run, config)
+        if record.id != wanted:
+            return [*found, f"calibration {name}: {wanted} → {record.id}"]
+        passport = passport_of(config)
+        check_valid(
+            record,
+            bench=config.bench.name,
+            identity=bench.identity,
+            device=config.device.id,
+            device_pulses=passport.pulses,
+            drifted=() if config.drift == "recalibrate" else passport.drifted,
+        )
+    except (InputError, CalibrationError) as error:
+        found.append(str(error))
+    return found
+
+
+def device_history(config: RunConfig) -> tuple[int, int]:
+    """Pulses and resets that the device has had."""
+    passport = passport_of(config)
+    return passport.pulses, passport.resets
+
+
+def passport_of(config: RunConfig) -> Passport:
+    """Of the device on a real bench; a simulated one is new every time."""
+    return load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
+
+
+def _differences(where: str, was: Any, now: Any) -> list[str]:
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = [*was, *(key for key in now if key not in was)]
+        return [line for key in keys for line in _differences(f"{where}.{key}", was.get(key), now.get(key))]
+    return [] if was == now else [f"{where}: {was} → {now}"]

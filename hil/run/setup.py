@@ -1,0 +1,180 @@
+"""From the arguments that `hil run` and `hil evaluate` share to a configuration and an open bench."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration.record import CalibrationRecord, check_valid, load_record
+from calibration.transfer import measure_transfer
+from drivers.benchfile import BenchFile, load_bench
+from drivers.device import DeviceFile, load_device
+from drivers.errors import CalibrationError, InputError
+from drivers.signals import SlotTiming
+from hil.network.physical import parse_physical
+from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
+from hil.run.session import passport_of
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from drivers.bench import Bench
+    from drivers.opening import Fidelity
+    from hil.network.weights import Weights
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that recognises digits takes."""
+    parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to play on (default: mock)")
+    parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
+    parser.add_argument(
+        "--physical",
+        default="conv1",
+        metavar="PARTS",
+        help="what runs on the neuron: conv1 (default), conv1:0-7, conv1,conv2, fc1, all, none",
+    )
+    parser.add_argument(
+        "--vth", type=float, metavar="V", help="threshold voltage (default: as calibrated, or the bench's)"
+    )
+    parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
+    parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
+    parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
+    parser.add_argument("--full-scale", metavar="LAYER=N,…", help="pulses for a layer's full-scale drive")
+    parser.add_argument("--weights", metavar="FILE", help="weights (default: those shipped)")
+    parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
+    parser.add_argument(
+        "--drift",
+        choices=("warn", "stop", "recalibrate"),
+        default="warn",
+        help="what to do when the neuron drifts from its calibration (default: warn)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of noise and of the simulated neuron (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def slot_timing(args: argparse.Namespace, file: BenchFile) -> SlotTiming:
+    """The bench's slot timing with --mode, --clock and --window applied; raises InputError."""
+    changes = {"mode": args.mode, "dendrite_clock_hz": args.clock, "window_s": args.window}
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    from pydantic import ValidationError
+
+    from drivers.device import validation_line
+
+    try:
+        return SlotTiming.model_validate({**file.slot.model_dump(), **wanted})
+    except ValidationError as error:
+        raise InputError(f"slot timing: {validation_line(error)}") from error
+
+
+def full_scale_pulses(text: str | None) -> dict[str, int]:
+    """`conv1=32,fc2=4096` over the defaults; raises InputError."""
+    scales = dict(DEFAULT_FULL_SCALE)
+    for item in text.split(",") if text else ():
+        name, _, value = item.partition("=")
+        if name not in scales or not value.isdigit() or not 1 <= int(value) <= 65_535:
+            raise InputError(f"--full-scale {item!r}: give LAYER=N with one of {', '.join(scales)} and N in 1…65535")
+        scales[name] = int(value)
+    return scales
+
+
+def settle(
+    args: argparse.Namespace, command: str, digits: str, noise: tuple[int, ...], fidelity: Fidelity, traces: bool
+) -> tuple[RunConfig, Weights]:
+    """Everything but the transfer curve; raises InputError on the first thing that cannot be used."""
+    from hil.network.weights import load_weights
+
+    file = load_bench(args.bench)
+    device: DeviceFile = load_device(args.device or file.device)
+    vth_v = _vth(args, file)
+    file.check_threshold(vth_v)
+    parse_physical(args.physical)
+    weights = load_weights(args.weights)
+    config = RunConfig.model_validate(
+        {
+            "command": command,
+            "digits": digits,
+            "noise": noise,
+            "physical": args.physical,
+            "seed": args.seed,
+            "vth_v": vth_v,
+            "timing": slot_timing(args, file),
+            "bench": file,
+            "device": device,
+            "fidelity": fidelity,
+            "traces": traces,
+            "weights_path": str(Path(args.weights).absolute()) if args.weights else None,
+            "weights_digest": weights.digest,
+            "drift": args.drift,
+            "full_scale_pulses": full_scale_pulses(args.full_scale),
+        }
+    )
+    _ = config.images
+    return config, weights
+
+
+def _vth(args: argparse.Namespace, file: BenchFile) -> float:
+    """As asked for, else as calibrated, else the bench's; a record that is not there is refused when it is needed."""
+    if args.vth is not None:
+        return float(args.vth)
+    name = args.calibration or file.calibration
+    return load_record(Path(name)).vth_v if name and Path(name).exists() else file.vth_v
+
+
+def open_measured(
+    config: RunConfig, stack: ExitStack, calibration: str | None = None
+) -> tuple[Bench | None, RunConfig]:
+    """Open the bench, set V_th and complete the configuration with its transfer curve.
+
+    The curve comes from the calibration record named here or in the bench file. Without one the in-process mock
+    measures its own on the spot, by playing frames, unless the configuration has it; any other bench is refused.
+    Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
+    """
+    parts = parse_physical(config.physical)
+    if not parts:
+        return None, config
+    from drivers.opening import make_bench
+
+    most = max(config.full_scale_pulses[part.layer.name] for part in parts)
+    record = _record(config, calibration)
+    bench = stack.enter_context(
+        make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
+    )
+    if record is None:
+        bench.set_threshold(config.vth_v)
+        if config.curve is not None:
+            return bench, config
+        curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
+        return bench, config.model_copy(update={"curve": curve.to_dict()})
+    passport = passport_of(config)
+    check_valid(
+        record,
+        bench=config.bench.name,
+        identity=bench.identity,
+        device=config.device.id,
+        device_pulses=passport.pulses,
+        drifted=passport.drifted,
+    )
+    curve = record.curve(config.timing.key(), config.vth_v, most)
+    bench.set_threshold(config.vth_v)
+    return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})
+
+
+def _record(config: RunConfig, calibration: str | None) -> CalibrationRecord | None:
+    name = calibration or config.bench.calibration
+    if name:
+        return load_record(Path(name))
+    if config.bench.kind == "mock":
+        return None
+    raise CalibrationError(
+        f"bench {config.bench.name!r} has no calibration: run hil calibrate transfer --bench FILE, then give its file "
+        "with --calibration or as `calibration` in the bench file"
+    )
+
+
+def percent(text: str) -> int:
+    """A whole percentage, for argparse."""
+    value = int(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{value} % is outside 0…100")
+    return value

@@ -1,0 +1,97 @@
+"""A shot whose late or unreadable slots are taken again, until every slot has one trusted measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from drivers.errors import CaptureError
+from drivers.signals import BoolArray, Capture, Frame, FrameKey, Stray
+
+MOST_ATTEMPTS = 3  # a slot that is late or unreadable so often in a row is no accident
+
+
+@dataclass
+class Shot:
+    """The captures of one shot: the first attempt over all its slots, then those of the slots taken again.
+
+    `waiting` counts slots that are being taken again.
+    """
+
+    captures: list[Capture]
+    waiting: int = 0
+
+    @property
+    def ok(self) -> BoolArray:
+        """(slots,) which slots have a trusted measurement."""
+        ok = self.captures[0].ok.copy()
+        for again in self.captures[1:]:
+            ok[self._where(again)] |= again.ok
+        return ok
+
+    @property
+    def complete(self) -> bool:
+        """Whether all slots have one."""
+        return self.waiting == 0 and bool(self.ok.all())
+
+    def merged(self) -> Capture:
+        """All attempts as one capture: counts and lengths of the trusted measurement of each slot, costs added up."""
+        first = self.captures[0]
+        if len(self.captures) == 1:
+            return first
+        spikes, slot_s = first.spikes.copy(), first.slot_s.copy()
+        for again in self.captures[1:]:
+            where = self._where(again)
+            spikes[where] = np.where(again.ok, again.spikes, spikes[where])
+            slot_s[where] = np.where(again.ok, again.slot_s, slot_s[where])
+        strays = [capture.stray for capture in self.captures]
+        return replace(
+            first,
+            spikes=spikes,
+            slot_s=slot_s,
+            ok=self.ok,
+            bench_s=sum(capture.bench_s for capture in self.captures),
+            stray=Stray(sum(s.before for s in strays), sum(s.guard for s in strays), sum(s.after for s in strays)),
+            notes=tuple(note for capture in self.captures for note in capture.notes),
+        )
+
+    def attempts_at(self, slot: int) -> int:
+        """How often a slot of the shot has been taken."""
+        return sum(self._where(c).start <= slot < self._where(c).stop for c in self.captures)
+
+    def _where(self, capture: Capture) -> slice:
+        start = capture.frame.first_slot - self.captures[0].frame.first_slot
+        return slice(start, start + len(capture.frame))
+
+
+def bad_runs(shot: Shot) -> Iterator[Frame]:
+    """The slots that have to be taken again, as frames of the next attempt; raises CaptureError after three attempts.
+
+    The attempt of a slot depends on that slot's own history only, so that an interrupted run goes on as it would have.
+    """
+    frame = shot.captures[0].frame
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~shot.ok, [False]])))
+    for start, stop in edges.reshape(-1, 2).tolist():
+        counts = [shot.attempts_at(slot) for slot in range(start, stop)]
+        cuts = [start, *(start + i for i in range(1, len(counts)) if counts[i] != counts[i - 1]), stop]
+        for a, b in pairwise(cuts):
+            attempts = shot.attempts_at(a)
+            if attempts >= MOST_ATTEMPTS:
+                raise CaptureError(
+                    f"{name(frame.part(a, b))} was late, missing or unreadable in {attempts} attempts; "
+                    "look at its traces with `hil report`, and at the bench with `hil doctor`"
+                )
+            part = frame.part(a, b)
+            key = FrameKey(frame.key.purpose, frame.key.image, frame.key.noise, frame.key.attempt + attempts)
+            yield replace(part, key=key)
+
+
+def name(frame: Frame) -> str:
+    """A frame for a message."""
+    return (
+        f"{frame.key.purpose}, image {frame.key.image}, layer {int(frame.layer[0])}, "
+        f"slots {frame.first_slot}…{frame.first_slot + len(frame) - 1}"
+    )

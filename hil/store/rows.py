@@ -1,0 +1,128 @@
+"""Captures as rows of a run file and back, with the checksums that find damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from drivers.signals import Capture, Frame, FrameKey, SlotTiming, Stray, Trace
+from hil.store.packing import pack_array, pack_codes, unpack_array, unpack_codes
+
+KEY_COLUMNS = ("purpose", "image", "noise", "attempt", "layer", "first_slot", "slots")
+SHOT_COLUMNS = (
+    *KEY_COLUMNS,
+    *("first_channel", "first_position", "last_channel", "last_position", "taken_utc", "bench_s", "timing"),
+    *("pulses_before", "total_pulses", "total_spikes", "resets", "bad_slots"),
+    *("stray_before", "stray_guard", "stray_after", "notes"),
+    *("channel", "position", "pulses", "spikes", "slot_s", "ok"),
+)
+TRACE_COLUMNS = (
+    *("name", "samples", "y_increment_v", "y_origin", "y_reference", "x_increment_s", "x_origin_s", "settings"),
+    "codes",
+)
+_INT, _FLOAT, _BOOL = np.dtype("<i4"), np.dtype("<f8"), np.dtype("?")
+
+
+@dataclass(frozen=True)
+class ShotRow:
+    """Where a recorded shot stands: its row id, and the slots of its frame that it covers."""
+
+    id: int
+    attempt: int
+    first_slot: int
+    slots: int
+    bad_slots: int
+
+    @property
+    def stop(self) -> int:
+        """The slot after its last."""
+        return self.first_slot + self.slots
+
+
+def now_utc() -> str:
+    """The time now, ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def digest(values: tuple[Any, ...], *more: bytes) -> bytes:
+    """A 64-bit checksum of a row: every value with its type and length, so that none can pass for another."""
+    h = hashlib.blake2b(digest_size=8)
+    for value in (*values, *more):
+        raw = value if isinstance(value, bytes) else repr(value).encode()
+        h.update(f"{type(value).__name__}{len(raw)}:".encode())
+        h.update(raw)
+    return h.digest()
+
+
+def shot_layer(frame: Frame) -> int:
+    """The one layer that the frame's slots belong to; raises ValueError when there are several."""
+    layer = int(frame.layer[0])
+    if (frame.layer != layer).any():
+        raise ValueError("a recorded frame holds slots of one layer; give one frame a layer")
+    return layer
+
+
+def shot_values(capture: Capture) -> tuple[Any, ...]:
+    """The capture as values for SHOT_COLUMNS."""
+    frame, key, stray = capture.frame, capture.frame.key, capture.stray
+    channel, position = frame.channel.astype(_INT), frame.position.astype(_INT)
+    return (
+        *(key.purpose, key.image, key.noise, key.attempt, shot_layer(frame), frame.first_slot, len(frame)),
+        *(int(channel[0]), int(position[0]), int(channel[-1]), int(position[-1])),
+        *(now_utc(), float(capture.bench_s), frame.timing.model_dump_json()),
+        *(int(frame.pulses_before), frame.total_pulses, int(capture.spikes.sum()), int(frame.played.sum())),
+        int(np.count_nonzero(~capture.ok)),
+        *(stray.before, stray.guard, stray.after, json.dumps(capture.notes, ensure_ascii=False)),
+        *(pack_array(channel), pack_array(position), pack_array(frame.pulses.astype(_INT))),
+        *(pack_array(capture.spikes.astype(_INT)), pack_array(capture.slot_s.astype(_FLOAT)), pack_array(capture.ok)),
+    )
+
+
+def trace_values(trace: Trace) -> tuple[Any, ...]:
+    """The trace as values for TRACE_COLUMNS."""
+    return (
+        *(trace.name, len(trace.codes), float(trace.y_increment_v), int(trace.y_origin), int(trace.y_reference)),
+        *(float(trace.x_increment_s), float(trace.x_origin_s), json.dumps(trace.settings, ensure_ascii=False)),
+        pack_codes(trace.codes),
+    )
+
+
+def to_trace(values: tuple[Any, ...]) -> Trace:
+    """The inverse of `trace_values`; raises ValueError when the codes are not what was packed."""
+    name, samples, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, settings, packed = values
+    codes = unpack_codes(packed)
+    if len(codes) != samples:
+        raise ValueError(f"{len(codes)} codes where {samples} were recorded")
+    return Trace(name, codes, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, json.loads(settings))
+
+
+def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
+    """The inverse of `shot_values`; raises ValueError when an array is not what was packed."""
+    row = dict(zip(SHOT_COLUMNS, values, strict=True))
+    n = row["slots"]
+    ints = {name: unpack_array(row[name], _INT, n) for name in ("channel", "position", "pulses", "spikes")}
+    frame = Frame(
+        key=FrameKey(row["purpose"], row["image"], row["noise"], row["attempt"]),
+        timing=SlotTiming.model_validate_json(row["timing"]),
+        pulses=ints["pulses"],
+        layer=np.full(n, row["layer"], dtype=_INT),
+        channel=ints["channel"],
+        position=ints["position"],
+        first_slot=row["first_slot"],
+        pulses_before=row["pulses_before"],
+    )
+    return Capture(
+        frame=frame,
+        spikes=ints["spikes"],
+        slot_s=unpack_array(row["slot_s"], _FLOAT, n),
+        ok=unpack_array(row["ok"], _BOOL, n),
+        bench_s=row["bench_s"],
+        stray=Stray(row["stray_before"], row["stray_guard"], row["stray_after"]),
+        traces=traces,
+        notes=tuple(json.loads(row["notes"])),
+    )

@@ -1,0 +1,367 @@
+"""The run file: everything one command recorded, in one SQLite file that survives a power cut.
+
+Write-ahead logging with synchronous=FULL: a transaction is on the disk before it counts as done (SQLite documentation,
+"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from drivers.errors import RunFileError
+from drivers.signals import Capture, FrameKey
+from hil.store.journal import Connection, Journal
+from hil.store.locking import check_header, explained, lock, sync_folder
+from hil.store.rows import (
+    KEY_COLUMNS,
+    SHOT_COLUMNS,
+    TRACE_COLUMNS,
+    ShotRow,
+    digest,
+    now_utc,
+    shot_values,
+    to_capture,
+    to_trace,
+    trace_values,
+)
+from hil.store.schema import SCHEMA_VERSION, statements
+
+_BUSY_S = 10.0
+_INSERT_SHOT = (
+    f"INSERT INTO shots ({', '.join(SHOT_COLUMNS)}, digest) VALUES ({', '.join('?' * (len(SHOT_COLUMNS) + 1))}) "  # noqa: S608
+    "RETURNING id"
+)
+_INSERT_TRACE = (
+    f"INSERT INTO traces (shot, {', '.join(TRACE_COLUMNS)}, digest) "  # noqa: S608
+    f"VALUES ({', '.join('?' * (len(TRACE_COLUMNS) + 2))})"
+)
+_SELECT_SHOT = f"SELECT {', '.join(SHOT_COLUMNS)}, digest FROM shots WHERE id = ?"  # noqa: S608
+_SELECT_TRACES = f"SELECT {', '.join(TRACE_COLUMNS)}, digest FROM traces WHERE shot = ? ORDER BY name"  # noqa: S608
+
+
+_SELECT_INDEX = (
+    "SELECT purpose, image, noise, layer, id, attempt, first_slot, slots, bad_slots FROM shots WHERE damaged = 0"
+)
+_FrameName = tuple[str, int, int, int]  # purpose, image, noise, layer
+
+
+class DamagedShotError(RunFileError):
+    """One shot's checksum does not fit its content; the others are not affected."""
+
+
+class RunFile:
+    """An open run file; use `RunFile.create` or `RunFile.open`, as context managers."""
+
+    def __init__(self, path: Path, connection: Connection, lock: int | None = None) -> None:
+        self.path = path
+        self._journal = Journal(path, connection)
+        self._lock = lock
+        self._facts: dict[str, Any] = {}
+        self._shots: defaultdict[_FrameName, list[ShotRow]] | None = None
+        self._results: list[tuple[Any, ...]] = []  # to be written with the next transaction
+
+    @classmethod
+    def create(cls, path: Path, facts: Mapping[str, object]) -> Self:
+        """Make a new run file that holds these facts (JSON values), durably, and open it for writing.
+
+        It appears under its name only when complete. Raises RunFileError when the name is taken or cannot be written.
+        """
+        if path.exists():
+            raise RunFileError(f"run file {path} exists already; go on with `hil resume {path}` or give another --out")
+        unfinished = path.with_name(f".{path.name}.new")
+        with explained(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.unlink(missing_ok=True)
+                connection = sqlite3.connect(unfinished, isolation_level=None)
+                try:
+                    initialise(connection, facts)
+                finally:
+                    connection.close()
+                unfinished.rename(path)
+                sync_folder(path.parent)
+            except OSError as error:
+                raise RunFileError(f"run file {path} cannot be written: {error.strerror or error}") from error
+        return cls.open(path, write=True)
+
+    @classmethod
+    def open(cls, path: Path, *, write: bool = False) -> Self:
+        """Open an existing run file; raises RunFileError for anything that is not one, or one in use."""
+        check_header(path)
+        with ExitStack() as undo:
+            held = lock(path) if write else None
+            if held is not None:
+                undo.callback(os.close, held)
+            with explained(path):
+                connection = sqlite3.connect(
+                    f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}",
+                    uri=True,
+                    isolation_level=None,
+                    timeout=_BUSY_S,
+                    check_same_thread=False,
+                )
+                undo.callback(connection.close)
+                connection.text_factory = _lenient
+                opened = cls(path, connection, held)
+                opened.prepare()
+            undo.pop_all()
+        return opened
+
+    def prepare(self) -> None:
+        """Set durability, check the schema and read the facts; raises RunFileError."""
+        if self._lock is not None:
+            self._journal.execute("PRAGMA journal_mode = WAL")
+            self._journal.execute("PRAGMA synchronous = FULL")
+        version = self._journal.one("PRAGMA user_version")[0]
+        if version > SCHEMA_VERSION:
+            raise RunFileError(
+                f"run file {self.path} has schema {version}; this version reads up to {SCHEMA_VERSION}: update hil"
+            )
+        if version < 1:
+            raise RunFileError(f"run file {self.path} has schema {version}, which no version ever wrote: it is damaged")
+        for key, value, check in self._journal.all("SELECT key, value, digest FROM run"):
+            if digest((key, value)) != check:
+                raise RunFileError(f"run file {self.path} is damaged: its {key} fails its checksum")
+            self._facts[key] = json.loads(value)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was frozen when the run began: configuration, versions, identities."""
+        return self._facts
+
+    def fact(self, key: str) -> Any:
+        """One fact; raises RunFileError when it is missing."""
+        if key not in self._facts:
+            raise RunFileError(f"run file {self.path} is damaged: it does not say its {key}")
+        return self._facts[key]
+
+    def add_fact(self, key: str, value: object) -> None:
+        """Freeze something more; a fact is never changed."""
+        text = json.dumps(value, ensure_ascii=False)
+        with self._transaction():
+            self._journal.execute(
+                "INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text)))
+            )
+        self._facts[key] = json.loads(text)
+
+    # Shots
+
+    def add_shot(self, capture: Capture) -> Future[int]:
+        """Record one shot in one transaction; the row id comes once the shot is on the disk.
+
+        The disk is waited for in a thread. Whatever else is asked of the file meanwhile waits for it too; only
+        `add_result` and `shots_of` do not have to. The result raises RunFileError when the disk takes no more.
+        """
+        values = shot_values(capture)
+        traces = [trace_values(trace) for trace in sorted(capture.traces, key=lambda t: t.name)]
+        checks = [digest(trace) for trace in traces]
+        shots = self._index()
+        with self._journal.transaction(commit=False):
+            self._flush_results()
+            ((row,),) = self._journal.execute(_INSERT_SHOT, (*values, digest(values, *checks)))
+            for trace, check in zip(traces, checks, strict=True):
+                self._journal.execute(_INSERT_TRACE, (row, *trace, check))
+        purpose, image, noise, attempt, layer, first_slot, slots = values[: len(KEY_COLUMNS)]
+        bad_slots = int((~capture.ok).sum())
+        shots[purpose, image, noise, layer].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
+        return self._journal.commit_in_thread(row)
+
+    def shots_of(self, key: FrameKey, layer: int, first_slot: int = 0, stop: int = 1 << 31) -> list[ShotRow]:
+        """The recorded shots within slots first_slot…stop−1 of a frame, of all attempts, in the order of slots.
+
+        The key's own attempt is ignored.
+        """
+        rows = self._index().get((key.purpose, key.image, key.noise, layer), [])
+        inside = [row for row in rows if first_slot <= row.first_slot < stop]
+        return sorted(inside, key=lambda row: (row.first_slot, row.attempt))
+
+    def _index(self) -> defaultdict[_FrameName, list[ShotRow]]:
+        """Which shots there are, by frame: read once, then kept."""
+        if self._shots is None:
+            self._shots = defaultdict(list)
+            for *frame, row, attempt, first_slot, slots, bad_slots in self._journal.all(_SELECT_INDEX):
+                self._shots[tuple(frame)].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
+        return self._shots
+
+    def load(self, shot: int, traces: Collection[str] | None = ()) -> Capture:
+        """A recorded shot by row id, with the named traces or (None) all; raises DamagedShotError."""
+        row = self._journal.one(_SELECT_SHOT, (shot,))
+        found = self._journal.all(_SELECT_TRACES, (shot,))
+        if row is None:
+            raise RunFileError(f"run file {self.path} has no shot {shot}")
+        whole = digest(row[:-1], *(trace[-1] for trace in found)) == row[-1]
+        if not whole or any(digest(trace[:-1]) != trace[-1] for trace in found):
+            raise DamagedShotError(
+                f"run file {self.path}: shot {shot} (image {row[1]}, slots from {row[5]}) fails its checksum; "
+                f"`hil resume {self.path}` takes it again"
+            )
+        wanted = [trace for trace in found if traces is None or trace[0] in traces]
+        return to_capture(row[:-1], tuple(to_trace(trace[:-1]) for trace in wanted))
+
+    def check(self) -> None:
+        """Have SQLite look at its own structure; raises RunFileError when that is damaged (contents have checksums)."""
+        found = self._journal.one("PRAGMA integrity_check(1)")[0]
+        if found != "ok":
+            raise RunFileError(
+                f"run file {self.path} is damaged ({found}); salvage what is left with `sqlite3 {self.path} .recover`"
+            )
+
+    def shot_ids(self) -> list[int]:
+        """Row ids of all shots that are not known to be damaged, in the order they were taken."""
+        return [row[0] for row in self._journal.all("SELECT id FROM shots WHERE damaged = 0 ORDER BY id")]
+
+    def first_shots(self, purpose: str) -> dict[tuple[int, int], int]:
+        """(noise, image) → row id of the first shot taken of it, damaged or not."""
+        rows = self._journal.all(
+            "SELECT noise, image, min(id) FROM shots WHERE purpose = ? GROUP BY noise, image", (purpose,)
+        )
+        return {(noise, image): first for noise, image, first in rows}
+
+    def last_shot(self) -> int:
+        """Row id of the shot taken last, 0 for none."""
+        last: int = self._journal.one("SELECT coalesce(max(id), 0) FROM shots")[0]
+        return last
+
+    def set_aside(self, shot: int) -> None:
+        """Mark a shot as damaged, and drop the result that was made from it; it will be taken again."""
+        ((purpose, noise, image),) = self._journal.all("SELECT purpose, noise, image FROM shots WHERE id = ?", (shot,))
+        with self._transaction():
+            self._journal.execute("UPDATE shots SET damaged = 1 WHERE id = ?", (shot,))
+            if "/" not in purpose:  # of a sweep there is no result
+                self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (noise, image))
+            self._shots = None
+            self._add_event("damage", f"shot {shot} (image {image}) fails its checksum and is taken again")
+
+    def set_image_aside(self, key: FrameKey, why: str) -> None:
+        """Mark all shots of an image as not to be used; they will be taken again."""
+        with self._transaction():
+            self._journal.execute(
+                "UPDATE shots SET damaged = 1 WHERE purpose = ? AND image = ? AND noise = ?",
+                (key.purpose, key.image, key.noise),
+            )
+            self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (key.noise, key.image))
+            self._shots = None
+            self._add_event("set aside", why)
+
+    # Results and events
+
+    def add_result(self, result: Mapping[str, Any]) -> None:
+        """Record what became of one digit; `result` holds at least noise, index, label and answer.
+
+        Written with the next shot or event: a result that a power cut takes follows from the shots once more.
+        """
+        detail = json.dumps(result, ensure_ascii=False)
+        values = (result["noise"], result["index"], result["label"], result["answer"], detail)
+        self._results.append((*values, digest(values)))
+
+    def _flush_results(self) -> None:
+        while self._results:
+            self._journal.execute(
+                "INSERT OR REPLACE INTO results (noise, image, label, answer, detail, digest) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                self._results.pop(0),
+            )
+
+    def results(self) -> list[dict[str, Any]]:
+        """All results, by noise and image; those that fail their checksum are left out, to be made again."""
+        if self._results:
+            with self._transaction():
+                pass
+        rows = self._journal.all(
+            "SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image"
+        )
+        return [json.loads(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
+
+    def add_event(self, kind: str, text: str) -> None:
+        """Record that something happened."""
+        with self._transaction():
+            self._add_event(kind, text)
+
+    def _add_event(self, kind: str, text: str) -> None:
+        self._journal.execute("INSERT INTO events (at_utc, kind, text) VALUES (?, ?, ?)", (now_utc(), kind, text))
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """(when UTC, kind, text) of all events, in order."""
+        return [tuple(row) for row in self._journal.all("SELECT at_utc, kind, text FROM events ORDER BY id")]
+
+    def count_events(self, kind: str) -> int:
+        """How many events of a kind there are."""
+        return sum(row[1] == kind for row in self.events())
+
+    def totals(self) -> dict[str, Any]:
+        """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""
+        shots = self._journal.one(
+            "SELECT count(*), coalesce(sum(total_pulses), 0), coalesce(sum(total_spikes), 0), "
+            "coalesce(sum(resets), 0), coalesce(sum(bench_s), 0.0), coalesce(sum(bad_slots), 0), "
+            "min(taken_utc), max(taken_utc) FROM shots WHERE damaged = 0"
+        )
+        names = ("shots", "pulses", "spikes", "resets", "bench_s", "bad_slots", "first_utc", "last_utc")
+        traces = self._journal.one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
+        return {**dict(zip(names, shots, strict=True)), "samples": traces[0], "trace_bytes": traces[1]}
+
+    @property
+    def bytes_on_disk(self) -> int:
+        """Size of the file and its log."""
+        files = (self.path, self.path.with_name(self.path.name + "-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._journal.transaction():
+            self._flush_results()
+            yield
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        if self._results:
+            with suppress(RunFileError), self._transaction():
+                pass
+        self._journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def initialise(connection: Connection, facts: Mapping[str, object]) -> None:
+    """Make the tables and store the facts, all in one transaction."""
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in statements():
+        connection.execute(statement)
+    for key, value in facts.items():
+        text = json.dumps(value, ensure_ascii=False)
+        connection.execute("INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text))))
+    connection.execute("COMMIT")
+
+
+def _lenient(raw: bytes) -> str:
+    """Damaged text must reach its checksum instead of failing here."""
+    return raw.decode("utf-8", errors="replace")
+
+
+def damaged_shots(run: RunFile) -> Iterator[tuple[int, bool]]:
+    """(row id, whether it is damaged) of every shot, for a check of the whole file."""
+    for shot in run.shot_ids():
+        try:
+            run.load(shot)
+        except (DamagedShotError, ValueError):
+            yield shot, True
+        else:
+            yield shot, False

@@ -1,0 +1,1 @@
+"""What a person sees and does in a terminal while something plays."""

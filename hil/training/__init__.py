@@ -1,0 +1,1 @@
+"""Training the network with non-negative weights (PyTorch, the extra `train`)."""

@@ -1,0 +1,375 @@
+"""The DS4024 driver over unmodified PyVISA against the twin: what it reads, and how it meets every fault.
+
+No test may end in a wrong count: a fault either leaves the counts as they were played, or ends in a named error.
+"""
+
+import gc
+
+import numpy as np
+import pytest
+
+from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
+from drivers.mock.ds4024.faults import FAULTS
+from tests.drivers.ds4024.rig import COUNTS, Rig, rig
+
+pytestmark = pytest.mark.wire
+
+# pyvisa-py 0.8 leaves its socket to the garbage collector when a link cannot be created.
+leaky = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+MET_BY = {  # every fault, and the test that shows how it is met
+    "hangs_on_clear": "test_the_driver_never_clears",
+    "old_firmware": "test_old_firmware_is_refused_before_anything_is_read",
+    "short_block": "test_a_fault_that_strikes_once_is_recovered_from",
+    "truncated_block": "test_a_fault_that_strikes_once_is_recovered_from",
+    "late_idle": "test_a_fault_that_strikes_always_changes_nothing",
+    "lost_trigger": "test_a_lost_trigger_has_the_shot_retaken",
+    "single_without_trigger": "test_a_single_that_stops_at_once_is_armed_again",
+    "auto_depth": "test_a_fault_that_strikes_always_changes_nothing",
+    "wrong_increment": "test_a_fault_that_strikes_always_changes_nothing",
+    "disconnect_mid_block": "test_a_fault_that_strikes_once_is_recovered_from",
+    "no_reply": "test_a_scope_that_falls_silent_is_named",
+    "stale_preamble": "test_a_fault_that_strikes_always_changes_nothing",
+    "missed_td": "test_a_fault_that_strikes_always_changes_nothing",
+    "x10_probe": "test_a_wrong_probe_is_named",
+    "clipped_channel": "test_a_clipped_channel_is_named",
+}
+
+
+def assert_as_played(rig: Rig) -> None:
+    capture = rig.captured()
+    assert capture.spikes.tolist() == list(COUNTS)
+    assert capture.ok.all()
+    assert not capture.stray
+
+
+def test_every_fault_has_its_test() -> None:
+    assert set(MET_BY) == set(FAULTS)
+    assert all(name in globals() for name in MET_BY.values())
+
+
+@pytest.mark.parametrize("transport", ["vxi11", "socket"])
+def test_counts_are_as_played(transport: str) -> None:
+    with rig(transport=transport) as bench:
+        assert_as_played(bench)
+        assert_as_played(bench)
+        trace = bench.captured().traces[0]
+    assert trace.name == "axon"
+    assert trace.x_increment_s == pytest.approx(0.4e-6)
+    assert trace.y_increment_v == pytest.approx(0.5 / 32)
+    assert trace.settings[":CHAN1:PROB"] == "10"
+    assert trace.settings["scope_model"] == "DS4024"
+    assert trace.times_s[0] < 0 < trace.times_s[-1]
+
+
+def test_only_what_the_shot_occupies_is_read() -> None:
+    with rig() as bench:
+        capture = bench.captured()
+        plan = bench.reader.plan
+        assert plan is not None
+        assert [len(t.codes) for t in capture.traces] == [plan.points] * 2
+        assert plan.points < plan.depth / 2
+        assert plan.bytes == sum(len(t.codes) for t in capture.traces)
+
+
+def test_settings_are_made_once_and_read_back() -> None:
+    with rig() as bench:
+        bench.captured()
+        made = len(bench.log)
+        made_settings = [c for c in bench.log if c.startswith(":CHAN1:SCAL")]
+        assert made_settings == [":CHAN1:SCAL 0.5", ":CHAN1:SCAL?"]
+        bench.captured()
+        assert not [c for c in bench.log[made:] if c.startswith((":CHAN", ":TIM:SCAL ", ":ACQ:MDEP "))]
+
+
+def test_all_four_channels_are_read_for_characterisation() -> None:
+    channels = {"axon": 1, "sync": 2, "dendrite": 3, "membrane": 4}
+    with rig(channels=channels, samples_per_axon=20) as bench:
+        capture = bench.captured()
+        assert bench.reader.plan is not None
+        assert bench.reader.plan.rate_hz >= 10e6
+    assert [t.name for t in capture.traces] == list(channels)
+    dendrite, membrane = capture.traces[2].volts, capture.traces[3].volts
+    rises = int(((dendrite[1:] > 1.65) & (dendrite[:-1] <= 1.65)).sum())
+    assert rises == sum(COUNTS)
+    assert membrane.max() > 0.6  # it reaches V_th = 0.7 V
+    assert capture.spikes.tolist() == list(COUNTS)
+
+
+@pytest.mark.parametrize("piece_bytes", [1024, 1 << 20])
+def test_replies_of_any_length_and_in_any_pieces_are_read(piece_bytes: int) -> None:
+    """Among them the lengths at which pyvisa-py's own block reading fails: multiples of its chunk, small pieces."""
+    with rig(piece_bytes=piece_bytes) as bench:
+        bench.captured(bench.shot([600]))
+        link = bench.reader._link
+        for length in (20_468, 20_480, 40_948, 1, 1024):
+            link.write(":WAV:MODE RAW")
+            link.write(f":WAV:POIN {length}")
+            link.write(":WAV:STAR 1")
+            link.write(f":WAV:STOP {length}")
+            link.write(":WAV:RES")
+            link.write(":WAV:BEG")
+            assert len(link.block(":WAV:DATA?", 1_000_000)) == length
+            link.write(":WAV:END")
+        assert link.ask("*IDN?").startswith("RIGOL")  # still in step
+
+
+def test_windows_and_whole_memory_give_the_same_samples() -> None:
+    with rig() as bench:
+        windows = bench.captured()
+        start = len(bench.log)
+        plan = bench.reader.plan
+        assert plan is not None
+        from drivers.ds4024.memory import read_memory
+
+        link = bench.reader._link
+        parts, _ = read_memory(link, 1, plan.depth, plan.start, plan.stop, window=1_000)
+        whole, _ = read_memory(link, 1, plan.depth, plan.start, plan.stop, window=None)
+        assert len([c for c in bench.log[start:] if c == ":WAV:BEG"]) == -(-plan.points // 1_000) + 1
+    assert np.array_equal(parts, windows.traces[0].codes)
+    assert np.array_equal(whole, windows.traces[0].codes)
+
+
+def test_the_whole_memory_style_counts_as_well() -> None:
+    with rig(read_style="whole") as bench:
+        assert_as_played(bench)
+
+
+def test_a_norm_read_by_somebody_else_does_not_cap_the_next_one() -> None:
+    with rig() as bench:
+        bench.captured()
+        link = bench.reader._link
+        for command in (":WAV:MODE NORM", ":WAV:STAR 1", ":WAV:STOP 1400"):
+            link.write(command)
+        assert len(link.block(":WAV:DATA?", 2_000)) == 1_400
+        assert link.ask(":WAV:POIN?") == "1400"
+        assert_as_played(bench)
+
+
+def test_a_realistic_link_is_slower_and_no_less_right() -> None:
+    with rig(profile="realistic", timeout_s=2.0) as bench:
+        shot = bench.shot([3])
+        assert bench.captured(shot).spikes.tolist() == [3]
+        # The twin sleeps at least this long: two windows at 0.3 MB/s, and 20 ms for each of 40 commands.
+        assert bench.reader.plan is not None
+        assert bench.reader.spent_s["transfer"] > bench.reader.plan.bytes / 0.3e6 + 40 * 0.020
+
+
+# ---- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["late_idle", "auto_depth", "wrong_increment", "stale_preamble", "missed_td"])
+def test_a_fault_that_strikes_always_changes_nothing(fault: str) -> None:
+    with rig(fault) as bench:
+        assert_as_played(bench)
+
+
+@pytest.mark.parametrize("transport", ["vxi11", "socket"])
+@pytest.mark.parametrize("fault", ["short_block", "truncated_block", "disconnect_mid_block"])
+def test_a_fault_that_strikes_once_is_recovered_from(fault: str, transport: str) -> None:
+    with rig(f"{fault}:1", transport=transport) as bench:
+        assert_as_played(bench)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ("short_block", CaptureError, r"channel 1 could not be read in 3 tries; the last: channel 1 gave .* samples"),
+        ("truncated_block", ConnectionLostError, r"channel 1 could not be read in 3 tries; .* does not answer"),
+        ("disconnect_mid_block", ConnectionLostError, r"channel 1 could not be read in 3 tries"),
+    ],
+)
+def test_a_fault_that_lasts_is_an_error_after_three_tries(fault: str, error: type[BenchError], message: str) -> None:
+    with rig(fault, transport="socket") as bench, pytest.raises(error, match=message):
+        bench.captured()
+
+
+def test_the_memory_reading_thread_is_ended_even_after_a_short_block() -> None:
+    with rig("short_block:1") as bench:
+        bench.captured()
+        begun = [c for c in bench.log if c in (":WAV:BEG", ":WAV:END")]
+    assert begun == [":WAV:BEG", ":WAV:END"] * 3
+
+
+def test_a_wrong_increment_is_noted_with_the_trace() -> None:
+    with rig("wrong_increment") as bench:
+        trace = bench.captured().traces[0]
+    assert trace.x_increment_s == pytest.approx(0.4e-6)
+    assert trace.settings["x_increment"] == "1 / :ACQ:SRAT?, not 8e-07 of the preamble"
+
+
+def test_an_auto_depth_that_is_too_slow_is_an_error() -> None:
+    """AUTO gives 0.7 M samples a record; 0.5 s at 2.5 MSa/s need 7 M."""
+    with rig("auto_depth") as bench, pytest.raises(BenchError, match=r"samples at 250000 Sa/s, planned were 2.5e\+06"):
+        bench.reader.arm(bench.shot([40_000]))
+
+
+def test_a_lost_trigger_has_the_shot_retaken() -> None:
+    with rig("lost_trigger:1") as bench:
+        lost = bench.captured()
+        assert not lost.ok.any()
+        assert lost.spikes.sum() == 0
+        assert lost.notes == ("the oscilloscope saw no trigger on sync and is still in WAIT",)
+        assert_as_played(bench)
+
+
+def test_three_lost_triggers_in_a_row_are_an_error() -> None:
+    with rig("lost_trigger") as bench:
+        assert not bench.captured().ok.any()
+        assert not bench.captured().ok.any()
+        with pytest.raises(CaptureError, match=r"3 shots in a row were not recorded .* check the sync line on CHAN2"):
+            bench.captured()
+
+
+def test_a_single_that_stops_at_once_is_armed_again() -> None:
+    with rig("single_without_trigger:2") as bench:
+        assert_as_played(bench)
+    with rig("single_without_trigger") as bench, pytest.raises(CaptureError, match="is STOP at once, 3 times"):
+        bench.reader.arm(bench.shot())
+
+
+def test_a_record_that_stopped_empty_is_a_lost_shot() -> None:
+    with rig() as bench:
+        shot = bench.shot()
+        bench.reader.arm(shot)
+        bench.server.instrument.message(b":STOP")  # somebody presses RUN/STOP
+        bench.play(shot)
+        capture = bench.reader.read()
+    assert not capture.ok.any()
+    assert capture.notes == ("the oscilloscope's memory is empty",)
+
+
+@pytest.mark.parametrize("transport", ["vxi11", "socket"])
+def test_a_scope_that_falls_silent_is_named(transport: str) -> None:
+    with rig("no_reply", transport=transport, timeout_s=0.05) as bench:
+        with pytest.raises(ConnectionLostError, match=r"the oscilloscope at TCPIP0::.* does not answer \*IDN\?"):
+            bench.reader.arm(bench.shot())
+        assert bench.log.count("*IDN?") == 3
+
+
+def test_a_single_lost_reply_costs_a_new_connection_and_nothing_else() -> None:
+    with rig("no_reply:1", timeout_s=0.05) as bench:
+        assert_as_played(bench)
+
+
+def test_the_driver_never_clears() -> None:
+    with rig("hangs_on_clear") as bench:
+        assert_as_played(bench)
+        assert not [c for c in bench.log if "CLS" in c.upper() or "clear" in c]
+
+
+def test_a_scope_that_somebody_else_has_hung_is_opened_anew() -> None:
+    with rig("hangs_on_clear:1", timeout_s=0.05) as bench:
+        bench.captured()
+        bench.server.instrument.message(b"*CLS")
+        assert_as_played(bench)
+
+
+def test_old_firmware_is_refused_before_anything_is_read() -> None:
+    with rig("old_firmware") as bench:
+        with pytest.raises(BenchError, match=r"firmware 00.02.02 corrupts memory reads; update it to 00.02.03"):
+            bench.reader.arm(bench.shot())
+        assert bench.log == ["*IDN?"]
+
+
+def test_a_wrong_probe_is_named() -> None:
+    with rig("x10_probe") as bench:
+        assert not bench.captured().ok.any()  # a tenth of the sync pulse passes no trigger level
+        bench.captured()
+        with pytest.raises(CaptureError, match="check the sync line on CHAN2 and its probe"):
+            bench.captured()
+    with rig(probe=1.0) as bench, pytest.raises(CaptureError, match=r"clipped at the top of the screen: .*scope.probe"):
+        bench.captured()  # ×1 probes where the settings say ×10
+
+
+def test_a_clipped_channel_is_named() -> None:
+    with rig("clipped_channel") as bench, pytest.raises(CaptureError, match="'axon' is clipped at the top"):
+        bench.captured()
+
+
+# ---- faults of the board, as the oscilloscope sees them ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("stuck_axon_high", "the axon is high before and after the shot: it is stuck"),
+        ("inverted_comparator", "or the comparator's polarity is not spikes.inverted = false"),
+        ("sync_axon_swapped", "sync and axon are swapped"),
+    ],
+)
+def test_a_faulty_board_is_named(fault: str, message: str) -> None:
+    with rig(board_faults=[fault]) as bench, pytest.raises(CaptureError, match=message):
+        bench.captured()
+
+
+def test_a_missing_sync_is_named() -> None:
+    with rig(board_faults=["sync_missing"]) as bench:
+        bench.captured()
+        bench.captured()
+        with pytest.raises(CaptureError, match="check the sync line on CHAN2"):
+            bench.captured()
+
+
+# ---- what the bench file can get wrong ------------------------------------------------------------------------------
+
+
+@leaky
+def test_nobody_at_the_address_is_named() -> None:
+    with rig() as bench:
+        bench.server.close()
+        with pytest.raises(ConnectionLostError, match="the oscilloscope at TCPIP0"):
+            bench.reader.arm(bench.shot())
+    gc.collect()
+
+
+def test_a_resource_that_is_none_is_refused() -> None:
+    with rig() as bench:
+        bench.reader._link.resource = "COM7 please"
+        with pytest.raises(InputError, match=r"scope.resource = 'COM7 please' cannot be used"):
+            bench.reader.connect()
+
+
+def test_volts_per_div_off_the_scale_is_refused_before_it_is_sent() -> None:
+    with rig(volts_per_div=100.0, probe=10.0) as bench:
+        with pytest.raises(InputError, match=r"scope.volts_per_div = 100 with scope.probe = 10 is 10 V/div"):
+            bench.reader.arm(bench.shot())
+        assert not [c for c in bench.log if "SCAL" in c]
+
+
+def test_a_setting_that_is_not_taken_is_an_error() -> None:
+    with rig(volts_per_div=0.6) as bench, pytest.raises(BenchError, match=r":CHAN1:SCAL 5.0.* after being set to 0.6"):
+        bench.reader.arm(bench.shot())
+
+
+def test_reading_without_arming_is_an_error() -> None:
+    with rig() as bench, pytest.raises(CaptureError, match="was not armed"):
+        bench.reader.read()
+
+
+# ---- doctor ---------------------------------------------------------------------------------------------------------
+
+
+def test_checks_tell_a_good_scope() -> None:
+    with rig() as bench:
+        checks = bench.reader.checks()
+    assert [c.name for c in checks] == [
+        "scope identity",
+        "scope settings",
+        "scope transfer",
+        "scope axon at rest",
+        "scope sync at rest",
+    ]
+    assert all(c.ok for c in checks)
+    assert checks[0].detail == "RIGOL TECHNOLOGIES, DS4024, DS4A000000001, 00.02.03"
+
+
+def test_checks_tell_what_is_wrong_and_what_to_do() -> None:
+    with rig(board_faults=["stuck_axon_high"]) as bench:
+        rest = bench.reader.checks()[3]
+    assert not rest.ok
+    assert "at rest axon must be low" in rest.advice
+    with rig("old_firmware") as bench:
+        (only,) = bench.reader.checks()
+    assert not only.ok
+    assert "00.02.02" in only.detail

@@ -1,0 +1,209 @@
+"""The VXI-11 and raw-socket front ends, from outside: records as bytes, and PyVISA as anybody uses it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+
+from drivers.errors import TwinError
+from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.ds4024.vxi11 import opaque, words
+from tests.drivers.mock.ds4024.test_instrument import Pulses
+
+pytestmark = pytest.mark.wire
+
+
+@pytest.fixture
+def server() -> Iterator[ScopeServer]:
+    with ScopeServer(Pulses()) as running:
+        yield running
+
+
+class Caller:
+    """An RPC client of a few lines."""
+
+    def __init__(self, server: ScopeServer) -> None:
+        port = int(server.vxi11_resource.partition(",")[2].partition(":")[0])
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.xid = 0
+
+    def __enter__(self) -> Caller:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.sock.close()
+
+    def send(self, record: bytes, fragments: int = 1) -> None:
+        size = -(-len(record) // fragments)
+        for k in range(fragments):
+            piece = record[k * size : (k + 1) * size]
+            last = 0x8000_0000 if k == fragments - 1 else 0
+            self.sock.sendall(struct.pack(">I", last | len(piece)) + piece)
+
+    def call(
+        self, procedure: int, body: bytes, *, program: int = 0x0607AF, version: int = 1, fragments: int = 1
+    ) -> bytes:
+        """The reply after its xid."""
+        self.xid += 1
+        header = words(self.xid, 0, 2, program, version, procedure, 0, 0, 0, 0)
+        self.send(header + body, fragments)
+        (mark,) = struct.unpack(">I", self.exactly(4))
+        reply = self.exactly(mark & 0x7FFF_FFFF)
+        assert struct.unpack(">I", reply[:4]) == (self.xid,)
+        return reply[4:]
+
+    def done(self, procedure: int, body: bytes, fragments: int = 1) -> tuple[int, ...]:
+        """The result's words of an accepted call."""
+        reply = self.call(procedure, body, fragments=fragments)
+        assert reply[:20] == words(1, 0, 0, 0, 0)
+        result = reply[20:]
+        return struct.unpack(f">{len(result) // 4}I", result)
+
+    def exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            piece = self.sock.recv(count - len(data))
+            assert piece, "the server closed"
+            data += piece
+        return data
+
+    def link(self) -> int:
+        error, link, _, most = self.done(10, words(1, 0, 0) + opaque(b"inst0"))
+        assert (error, most) == (0, 1 << 20)
+        return link
+
+    def write(self, link: int, data: bytes, flags: int = 8) -> tuple[int, ...]:
+        return self.done(11, words(link, 1000, 1000, flags) + opaque(data))
+
+    def read(self, link: int, size: int, flags: int = 0, char: int = 0, timeout_ms: int = 50) -> tuple[int, int, bytes]:
+        reply = self.call(12, words(link, size, timeout_ms, 1000, flags, char))
+        error, reason, count = struct.unpack(">3I", reply[20:32])
+        return error, reason, reply[32 : 32 + count]
+
+
+def test_a_write_without_end_is_continued_and_a_reply_read_in_parts(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        assert caller.write(link, b"*ID", flags=0) == (0, 3)
+        assert caller.write(link, b"N?\n") == (0, 3)
+        assert caller.read(link, 5) == (0, 1, b"RIGOL")
+        error, reason, rest = caller.read(link, 1000)
+        assert (error, reason) == (0, 4)
+        assert rest.endswith(b",00.02.03\n")
+
+
+def test_a_reply_ends_at_the_term_char_when_asked_to(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        caller.write(link, b"*IDN?")
+        assert caller.read(link, 1000, flags=128, char=ord(",")) == (0, 2, b"RIGOL TECHNOLOGIES,")
+        assert caller.read(link, 7) == (0, 1, b"DS4024,")
+
+
+def test_nothing_to_say_is_a_timeout(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        assert caller.read(link, 10, timeout_ms=1) == (15, 0, b"")
+        caller.write(link, b":FOO?")
+        assert caller.read(link, 10, timeout_ms=1)[0] == 15
+
+
+def test_a_new_message_discards_the_reply_to_the_last(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        caller.write(link, b"*IDN?")
+        caller.write(link, b"*OPC?")
+        assert caller.read(link, 100) == (0, 4, b"1\n")
+
+
+def test_fragments_are_put_together(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        assert caller.done(11, words(link, 0, 0, 8) + opaque(b"*OPC?"), fragments=5) == (0, 5)
+        assert caller.read(link, 100)[2] == b"1\n"
+
+
+@pytest.mark.parametrize("procedure", [14, 16, 17, 18, 19, 20, 22, 25, 26])
+def test_procedures_that_are_not_offered_say_so(server: ScopeServer, procedure: int) -> None:
+    with Caller(server) as caller:
+        assert caller.done(procedure, words(caller.link(), 0, 0, 0))[0] == 8
+
+
+def test_status_clear_and_destroy(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        link = caller.link()
+        caller.write(link, b":NONSENSE")
+        assert caller.done(13, words(link, 0, 0, 0)) == (0, 4)
+        caller.write(link, b"*IDN?")
+        assert caller.done(15, words(link, 0, 0, 0)) == (0,)
+        assert caller.read(link, 10, timeout_ms=1)[0] == 15  # the reply was cleared
+        assert caller.done(23, words(link)) == (0,)
+        assert caller.write(link, b"*IDN?")[0] == 4  # no such link any more
+
+
+def test_foreign_programs_versions_and_arguments_are_refused(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        assert caller.call(0, b"", program=100_000)[16:] == words(1)
+        assert caller.call(0, b"", version=7)[16:] == words(2, 1, 1)
+        assert caller.call(99, b"")[16:] == words(3)
+        assert caller.call(11, words(1))[16:] in (words(4), words(0, 4, 0, 0))
+        assert caller.call(10, words(1, 0, 0, 999) + b"short")[16:] == words(4)
+        assert caller.call(0, b"")[16:] == words(0)
+
+
+def test_the_servers_listen_on_loopback_only(server: ScopeServer) -> None:
+    for front in (server._vxi11, server._socket):
+        assert front._server._server.server_address[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("transport", ["vxi11_resource", "socket_resource"])
+def test_anybodys_pyvisa_program_works(server: ScopeServer, transport: str) -> None:
+    """The reading style of QCoDeS' driver: POINts, RESet, BEGin, query_binary_values."""
+    import pyvisa
+
+    scope = pyvisa.ResourceManager("@py").open_resource(
+        getattr(server, transport), open_timeout=5000, read_termination="\n", write_termination="\n"
+    )
+    try:
+        assert scope.query("*IDN?") == "RIGOL TECHNOLOGIES,DS4024,DS4A000000001,00.02.03"
+        scope.write(":TIM:SCAL 1e-4")
+        scope.write(":TRIG:EDG:SOUR CHAN2")
+        scope.write(":TRIG:EDG:LEV 1.65")
+        scope.write(":ACQ:MDEP 14000")
+        scope.write(":SING")
+        assert scope.query("*OPC?") == "1"
+        source = server.instrument._probes.source
+        assert isinstance(source, Pulses)
+        source.now_ns += 20_000_000
+        assert scope.query(":TRIG:STAT?") == "STOP"
+        for command in (":WAV:SOUR CHAN1", ":WAV:MODE RAW", ":WAV:STAR 1", ":WAV:STOP 14000", ":WAV:POIN 14000"):
+            scope.write(command)
+        scope.write(":WAV:RES")
+        scope.write(":WAV:BEG")
+        assert scope.query(":WAV:STAT?") == "IDLE,14000"
+        codes = scope.query_binary_values(":WAV:DATA?", datatype="B")
+        scope.write(":WAV:END")
+        assert len(codes) == 14_000
+        assert max(codes) - min(codes) > 90  # 3.3 V at 1 V/div
+    finally:
+        scope.close()
+
+
+def test_leaving_the_server_tells_of_misuse() -> None:
+    def misuse() -> None:
+        with ScopeServer(Pulses()) as server, Caller(server) as caller:
+            link = caller.link()
+            caller.write(link, b":TRIG:MODE RUNT")
+            caller.send(words(9, 0, 2, 0x0607AF, 1, 11, 0, 0, 0, 0) + words(link, 0, 0, 8) + opaque(b":SING"))
+            assert caller.sock.recv(1) == b""  # the connection is dropped
+
+    with pytest.raises(TwinError, match="edges only"):
+        misuse()
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(ValueError, match="profile 'warp' is not one of: fast, realistic"):
+        ScopeServer(Pulses(), profile="warp")

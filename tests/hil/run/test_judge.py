@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calibration.transfer import TransferCurve, measure_transfer
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.errors import CalibrationError, CaptureError
+from drivers.mock.bench import MockBench
+from drivers.signals import FrameKey, SlotTiming, probe_frame
+from hil.run.judge import LASTING_FRAMES, Judge
+
+PULSES = np.random.default_rng(1).integers(0, 33, 2_000).astype(np.int32)
+
+
+def judge() -> Judge:
+    return Judge("warn", print)
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[TransferCurve, np.ndarray]:
+    bench = MockBench(load_bench("mock"), load_device("nominal"))
+    curve = measure_transfer(bench, SlotTiming(), 0.7, full_scale=32)
+    (capture,) = bench.play([probe_frame("test", SlotTiming(), PULSES)])
+    return curve, capture.spikes
+
+
+def test_a_sound_frame_passes(measured: tuple[TransferCurve, np.ndarray]) -> None:
+    judge()(FrameKey("test"), measured[0], PULSES, measured[1])
+    judge()(FrameKey("test"), measured[0], PULSES[:0], measured[1][:0])
+
+
+@pytest.mark.parametrize("dead", [slice(None), slice(0, None, 4)], ids=["axon stuck", "one address of four"])
+def test_a_dead_line_does_not_pass(measured: tuple[TransferCurve, np.ndarray], dead: slice) -> None:
+    spikes = measured[1].copy()
+    spikes[dead] = 0
+    with pytest.raises(CaptureError, match=r"image 7: \d+ spikes where the calibration expects \d+ ± \d+: run hil doc"):
+        judge()(FrameKey("test", image=7), measured[0], PULSES, spikes)
+
+
+def test_drift_makes_the_curve_stale_and_drift_at_once_again_ends_it(
+    measured: tuple[TransferCurve, np.ndarray],
+) -> None:
+    told: list[str] = []
+    found = Judge("recalibrate", told.append)
+    fewer = measured[1] - (np.arange(len(PULSES)) % 6 == 0) * (measured[1] > 0)
+    assert fewer.sum() < 0.97 * measured[1].sum()
+    for _ in range(30):
+        found(FrameKey("test"), measured[0], PULSES, fewer)
+    assert (found.stale, len(told)) == (True, 1), "frames that were under way already say nothing more"
+    found.renewed()
+    assert (found.stale, found.frames) == (False, 0)
+
+    def again() -> None:
+        for _ in range(LASTING_FRAMES):
+            found(FrameKey("test"), measured[0], PULSES, fewer)
+
+    with pytest.raises(CalibrationError, match="faster than calibrating it again can follow"):
+        again()

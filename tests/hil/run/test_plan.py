@@ -1,0 +1,131 @@
+"""`hil plan` and `hil runs`."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drivers.benchfile import load_bench
+from drivers.signals import SlotTiming, probe_frame
+from drivers.timing import length_ticks
+from hil.cli import main
+from hil.run.plan import NEURONS, shared_s
+
+
+def call(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    assert main([*argv, "--json"]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("--digits", "0:6"),
+        ("--digits", "20:23", "--noise", "40", "--clock", "5e4"),
+        ("--digits", "0:2", "--physical", "conv1:0-1", "--mode", "fixed", "--window", "1e-3"),
+        ("--digits", "0:3", "--physical", "conv1:0-3,fc1:0-63", "--full-scale", "fc1=32"),
+        ("--digits", "0:2", "--physical", "conv1:0-1", "--traces", "--full-scale", "conv1=12"),
+    ],
+)
+def test_the_plan_is_what_the_run_takes(capsys: pytest.CaptureFixture[str], settings: tuple[str, ...]) -> None:
+    """Within 5 %, and exactly for all that follows from the images alone."""
+    planned = call(capsys, "plan", *settings, "--total")
+    taken = call(capsys, "run", *settings, "--out", "r.sqlite")
+    (listed,) = call(capsys, "runs", "r.sqlite")["runs"]
+    bench_s = sum(d["bench_s"] for d in taken["digits"])
+    pulses = sum(d["pulses"] for d in taken["digits"])
+    assert planned["bench_s"] == pytest.approx(bench_s, rel=0.05)
+    assert planned["pulses"] == pytest.approx(pulses, rel=0.05)
+    if "conv1:0-3,fc1:0-63" not in settings:
+        assert planned["pulses"] == pulses
+        assert planned["bench_s"] == pytest.approx(bench_s, rel=1e-9)
+        assert planned["shots"] == listed["shots"]
+    assert planned["limit_s"] < planned["bench_s"]
+    assert planned["disk_bytes"] == pytest.approx(listed["bytes"], rel=0.4, abs=80_000)
+    db = sqlite3.connect("r.sqlite")
+    ((resets, samples),) = db.execute(
+        "SELECT (SELECT sum(resets) FROM shots), (SELECT coalesce(sum(samples), 0) FROM traces)"
+    )
+    db.close()
+    assert planned["resets"] == pytest.approx(resets, rel=0.05)
+    assert planned["capture_bytes"] == pytest.approx(samples, rel=0.05)
+
+
+def test_a_long_run_is_planned_from_some_of_its_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    """256 of 1,000 digits predict all of them; the sampling error is 2 % (1 sigma)."""
+    few = ("--physical", "conv1:0-0")
+    every = [call(capsys, "plan", "--digits", f"{a}:{a + 250}", *few, "--total")["pulses"] for a in range(0, 1000, 250)]
+    whole = call(capsys, "plan", "--digits", "0:1000", *few, "--total")
+    assert whole["pulses"] == pytest.approx(sum(every), rel=0.05)
+    assert whole["frames"] == 1000
+
+
+def test_a_digits_cost_is_the_totals_share(capsys: pytest.CaptureFixture[str]) -> None:
+    total = call(capsys, "plan", "--digits", "0:4", "--total")
+    digit = call(capsys, "plan", "--digits", "0:4")
+    for key in ("bench_s", "limit_s", "frames", "pulses", "resets", "capture_bytes"):
+        assert digit[key] == total[key] / 4
+
+
+def test_neurons_side_by_side_share_the_slots_of_a_kernel() -> None:
+    frame = probe_frame("x", SlotTiming(), np.arange(784, dtype=np.int32) % 7)
+    tick_s = load_bench("mock").tick_s
+    lengths = length_ticks(frame, tick_s)
+    shared = shared_s(frame, tick_s)
+    assert shared[0] == pytest.approx(lengths.sum() * tick_s)
+    assert shared[-1] == pytest.approx(lengths.max() * tick_s)
+    two = max(lengths[0::2].sum(), lengths[1::2].sum()) * tick_s
+    assert shared[NEURONS.index(2)] == pytest.approx(two)
+    assert (np.diff(shared) <= 0).all()
+
+
+def test_fixed_slots_speed_up_in_proportion(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ("--digits", "0:1", "--physical", "conv1:0-0", "--mode", "fixed")
+    speeds = {row["neurons"]: row["digits_per_s"] for row in call(capsys, "plan", *settings)["neurons"]}
+    assert list(speeds) == list(NEURONS)
+    for n in (2, 4, 8, 16, 784):
+        assert speeds[n] == pytest.approx(n * speeds[1])
+
+
+def test_the_plan_is_shown_and_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["plan", "--digits", "0:2", "--figure", "t.png"]) == 0
+    out = capsys.readouterr().out
+    assert "physical neurons" in out
+    assert "wear, pulses of the device's budget" in out
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["plan", "--digits", "0:1", "--physical", "none", "--figure", "t.png"]) == 2
+    assert "nothing is played on the neuron" in capsys.readouterr().err
+
+
+def test_what_exceeds_a_limit_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["plan", "--clock", "3e5"]) == 1
+    assert "pulse rate = 300000 Hz exceeds the limit" in capsys.readouterr().err
+    Path("d.toml").write_text('id = "worn"\nendurance_pulses = 10_000_000\nendurance_resets = 10\n')
+    assert main(["plan", "--digits", "0:1", "--device", "d.toml"]) == 1
+    assert "resets; device 'worn' has 10 left of its budget of 10" in capsys.readouterr().err
+    monkeypatch.setattr("hil.commands.plan.free_bytes", lambda _: 1000)
+    assert main(["plan", "--digits", "0:1"]) == 1
+    assert "MB of disk; 0 MB are free" in capsys.readouterr().err
+
+
+def test_runs_lists_what_is_there_and_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs"]) == 0
+    assert "no runs in runs; `hil run` records one" in capsys.readouterr().out
+    assert main(["runs", "nowhere"]) == 2
+    assert "nowhere is neither a folder nor a run file" in capsys.readouterr().err
+    call(capsys, "run", "--digits", "0:2", "--physical", "conv1:0-1")
+    Path("runs/broken.sqlite").write_text("no")
+    good, broken = sorted(call(capsys, "runs")["runs"], key=lambda r: r["trouble"])
+    assert (good["state"], good["digits_done"], good["digits"], good["correct"]) == ("complete", 2, 2, 2)
+    assert good["bytes_a_digit"] == good["bytes"] / 2 > 0
+    assert "is not a run file" in broken["trouble"]
+    assert main(["runs"]) == 0
+    out = capsys.readouterr().out
+    assert "2/2" in out
+    assert "broken.sqlite" in out

@@ -1,0 +1,82 @@
+"""SIGKILL at random moments: no committed shot is lost or doubled, every file opens, the end result is the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hil.store.recording import RecordingBench
+from tests.hil.rig import bench, frames, new_run, rows
+
+ROOT = Path(__file__).parents[3]
+KILLS = 300
+
+
+@pytest.fixture
+def recorder() -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.hil.store.recorder"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    yield process
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    process.stdout.close()
+    assert process.wait(10) == 0
+
+
+def say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_300_kills_of_a_recorder(recorder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """The recorder is killed, checked and started again on the same file until that is complete, then on a new one."""
+    reference = tmp_path / "reference.sqlite"
+    with new_run(reference) as run:
+        list(RecordingBench(bench(), run).play(frames(12, 8)))
+    wanted = rows(reference)
+    rng = random.Random(20)
+    kills = complete = shots_between = 0
+    path = tmp_path / "0.sqlite"
+    while kills < KILLS:
+        say(recorder, str(path))
+        child = int(hear(recorder))
+        time.sleep(rng.uniform(0, 0.03))
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        assert hear(recorder) == "gone"
+        done = Path(f"{path}.done").exists()
+        kills += not done
+        found = rows(path) if path.exists() else []
+        log = Path(f"{path}.log")
+        relied_on = set(log.read_text().splitlines()) if log.exists() else set()
+        assert relied_on <= {f"{row[1]} {row[4]}" for row in found}, "a committed shot is lost"
+        assert len({row[:6] for row in found}) == len(found), "a shot is doubled"
+        shots_between += 0 < len(found) < len(wanted)
+        if done:
+            assert found == wanted
+            complete += 1
+            path = tmp_path / f"{complete}.sqlite"
+    assert complete > 5, f"only {complete} runs were ever completed"
+    assert shots_between > KILLS / 3, f"only {shots_between} kills came in the middle of a recording"

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drivers.errors import RunFileError
+from drivers.signals import Capture, FrameKey, Stray, probe_frame
+from hil.store.runfile import DamagedShotError, RunFile, damaged_shots
+from tests.hil.rig import bench, frames, new_run, rows, same
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> tuple[Path, list[Capture]]:
+    """A run of some shots with traces of the twin."""
+    path = tmp_path / "run.sqlite"
+    playing = bench(traces=True)
+    shots = list(playing.play([probe_frame("test", playing.file.slot, [0, 3, 9, 4], image=i) for i in range(6)]))
+    with new_run(path) as run:
+        for capture in shots:
+            run.add_shot(capture)
+    return path, shots
+
+
+def test_a_shot_comes_back_as_it_was(recorded: tuple[Path, list[Capture]]) -> None:
+    path, shots = recorded
+    with RunFile.open(path) as run:
+        found = run.shots_of(FrameKey("test", 3), -1)
+        assert [(row.first_slot, row.slots, row.attempt, row.bad_slots) for row in found] == [(0, 4, 0, 0)]
+        assert same(run.load(found[0].id, None), shots[3])
+        assert [t.name for t in run.load(found[0].id, ("sync",)).traces] == ["sync"]
+        trace, was = run.load(found[0].id, None).traces[0], min(shots[3].traces, key=lambda t: t.name)
+        assert (trace.name, trace.y_increment_v, trace.settings) == (was.name, was.y_increment_v, was.settings)
+        assert np.array_equal(trace.volts, was.volts)
+        assert np.array_equal(trace.times_s, was.times_s)
+        totals = run.totals()
+    assert totals["shots"] == 6
+    assert totals["pulses"] == 6 * 16
+    assert totals["spikes"] == sum(int(c.spikes.sum()) for c in shots)
+
+
+def test_strays_notes_and_bad_slots_come_back(tmp_path: Path) -> None:
+    (whole,) = bench().play([probe_frame("odd µ", frames()[0].timing, [1, 2, 3], image=7, noise=40, attempt=2)])
+    odd = Capture(
+        whole.frame, whole.spikes, whole.slot_s, np.array([True, False, True]), 0.25, Stray(1, 2, 3), (), ("late: 1",)
+    )
+    with new_run(tmp_path / "r.sqlite") as run:
+        assert same(run.load(run.add_shot(odd).result()), odd)
+        assert run.shots_of(odd.frame.key, -1)[0].bad_slots == 1
+
+
+def test_the_same_shot_is_never_recorded_twice(recorded: tuple[Path, list[Capture]]) -> None:
+    path, shots = recorded
+    with RunFile.open(path, write=True) as run, pytest.raises(RunFileError, match="UNIQUE"):
+        run.add_shot(shots[2])
+    assert len(rows(path)) == 6
+
+
+def test_results_and_events(tmp_path: Path) -> None:
+    with new_run(tmp_path / "r.sqlite") as run:
+        run.add_result({"noise": 0, "index": 3, "label": 7, "answer": 7, "confidence": 0.1 + 0.2})
+        run.add_result({"noise": 0, "index": 2, "label": 1, "answer": 7, "confidence": 1.0})
+        run.add_event("begun", "with a µ")
+        assert [r["index"] for r in run.results()] == [2, 3]
+        assert run.results()[1]["confidence"] == 0.1 + 0.2
+        assert [(kind, text) for _, kind, text in run.events()] == [("begun", "with a µ")]
+
+
+def test_what_is_not_a_run_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with pytest.raises(RunFileError, match=r"x\.sqlite: No such file"):
+        RunFile.open(path)
+    path.write_bytes(b"digits, digits, digits" * 10)
+    with pytest.raises(RunFileError, match="not a run file: it does not begin as an SQLite file"):
+        RunFile.open(path)
+    path.unlink()
+    db = sqlite3.connect(path)
+    db.execute("CREATE TABLE t (a)")
+    db.close()
+    with pytest.raises(RunFileError, match="not a run file of hil"):
+        RunFile.open(path)
+
+
+def test_a_newer_schema_says_update(recorded: tuple[Path, list[Capture]]) -> None:
+    path, _ = recorded
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 7")
+    db.close()
+    with pytest.raises(RunFileError, match="has schema 7; this version reads up to 1: update hil"):
+        RunFile.open(path)
+
+
+def test_a_name_is_taken_once_and_one_process_writes(recorded: tuple[Path, list[Capture]]) -> None:
+    path, _ = recorded
+    with pytest.raises(RunFileError, match="exists already; go on with `hil resume"):
+        new_run(path)
+    with RunFile.open(path, write=True), RunFile.open(path) as reader:
+        assert len(reader.shot_ids()) == 6
+        with pytest.raises(RunFileError, match="being written by another hil"):
+            RunFile.open(path, write=True)
+    RunFile.open(path, write=True).close()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFileError, match=r"cannot be written: (Not a directory|File exists)"):
+        new_run(tmp_path / "file" / "r.sqlite")
+
+
+def test_changed_facts_are_damage(recorded: tuple[Path, list[Capture]]) -> None:
+    path, _ = recorded
+    db = sqlite3.connect(path)
+    db.execute("UPDATE run SET value = ?", (json.dumps({"bench": "other"}),))
+    db.commit()
+    db.close()
+    with pytest.raises(RunFileError, match="its identity fails its checksum"):
+        RunFile.open(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE shots SET spikes = zeroblob(length(spikes)) WHERE image = 4",
+        "UPDATE shots SET bench_s = bench_s * 2 WHERE image = 4",
+        "UPDATE traces SET codes = substr(codes, 1, 20) WHERE shot = 5 AND name = 'axon'",
+        "DELETE FROM traces WHERE shot = 5 AND name = 'membrane'",
+    ],
+)
+def test_damage_in_one_shot_is_found_there_and_nowhere_else(recorded: tuple[Path, list[Capture]], damage: str) -> None:
+    path, _ = recorded
+    db = sqlite3.connect(path)
+    assert db.execute(damage).rowcount == 1
+    db.commit()
+    db.close()
+    with RunFile.open(path, write=True) as run:
+        assert dict(damaged_shots(run)) == {1: False, 2: False, 3: False, 4: False, 5: True, 6: False}
+        with pytest.raises(DamagedShotError, match=r"shot 5 \(image 4, slots from 0\) fails its checksum"):
+            run.load(5)
+        run.set_aside(5)
+        assert run.shots_of(FrameKey("test", 4), -1) == []
+
+
+def test_one_flipped_byte_never_gives_a_wrong_answer(recorded: tuple[Path, list[Capture]]) -> None:
+    """Wherever a byte changes: an error that names the file, or shots that are right or known as damaged."""
+    path, shots = recorded
+    whole = path.read_bytes()
+    rng = random.Random(3)
+    found = 0
+    for _ in range(150):
+        copy = path.with_name("copy.sqlite")
+        at = rng.randrange(len(whole))
+        copy.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :])
+        try:
+            with RunFile.open(copy) as run:
+                run.check()
+                for row, broken in damaged_shots(run):
+                    found += broken
+                    assert broken or same(run.load(row, None), shots[row - 1])
+        except RunFileError as error:
+            found += "copy.sqlite" in str(error)
+        for leftover in path.parent.glob("copy.sqlite*"):
+            leftover.unlink()
+    assert found > 20
+
+
+_FILL = """
+import resource, sys
+from pathlib import Path
+from drivers.errors import RunFileError
+from hil.store.runfile import RunFile
+from tests.hil.rig import bench, frames, new_run
+run = new_run(Path(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+done = 0
+try:
+    for capture in bench().play(frames(200)):
+        run.add_shot(capture).result()
+        done += 1
+except RunFileError as error:
+    print(done, error)
+"""
+
+
+def test_a_disk_that_takes_no_more_stops_the_run_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """The kernel refuses to let the file grow (RLIMIT_FSIZE), as a full disk does; afterwards it goes on."""
+    path = tmp_path / "r.sqlite"
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", _FILL, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+        env={**os.environ},
+    )
+    count, _, message = done.stdout.partition(" ")
+    assert "the disk is full or cannot be written; free some space, then `hil resume" in message
+    assert len(rows(path)) == int(count) > 10
+    with RunFile.open(path, write=True) as run:
+        run.add_event("resumed", "")
