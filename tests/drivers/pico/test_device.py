@@ -60,8 +60,8 @@ def new_board(**faults: Any) -> Board:
 
 
 def bench_file(port: str, **changes: Any) -> BenchFile:
-    pico = {"port": port, "heartbeat_timeout_s": changes.pop("heartbeat_timeout_s", 2.0)}
-    pico["estop_pin"] = changes.pop("estop_pin", None)
+    pico: dict[str, Any] = {"port": port, "heartbeat_timeout_s": changes.pop("heartbeat_timeout_s", 2.0)}
+    pico |= {name: changes.pop(name) for name in ("estop_pin", "axon_pin") if name in changes}
     return BenchFile(
         **{
             "name": "test",
@@ -308,7 +308,7 @@ def test_misuse_is_named(pico: Pico) -> None:
     ("changes", "named"),
     [
         ({"wiring": Wiring(dendrite=2, reset=4, sync=3, select=(5, 6, 7, 8))}, "GPIOs in a row"),
-        ({"wiring": Wiring(dendrite=10, reset=11, sync=12, select=(13, 14, 15, 16))}, "pin 15: line and axon"),
+        ({"axon_pin": 8}, "pin 8: line and axon"),
         ({"limits": Limits(vth_max_v=3.0)}, "mcp4728 makes 2047500 at most"),
     ],
 )
