@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     wall_s = time.perf_counter() - began
     levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
-        print(json.dumps({"physical": config.physical, "device": config.device.id, "levels": levels, "wall_s": wall_s}))
+        what = {"physical": config.physical, "play": config.play, "device": config.device.id}
+        print(json.dumps({**what, "levels": levels, "wall_s": wall_s}))
     else:
         print(_table(config, levels, wall_s))
     return 0

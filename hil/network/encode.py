@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.signals import Frame, FrameKey, IntArray, SlotTiming
+from hil.network.pooled import NOT_PLAYED
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -36,17 +37,22 @@ class Gain:
         return cls(np.float32(full_scale_pulses) / full_scale, full_scale_pulses)
 
 
-def to_pulses(gain: Gain, drive: Floats) -> tuple[IntArray, int]:
-    """Drives (units, positions) → pulses (units, positions) and how many were saturated."""
+def to_pulses(gain: Gain, drive: Floats, chosen: NDArray[np.bool_] | None = None) -> tuple[IntArray, int]:
+    """Drives (units, positions) → pulses (units, positions) and how many were saturated.
+
+    `chosen` (units, positions) says which are played (`hil.network.pooled`); the others get no pulses.
+    """
     wanted = np.rint(drive * gain.pulses_per_drive)
+    if chosen is not None:
+        wanted *= chosen
     saturated = int(np.count_nonzero(wanted > gain.full_scale_pulses))
     return np.clip(wanted, 0, gain.full_scale_pulses).astype(np.int32), saturated
 
 
-def to_drives(gain: Gain, curve: TransferCurve, spikes: IntArray) -> Floats:
-    """Spikes (units, positions) → estimated drives (units, positions)."""
+def to_drives(gain: Gain, curve: TransferCurve, spikes: IntArray, chosen: NDArray[np.bool_] | None = None) -> Floats:
+    """Spikes (units, positions) → estimated drives (units, positions); below all others where it was not `chosen`."""
     drive: Floats = curve.decode(spikes).astype(np.float32) / gain.pulses_per_drive
-    return drive
+    return drive if chosen is None else np.where(chosen, drive, NOT_PLAYED)
 
 
 def slot_identities(part: Physical) -> tuple[IntArray, IntArray, IntArray]:

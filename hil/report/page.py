@@ -105,7 +105,7 @@ def _setup(data: ReportData) -> str:
         [
             ("bench", f"{config.bench.name} ({config.bench.kind})"),
             ("device", f"{config.device.id} {config.device.description}"),
-            ("on the neuron", config.physical),
+            ("on the neuron", config.physical if config.play == "all" else f"{config.physical}, {config.play}"),
             ("threshold", f"{config.vth_v:g} V"),
             ("slots", pace),
             ("pulse width", f"{slot.pulse_width_s * 1e6:g} µs"),

@@ -14,6 +14,7 @@ from drivers.device import DeviceFile
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
 from hil.network.physical import parse_physical
+from hil.network.pooled import Play
 from hil.network.weights import Weights
 from hil.run.judge import Judge, Policy
 from hil.run.loop import Odometer, Recogniser, Watcher
@@ -44,6 +45,7 @@ class RunConfig(BaseModel):
     curve: dict[str, Any] | None = None
     calibration_id: str = ""
     drift: Policy = "warn"
+    play: Play = "all"
 
     @property
     def images(self) -> range:
@@ -88,6 +90,7 @@ def recogniser(
         keep=keep,
         judge=judge,
         watch=watch,
+        play=config.play,
     )
 
 

@@ -50,9 +50,8 @@ class DigitResult:
 
 def heading(config: RunConfig) -> str:
     """What is played where, in a few words."""
-    return (
-        f"{config.physical} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
-    )
+    what = config.physical if config.play == "all" else f"{config.physical} ({config.play})"
+    return f"{what} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
 
 
 def execute(

@@ -20,6 +20,7 @@ from drivers.errors import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
 from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
+from hil.network.pooled import Play, played
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from hil.run.judge import Judge
 
 Watcher = Callable[[Capture], None]
+Chosen = NDArray[np.bool_] | None
 
 
 @dataclass
@@ -88,7 +90,7 @@ class Recogniser:
 
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
-    `judge` looks at every whole frame.
+    `judge` looks at every whole frame. `play` says which neurons of a pooled layer are played.
     """
 
     weights: Weights
@@ -102,6 +104,7 @@ class Recogniser:
     keep: bool = False
     judge: Judge | None = None
     watch: Watcher | None = None
+    play: Play = "all"
 
     def answers(
         self, bench: Bench | None, images: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]]
@@ -150,14 +153,16 @@ class Recogniser:
         weights = self.weights.layers[part.layer.index]
         gain = Gain.of(part, weights, self.full_scale_pulses[part.layer.name])
         identities = slot_identities(part)
-        waiting: deque[tuple[Batch, Floats]] = deque()
+        waiting: deque[tuple[Batch, Floats, Chosen]] = deque()
 
         def frames() -> Iterator[Frame]:
             for batch in batches:
                 drive = drives(part.layer, weights, batch.maps)
-                waiting.append((batch, drive))
+                chosen = played(self.play, part.layer, drive[:, part.start : part.stop])
+                waiting.append((batch, drive, chosen))
                 for i, image in enumerate(batch.index):
-                    pulses, saturated = to_pulses(gain, drive[i, part.start : part.stop])
+                    which = None if chosen is None else chosen[i]
+                    pulses, saturated = to_pulses(gain, drive[i, part.start : part.stop], which)
                     batch.spent[i].saturated += saturated
                     batch.spent[i].frames += 1
                     key = FrameKey(self.purpose, int(image), self.noise)
@@ -168,7 +173,7 @@ class Recogniser:
         # Closed at once when a frame is refused: the bench is at rest before anybody hears of it.
         with closing(cast("Generator[Capture]", bench.play(frames()))) as captures:
             for image, spikes, shots in _whole_frames(captures, part.slots, self.watch):
-                batch, drive = waiting[0]
+                batch, drive, chosen = waiting[0]
                 if image != batch.index[done]:
                     raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
                 for capture in shots:
@@ -177,7 +182,8 @@ class Recogniser:
                     sent = np.concatenate([capture.frame.pulses for capture in shots])
                     self.judge(shots[0].frame.key, self.curve, sent, spikes)
                 found = spikes.reshape(part.stop - part.start, part.layer.positions)
-                drive[done, part.start : part.stop] = to_drives(gain, self.curve, found)
+                which = None if chosen is None else chosen[done]
+                drive[done, part.start : part.stop] = to_drives(gain, self.curve, found, which)
                 done += 1
                 if done == len(batch.index):
                     waiting.popleft()

@@ -19,6 +19,7 @@ from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import Gain, slot_identities, to_frame, to_pulses
 from hil.network.layers import LAYERS, activations, as_maps, drives
 from hil.network.physical import parse_physical
+from hil.network.pooled import played
 from hil.run.config import RunConfig, noisy
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8]
         drive = drives(layer, layer_weights, maps)
         for part in (part for part in parts if part.layer is layer):
             gain = Gain.of(part, layer_weights, config.full_scale_pulses[layer.name])
-            pulses, _ = to_pulses(gain, drive[0, part.start : part.stop])
+            of_part = drive[0, part.start : part.stop]
+            pulses, _ = to_pulses(gain, of_part, played(config.play, layer, of_part))
             yield to_frame(key, config.timing, pulses, slot_identities(part), 0)
         if layer.index < max(part.layer.index for part in parts):
             maps = activations(layer, layer_weights, drive)

@@ -35,6 +35,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs on the neuron: conv1 (default), conv1:0-7, conv1,conv2, fc1, all, none",
     )
     parser.add_argument(
+        "--play",
+        choices=("all", "pooled"),
+        default="all",
+        help="neurons of a pooled layer: all (default, the paper's), or of each 2×2 the one with the largest drive",
+    )
+    parser.add_argument(
         "--vth", type=float, metavar="V", help="threshold voltage (default: as calibrated, or the bench's)"
     )
     parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
@@ -96,6 +102,7 @@ def settle(
             "digits": digits,
             "noise": noise,
             "physical": args.physical,
+            "play": args.play,
             "seed": args.seed,
             "vth_v": vth_v,
             "timing": slot_timing(args, file),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from drivers.signals import Capture, Frame, SlotTiming
 from hil.network.layers import LAYERS, activations, as_maps, drives
 from hil.network.mnist import load_test
 from hil.network.physical import parse_physical
+from hil.network.pooled import Play
 from hil.network.weights import Weights
 from hil.run.loop import Answer, Odometer, Recogniser
 
@@ -68,6 +70,37 @@ def test_with_an_ideal_neuron_every_drive_is_within_half_a_pulse(shipped: Weight
             found = answer.kept[layer.name]
             assert (np.abs(found - reference[0]) <= 0.5001 * pulse[:, :, None] + 1e-4).all()
         maps = activations(layer, weights, drive)
+
+
+@pytest.mark.parametrize("mode", ["adaptive", "fixed"])
+@pytest.mark.parametrize("physical", ["conv1", "conv1,conv2:3-9", "fc1"])
+def test_playing_the_largest_of_a_block_changes_nothing_for_an_ideal_neuron(
+    shipped: Weights, physical: str, mode: str
+) -> None:
+    """Bit by bit in every layer's maps, for at most two thirds of the pulses where there is a pool."""
+    host = recogniser(shipped, physical, "ideal", SlotTiming(mode=mode, window_s=5e-3))
+    every = answers(host, "ideal", [0, 7], size=2)
+    pooled = answers(replace(host, play="pooled"), "ideal", [0, 7], size=2)
+    for a, b in zip(every, pooled, strict=True):
+        assert all((a.kept[layer.name] == b.kept[layer.name]).all() for layer in LAYERS)
+        assert b.spent.pulses < a.spent.pulses / 1.5 if "conv" in physical else b.spent.pulses == a.spent.pulses
+
+
+def test_a_neuron_answers_alike_whether_or_not_its_neighbours_are_played(shipped: Weights) -> None:
+    """What is played under `pooled` is, slot by slot, what `all` would have played there."""
+    host = recogniser(shipped, "conv1", "nominal")
+    shots: dict[Play, list[Capture]] = {"all": [], "pooled": []}
+    for play, seen in shots.items():
+        answers(replace(host, odometer=Odometer(), play=play, watch=seen.append), "nominal", [4])
+    every, pooled = (
+        (np.concatenate([c.frame.pulses for c in seen]), np.concatenate([c.spikes for c in seen]))
+        for seen in shots.values()
+    )
+    there = pooled[0] > 0
+    assert 0 < there.sum() <= 32 * 196
+    assert (pooled[0][there] == every[0][there]).all()
+    assert (pooled[1][there] == every[1][there]).all()
+    assert not pooled[1][~there].any()
 
 
 def test_units_not_on_the_neuron_are_exactly_those_of_software(shipped: Weights) -> None:

@@ -43,6 +43,15 @@ def test_ten_digits_replay_exactly(capsys: pytest.CaptureFixture[str], traced: P
     assert "counts, activations and answers are identical" in capsys.readouterr().out
 
 
+def test_a_run_of_the_largest_of_each_block_replays_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["run", "--digits", "0:2", "--physical", "conv1:0-1,conv2:0-1", "--play", "pooled", "--traces"]
+    assert main([*argv, "--full-scale", "conv1=12,conv2=12", "--out", "pooled.sqlite", "--json"]) == 0
+    capsys.readouterr()
+    found = call(capsys, "replay", "pooled.sqlite")
+    assert found["identical"] is True
+    assert found["decoded_shots"] == 4
+
+
 def test_decoding_otherwise_says_what_changes(capsys: pytest.CaptureFixture[str], traced: Path) -> None:
     """A minimum width just above the axon pulse's 2 µs loses some spikes; twice that loses all."""
     some = call(capsys, "replay", str(traced), "--set", "spikes.min_width_s=2e-6", "--digits", "2:4")

@@ -42,11 +42,19 @@ def stop_after(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(StopRequest, "__call__", asked)
 
 
-@pytest.mark.parametrize("physical", ["conv1:0-3", "conv1:0-1,conv2:0-1", "none"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        ("--physical", "conv1:0-3"),
+        ("--physical", "conv1:0-1,conv2:0-1"),
+        ("--physical", "conv1:0-1,conv2:0-1", "--play", "pooled"),
+        ("--physical", "none"),
+    ],
+)
 def test_a_stopped_run_resumes_to_the_same_result(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, physical: str
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: tuple[str, ...]
 ) -> None:
-    settings = ("--digits", "3:8", "--physical", physical, "--noise", "20")
+    settings = ("--digits", "3:8", *what, "--noise", "20")
     whole = call(capsys, "run", *settings, "--out", "whole.sqlite")
     with monkeypatch.context() as patch:
         stop_after(3, patch)
