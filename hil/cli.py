@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+import hil
 from drivers.errors import HilError, InputError
 
 COMMANDS = {
@@ -35,18 +36,34 @@ def _menu() -> str:
     return f"commands:\n{lines}\n\nhil COMMAND --help tells more."
 
 
-def _dispatch(argv: list[str]) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="hil",
         description="Handwritten digits through one memristive spiking neuron.",
         epilog=_menu(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    name = parser.parse_args(argv[:1]).command
-    module = importlib.import_module(f"hil.commands.{name}")
+    parser.add_argument("--version", action="version", version=f"hil {hil.__version__}")
+    parser.add_argument(
+        "--print-completion", metavar="SHELL", help="print a completion script for bash, zsh or fish, and exit"
+    )
+    return parser
+
+
+def _dispatch(argv: list[str]) -> int:
+    parser = _parser()
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", nargs="?")
+    asked = parser.parse_args(argv[: 2 if argv[:1] == ["--print-completion"] else 1])
+    if asked.print_completion is not None:
+        from hil.completion import completion_script
+
+        print(completion_script(asked.print_completion, _parser(), COMMANDS))
+        return 0
+    if asked.command is None:
+        parser.error(f"say a command: {', '.join(COMMANDS)}")
+    module = importlib.import_module(f"hil.commands.{asked.command}")
     command = argparse.ArgumentParser(
-        prog=f"hil {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"hil {asked.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(command)
     return int(module.run(command.parse_args(argv[1:])))

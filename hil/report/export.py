@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MISSING = -1  # of counts, where a run is not complete
 Progress = Callable[[int, int], None]
-_RESULTS = (
+RESULT_COLUMNS = (
     ("label", "i4", "1", "true digit"),
     ("answer", "i4", "1", "digit the network answers"),
     ("confidence", "f8", "1", "softmax of the answer"),
@@ -44,13 +44,19 @@ _RESULTS = (
     ("saturated", "i4", "1", "slots cut off at full scale"),
     ("stray", "i4", "1", "axon spikes that belong to no slot"),
 )
-_SLOTS = (
+SLOT_COLUMNS = (
     ("pulses", "i4", "1", "dendrite pulses planned and played"),
     ("spikes", "i4", "1", "axon spikes counted"),
     ("slot_s", "f8", "s", "measured length of the slot, 0 where not played"),
     ("planned_s", "f8", "s", "planned length of the slot, 0 where not played"),
     ("attempts", "i4", "1", "how often the slot was taken"),
 )
+_SCALES = {
+    "unit": "dense unit",
+    "channel": "kernel",
+    "row": "row of the feature map",
+    "column": "column of the feature map",
+}
 _CSV_SLOTS = (
     *("noise_percent", "image", "layer", "channel", "position", "attempts"),
     *("pulses", "spikes", "slot_s", "planned_s"),
@@ -69,7 +75,7 @@ def measured_shots(run: RunFile, key: FrameKey, layer: int) -> Iterator[Shot]:
 def frame_slots(run: RunFile, key: FrameKey, part: Physical) -> dict[str, NDArray[Any]]:
     """The slots of one frame, (slots,) by name; what is not recorded is MISSING, or NaN for times."""
     flat: dict[str, NDArray[Any]] = {
-        name: np.full(part.slots, np.nan if kind == "f8" else MISSING, dtype=kind) for name, kind, _, _ in _SLOTS
+        name: np.full(part.slots, np.nan if kind == "f8" else MISSING, dtype=kind) for name, kind, _, _ in SLOT_COLUMNS
     }
     tick_s = run.fact("tick_s")
     for shot in measured_shots(run, key, part.layer.index):
@@ -119,7 +125,7 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress | 
     noise = _coordinate(file, "noise", np.array(config.noise, dtype="i4"), "percent", "share of pixels set to zero")
     image = _coordinate(file, "image", np.array(config.images, dtype="i4"), "1", "index in the MNIST test set")
     results = {(r.noise, r.index): r for r in results_of(run)}
-    for name, kind, unit, text in _RESULTS:
+    for name, kind, unit, text in RESULT_COLUMNS:
         values = np.full((len(config.noise), len(config.images)), np.nan if kind == "f8" else MISSING, dtype=kind)
         for n, level in enumerate(config.noise):
             for i, index in enumerate(config.images):
@@ -142,10 +148,13 @@ def _write_layer(
 ) -> None:
     """One frame after the other, so that a long run does not have to fit the memory."""
     group = file.create_group(part.layer.name)
-    scales = (*frames, *_slot_scales(group, part))
+    scales = (
+        *frames,
+        *(_coordinate(group, name, values, "1", _SCALES[name]) for name, values in slot_scales(part).items()),
+    )
     shape = tuple(len(scale) for scale in scales)
     made = {}
-    for name, kind, unit, text in _SLOTS:
+    for name, kind, unit, text in SLOT_COLUMNS:
         made[name] = group.create_dataset(
             name, shape, dtype=kind, chunks=(1, 1, *shape[2:]), compression="gzip", shuffle=True
         )
@@ -164,16 +173,13 @@ def _write_layer(
         made[name].attrs["_FillValue"] = made[name].dtype.type(MISSING)
 
 
-def _slot_scales(group: h5py.Group, part: Physical) -> tuple[h5py.Dataset, ...]:
-    units = np.arange(part.start, part.stop, dtype="i4")
+def slot_scales(part: Physical) -> dict[str, NDArray[np.int32]]:
+    """The dimensions of a layer's slots by name, with their coordinates."""
+    units = np.arange(part.start, part.stop, dtype=np.int32)
     if not part.layer.is_convolution:
-        return (_coordinate(group, "unit", units, "1", "dense unit"),)
-    side = np.arange(part.layer.side, dtype="i4")
-    return (
-        _coordinate(group, "channel", units, "1", "kernel"),
-        _coordinate(group, "row", side, "1", "row of the feature map"),
-        _coordinate(group, "column", side, "1", "column of the feature map"),
-    )
+        return {"unit": units}
+    side = np.arange(part.layer.side, dtype=np.int32)
+    return {"channel": units, "row": side, "column": side}
 
 
 def _write_traces(run: RunFile, group: h5py.Group) -> None:
@@ -230,7 +236,7 @@ def to_csv(run: RunFile, stem: Path, *, progress: Progress | None = None) -> lis
     """Write STEM-digits.csv, STEM-slots.csv (played slots) and STEM-events.csv; raises InputError."""
     config = config_of(run)
     written = [stem.with_name(f"{stem.name}-{what}.csv") for what in ("digits", "slots", "events")]
-    digits = (("noise_percent", "image", *(name for name, *_ in _RESULTS)), _digit_rows(run))
+    digits = (("noise_percent", "image", *(name for name, *_ in RESULT_COLUMNS)), _digit_rows(run))
     slots = (_CSV_SLOTS, _slot_rows(run, config, progress))
     events = (("at_utc", "kind", "text"), iter(run.events()))
     for path, (header, rows) in zip(written, (digits, slots, events), strict=True):
@@ -246,7 +252,7 @@ def to_csv(run: RunFile, stem: Path, *, progress: Progress | None = None) -> lis
 
 def _digit_rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
     for result in results_of(run):
-        yield (result.noise, result.index, *(getattr(result, name) for name, *_ in _RESULTS))
+        yield (result.noise, result.index, *(getattr(result, name) for name, *_ in RESULT_COLUMNS))
 
 
 def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> Iterator[tuple[Any, ...]]:

@@ -1,0 +1,13 @@
+from .estimate import Estimate as Estimate
+from .fit.firing import fit_all as fit_all
+from .measure.frequency import measure_frequency as measure_frequency
+from .measure.threshold import ThresholdResult as ThresholdResult
+from .measure.threshold import measure_threshold as measure_threshold
+from .measure.window import measure_window as measure_window
+from .record import CalibrationRecord as CalibrationRecord
+from .record import load_record as load_record
+from .record import save_record as save_record
+from .sweep import Sweep as Sweep
+from .tally import Tally as Tally
+from .transfer import TransferCurve as TransferCurve
+from .transfer import measure_transfer as measure_transfer
