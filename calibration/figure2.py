@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from calibration.fit.firing import Fit, Histogram, spikes_after
+from calibration.picture import new_figure, save_figure
 from calibration.sweep import Sweep
 from calibration.tally import Ints, Tally
 from drivers.decode.schmitt import find_pulses
-from drivers.errors import CalibrationError, InputError
+from drivers.errors import CalibrationError
 from drivers.signals import Trace, probe_frame
 
 if TYPE_CHECKING:
@@ -114,12 +115,7 @@ def measure_gaps(bench: Bench, timing: SlotTiming) -> Ints:
 
 def draw(panels: list[Panel], measured: Histogram, gaps: Ints, fits: list[Fit], device: str, files: list[Path]) -> None:
     """Draw panels a-g into the files, whose suffixes choose the format; raises InputError."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure = plt.figure(figsize=(12, 9), layout="constrained")
+    figure = new_figure(12, 9)
     parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1.9, 1)))
     top, bottom = parts[0], parts[1]
     axes = top.subplots(2, 3)
@@ -127,13 +123,7 @@ def draw(panels: list[Panel], measured: Histogram, gaps: Ints, fits: list[Fit], 
         _draw_panel(axis, panel, letter)
     _draw_histogram(bottom.subplots(), measured, gaps, fits)
     top.suptitle(f"device {device}")
-    try:
-        for file in files:
-            figure.savefig(file, dpi=150)
-    except (OSError, ValueError) as error:
-        raise InputError(f"figure: {error}") from error
-    finally:
-        plt.close(figure)
+    save_figure(figure, *files, dpi=150)
 
 
 def _draw_panel(axis: Any, panel: Panel, letter: str) -> None:

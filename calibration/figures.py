@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivers.errors import InputError
+from calibration.picture import new_figure, save_figure
 
 if TYPE_CHECKING:
     from calibration.estimate import Estimate
@@ -21,7 +21,8 @@ def draw_threshold(result: ThresholdResult, device: str, file: Path) -> None:
     """Mean and spread of pulses to fire with their 95 % bands over the window; raises InputError."""
     from matplotlib import ticker
 
-    figure, axis = _axes(1, (8, 5))
+    figure = new_figure(8, 5)
+    axis = figure.subplots()
     volts = np.array([point.vth_v for point in result.curve])
     for name, colour, estimates in (
         ("mean", "tab:blue", [point.mean for point in result.curve]),
@@ -43,12 +44,13 @@ def draw_threshold(result: ThresholdResult, device: str, file: Path) -> None:
     axis.set_ylabel("dendrite pulses")
     axis.set_title(f"device {device}: {result.pulses_spent:,} pulses spent")
     axis.legend()
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_transfer(curve: TransferCurve, result: TransferResult, device: str, file: Path) -> None:
     """The whole distribution of spikes with its mean and what decoding uses; memory of slots; raises InputError."""
-    figure, (left, right) = _axes(2, (10, 4.5))
+    figure = new_figure(10, 4.5)
+    left, right = figure.subplots(1, 2)
     share = curve.histogram / curve.slots[:, None]
     spikes = np.arange(curve.histogram.shape[1])
     mesh = left.pcolormesh(curve.pulses, spikes, np.ma.masked_less_equal(share.T, 0), cmap="Blues", shading="nearest")
@@ -70,12 +72,13 @@ def draw_transfer(curve: TransferCurve, result: TransferResult, device: str, fil
     drift = repeatability.drift_per_megapulse
     right.set_title(f"drift {100 * (drift.value or 0.0):+.2g} % a million pulses", fontsize=10)
     figure.suptitle(f"device {device}, V_th {curve.vth_v:g} V, {curve.timing_key}")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def draw_frequency(result: FrequencyResult, device: str, file: Path) -> None:
     """Spikes a pulse and a second against the dendrite clock; raises InputError."""
-    figure, (left, right) = _axes(2, (10, 4.5))
+    figure = new_figure(10, 4.5)
+    left, right = figure.subplots(1, 2)
     clock = [point.clock_hz for point in result.points]
     value, lo, hi = (
         np.array([getattr(point.spikes_per_pulse, name) for point in result.points]) for name in ("value", "lo", "hi")
@@ -94,7 +97,7 @@ def draw_frequency(result: FrequencyResult, device: str, file: Path) -> None:
         left.axvline(1 / result.leak_s.value, color="tab:green", lw=1, label=f"1/leak, {result.leak_s.shown('s')}")
     left.legend(loc="lower center", fontsize=8)
     figure.suptitle(f"device {device}, V_th {result.vth_v:g} V")
-    _save(figure, file)
+    save_figure(figure, file)
 
 
 def _draw_edge(axis: Any, edge: Estimate, text: str) -> None:
@@ -108,23 +111,3 @@ def _draw_edge(axis: Any, edge: Estimate, text: str) -> None:
 
 def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _axes(columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(1, columns, figsize=size, layout="constrained")
-
-
-def _save(figure: Any, file: Path) -> None:
-    from matplotlib import pyplot as plt
-
-    try:
-        figure.savefig(file, dpi=130)
-    except (OSError, ValueError) as error:
-        raise InputError(f"figure {file}: {error}") from error
-    finally:
-        plt.close(figure)

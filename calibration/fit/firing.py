@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 from scipy.special import expit, log_ndtr, logit, ndtr
 
+from calibration.estimate import Z_95
 from calibration.fit.hazard import fit_hazard
 from calibration.fit.passage import PARAMETERS, first_passage
 from calibration.fit.renewal import count_probabilities, hazard_to_pmf, sample_counts
@@ -153,7 +154,7 @@ def histogram(tally: Tally, reach: int) -> Histogram:
         return np.asarray(logit(pmf))
 
     middle = log_odds(fit.beta)
-    half = 1.96 * np.array([fit.standard_error(partial(_one, log_odds, k)) for k in range(reach)])
+    half = Z_95 * np.array([fit.standard_error(partial(_one, log_odds, k)) for k in range(reach)])
     return Histogram(expit(middle), expit(middle - half), expit(middle + half))
 
 

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.picture import new_figure, save_figure
 from drivers.device import load_device
 from drivers.errors import InputError
 from drivers.passport import Passport, load_passport, passport_file, passport_folder
@@ -77,16 +78,12 @@ def _draw(passport: Passport, file: Path) -> None:
     The edges are the two resistance states as the comparator sees them: resistance times sense current. A device whose
     V_th is chosen anew for the same gain drifts in V_th; one that keeps its V_th, in pulses a spike.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     gains = [e for e in passport.entries if e.pulses_a_spike is not None]
     edges = [e for e in passport.entries if e.low_edge_v is not None or e.high_edge_v is not None]
     if not gains and not edges:
         raise InputError(f"device {passport.device!r} has no calibration to draw; run hil calibrate threshold transfer")
-    figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
+    figure = new_figure(7, 6)
+    top, bottom = figure.subplots(2, 1, sharex=True)
     for key in dict.fromkeys(entry.timing_key for entry in gains):
         mine = [entry for entry in gains if entry.timing_key == key]
         top.plot([e.pulses_before for e in mine], [e.pulses_a_spike or 0.0 for e in mine], marker="o", label=key)
@@ -104,9 +101,4 @@ def _draw(passport: Passport, file: Path) -> None:
     for axis in (top, bottom):
         if axis.lines:
             axis.legend(fontsize=8)
-    try:
-        figure.savefig(file, dpi=130)
-    except (OSError, ValueError) as error:
-        raise InputError(f"figure {file}: {error}") from error
-    finally:
-        plt.close(figure)
+    save_figure(figure, file)

@@ -20,6 +20,7 @@ from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
 from drivers.benchfile import BenchFile, PicoSettings, Wiring, load_bench
 from drivers.device import load_device
+from drivers.durable import write_durably
 from drivers.errors import BenchError, InputError, LimitError
 from drivers.mock.board import FAULTS as BOARD_FAULTS
 from drivers.mock.board import Board
@@ -67,10 +68,7 @@ def run(args: argparse.Namespace) -> int:
         )
         text = bench_file(args, pigpiod, scope, pico)
         calibrate(args, BenchFile.model_validate(tomllib.loads(text)))
-        try:
-            args.out.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"bench file {args.out}: {error.strerror}") from error
+        write_durably(args.out, text, "bench file")
         print(f"pigpiod   {pigpiod.host}:{pigpiod.port}")
         print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
         print(f"Pico      {pico.port}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
+from calibration.picture import new_figure, save_figure
 from drivers.errors import InputError
 from hil.network.mnist import load_test
 from hil.run.execute import heading
@@ -106,13 +107,9 @@ def draw(file: Path, plan: Plan, config: RunConfig) -> None:
     """The trade-off as a picture; raises InputError when it cannot be written or there is nothing to draw."""
     if not plan.network_s[0]:
         raise InputError("--figure: nothing is played on the neuron, so there is no trade-off to draw")
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     speed = [plan.digits / seconds for seconds in plan.network_s]
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure = new_figure(7, 4.5)
+    axes = figure.subplots()
     axes.loglog(NEURONS, speed, "o-", label="this bench")
     axes.loglog(NEURONS, [speed[0] * n for n in NEURONS], "--", color="tab:gray", label="in proportion")
     axes.set_xlabel("physical neurons for the 784 of a feature map")
@@ -122,12 +119,7 @@ def draw(file: Path, plan: Plan, config: RunConfig) -> None:
     axes.minorticks_off()
     axes.grid(alpha=0.3)
     axes.legend()
-    try:
-        figure.savefig(file, dpi=130)
-    except (OSError, ValueError) as error:
-        raise InputError(f"figure {file}: {error}") from error
-    finally:
-        plt.close(figure)
+    save_figure(figure, file)
 
 
 def span(seconds: float) -> str:

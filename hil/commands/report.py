@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.errors import InputError
+from drivers.durable import write_durably
 from hil.run.session import config_of
 from hil.store.runfile import RunFile
 
@@ -51,9 +51,6 @@ def run(args: argparse.Namespace) -> int:
         data = gather(
             run_file, weights, image=args.image, channel=args.channel, position=args.position, progress=progress
         )
-    try:
-        out.write_text(render(data, args.run.name), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"report {out}: {error.strerror or error}") from error
+    write_durably(out, render(data, args.run.name), "report")
     print(json.dumps({"file": str(out)}) if args.json else f"{out}: {out.stat().st_size / 1e6:,.2f} MB")
     return 0

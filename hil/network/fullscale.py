@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.network.layers import LAYERS, Floats, activations, as_maps, drives
+from hil.network.layers import LAYERS, Floats, as_maps
+from hil.network.walk import walk
 from hil.network.weights import LayerWeights
 
 QUANTILE = 0.999  # of a kernel's drives over all positions of all images
@@ -20,11 +21,8 @@ def with_full_scales(layers: tuple[LayerWeights, ...], images: NDArray[np.uint8]
     """The layers with `full_scale` taken from these training images (n, 28, 28), played in software."""
     seen: dict[str, list[Floats]] = {layer.name: [] for layer in LAYERS}
     for start in range(0, len(images), _CHUNK):
-        maps = as_maps(images[start : start + _CHUNK])
-        for layer, weights in zip(LAYERS, layers, strict=True):
-            drive = drives(layer, weights, maps)
-            seen[layer.name].append(drive)
-            maps = activations(layer, weights, drive)
+        for passed in walk(layers, as_maps(images[start : start + _CHUNK])):
+            seen[passed.layer.name].append(passed.drive)
     return tuple(replace(weights, full_scale=_full_scale(np.concatenate(seen[weights.name]))) for weights in layers)
 
 

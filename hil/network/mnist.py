@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.durable import write_durably
 from drivers.errors import InputError
 
 SIDE = 28
@@ -132,14 +133,10 @@ def _download(name: str, folder: Path, tell: Callable[[str], None]) -> None:
 
 
 def _keep(raw: bytes, folder: Path, name: str) -> None:
-    """Under a name of its own first, so that neither an interrupt nor a second training leaves half a file."""
-    partial = folder / f"{name}.{os.getpid()}.partial"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(raw)
-        partial.replace(folder / name)
-    except OSError as error:
-        raise InputError(f"cannot keep {name} in {folder} ({error.strerror or error}); set XDG_CACHE_HOME") from error
+        write_durably(folder / name, raw, "cannot keep")
+    except InputError as error:
+        raise InputError(f"{error}; set XDG_CACHE_HOME to a folder that can be written") from error
 
 
 def zero_pixels(images: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:

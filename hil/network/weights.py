@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.durable import write_durably
 from drivers.errors import InputError
 
 SHAPES: dict[str, tuple[int, ...]] = {
@@ -72,12 +72,7 @@ def save_weights(
         tensors[f"{layer.name}.weight"] = layer.weight.astype(dtype)
         tensors[f"{layer.name}.bias"] = layer.bias.astype(dtype)
         tensors[f"{layer.name}.full_scale"] = layer.full_scale
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save(tensors, metadata))
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write weights file {path}: {error.strerror or error}") from error
+    write_durably(path, save(tensors, metadata), "weights file")
 
 
 def _layer(file: str, name: str, shape: tuple[int, ...], tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calibration.estimate import Z_95
 from calibration.transfer import TransferCurve
 from hil.report.svg import LEFT, RIGHT, Chart
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from hil.report.data import ReportData, Zoom
     from hil.run.execute import DigitResult
 
-Z_95 = 1.96
 _LEAST_SLOTS = 30  # of a pulse count, to be compared
 _MOST_BINS = 41
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import InputError
+from drivers.durable import replacing
 from drivers.signals import FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
@@ -101,11 +102,8 @@ def to_hdf5(run: RunFile, path: Path, *, traces: bool = False, progress: Progres
     """Write the run as HDF5; raises InputError when the file cannot be written."""
     import h5py
 
-    try:
-        with h5py.File(path, "w") as file:
-            _write(run, file, traces=traces, progress=progress)
-    except OSError as error:
-        raise InputError(f"export {path}: {error}") from error
+    with replacing(path, "export") as partial, h5py.File(partial, "w") as file:
+        _write(run, file, traces=traces, progress=progress)
 
 
 def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress | None) -> None:
@@ -239,14 +237,13 @@ def to_csv(run: RunFile, stem: Path, *, progress: Progress | None = None) -> lis
     digits = (("noise_percent", "image", *(name for name, *_ in RESULT_COLUMNS)), _digit_rows(run))
     slots = (_CSV_SLOTS, _slot_rows(run, config, progress))
     events = (("at_utc", "kind", "text"), iter(run.events()))
-    for path, (header, rows) in zip(written, (digits, slots, events), strict=True):
-        try:
-            with path.open("w", newline="", encoding="utf-8") as file:
+    with ExitStack() as stack:  # all three or none
+        for path, (header, rows) in zip(written, (digits, slots, events), strict=True):
+            partial = stack.enter_context(replacing(path, "export"))
+            with partial.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
                 writer.writerow(header)
                 writer.writerows(rows)
-        except OSError as error:
-            raise InputError(f"export {path}: {error.strerror or error}") from error
     return written
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import InputError
+from calibration.picture import new_figure, save_figure
 
 if TYPE_CHECKING:
     from hil.network.layers import Floats
@@ -33,17 +33,11 @@ def draw_maps(file: Path, result: DigitResult, image: NDArray[np.uint8], maps: d
 
     The suffix chooses the format (png, svg, pdf); raises InputError when the file cannot be written.
     """
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplot_mosaic(
+    figure = new_figure(11, 9)
+    axes = figure.subplot_mosaic(
         [["digit", "conv1", "conv1"], ["fc2", "conv2", "conv2"], ["fc1", "fc1", "fc1"]],
-        figsize=(11, 9),
         width_ratios=(1, 1, 1),
         height_ratios=(2, 2, 1),
-        layout="constrained",
     )
     axes["digit"].imshow(image, cmap="gray_r")
     axes["digit"].set_title(f"test digit {result.index}, a {result.label}")
@@ -61,9 +55,4 @@ def draw_maps(file: Path, result: DigitResult, image: NDArray[np.uint8], maps: d
     for name in ("digit", "conv1", "conv2", "fc1"):
         axes[name].set_xticks([])
         axes[name].set_yticks([])
-    try:
-        figure.savefig(file, dpi=130)
-    except (OSError, ValueError) as error:
-        raise InputError(f"figure {file}: {error}") from error
-    finally:
-        plt.close(figure)
+    save_figure(figure, file)

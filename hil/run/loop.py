@@ -21,6 +21,7 @@ from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
 from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
 from hil.network.pooled import Play, played
+from hil.network.walk import walk
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -122,27 +123,26 @@ class Recogniser:
             yield from self._through(bench, [batch])
 
     def _through(self, bench: Bench | None, batches: Iterable[Batch]) -> Iterator[Answer]:
-        for layer in LAYERS:
-            part = next((p for p in self.physical if p.layer is layer), None)
-            if part is None:
-                batches = map(self._software(layer), batches)
-            else:
-                if bench is None:
-                    raise ValueError(f"layer {part} is to be played, but there is no bench")
-                batches = self._played(bench, part, batches)
-                if len(self.physical) > 1:
-                    batches = list(batches)
-        for batch in batches:
+        first = 0
+        for part in self.physical:
+            if bench is None:
+                raise ValueError(f"layer {part} is to be played, but there is no bench")
+            batches = self._played(bench, part, map(self._in_software(first, part.layer.index), batches))
+            if len(self.physical) > 1:
+                batches = list(batches)
+            first = part.layer.index + 1
+        for batch in map(self._in_software(first, len(LAYERS)), batches):
             yield from _conclude(batch)
 
-    def _software(self, layer: Layer) -> Callable[[Batch], Batch]:
+    def _in_software(self, first: int, stop: int) -> Callable[[Batch], Batch]:
         def step(batch: Batch) -> Batch:
-            return self._onward(batch, layer, drives(layer, self.weights.layers[layer.index], batch.maps))
+            for passed in walk(self.weights.layers, batch.maps, first, stop):
+                batch = self._onward(batch, passed.layer, passed.maps)
+            return batch
 
         return step
 
-    def _onward(self, batch: Batch, layer: Layer, drive: Floats) -> Batch:
-        maps = activations(layer, self.weights.layers[layer.index], drive)
+    def _onward(self, batch: Batch, layer: Layer, maps: Floats) -> Batch:
         kept = {**batch.kept, layer.name: maps} if self.keep else batch.kept
         return Batch(batch.index, maps, batch.spent, kept)
 
@@ -188,7 +188,7 @@ class Recogniser:
                 if done == len(batch.index):
                     waiting.popleft()
                     done = 0
-                    yield self._onward(batch, part.layer, drive)
+                    yield self._onward(batch, part.layer, activations(part.layer, weights, drive))
 
 
 def _whole_frames(

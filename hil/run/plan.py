@@ -17,9 +17,10 @@ from drivers.errors import LimitError
 from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import Gain, slot_identities, to_frame, to_pulses
-from hil.network.layers import LAYERS, activations, as_maps, drives
+from hil.network.layers import as_maps
 from hil.network.physical import parse_physical
 from hil.network.pooled import played
+from hil.network.walk import walk
 from hil.run.config import RunConfig, noisy
 
 if TYPE_CHECKING:
@@ -139,17 +140,13 @@ def make_plan(
 def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8], key: FrameKey) -> Iterator[Frame]:
     """The frames that one image (1, 28, 28) becomes, one a layer on the neuron."""
     parts = parse_physical(config.physical)
-    maps = as_maps(image)
-    for layer in LAYERS[: max((part.layer.index + 1 for part in parts), default=0)]:
-        layer_weights = weights.layers[layer.index]
-        drive = drives(layer, layer_weights, maps)
-        for part in (part for part in parts if part.layer is layer):
-            gain = Gain.of(part, layer_weights, config.full_scale_pulses[layer.name])
-            of_part = drive[0, part.start : part.stop]
-            pulses, _ = to_pulses(gain, of_part, played(config.play, layer, of_part))
+    last = max((part.layer.index + 1 for part in parts), default=0)
+    for passed in walk(weights.layers, as_maps(image), stop=last):
+        for part in (part for part in parts if part.layer is passed.layer):
+            gain = Gain.of(part, weights.layers[part.layer.index], config.full_scale_pulses[part.layer.name])
+            of_part = passed.drive[0, part.start : part.stop]
+            pulses, _ = to_pulses(gain, of_part, played(config.play, part.layer, of_part))
             yield to_frame(key, config.timing, pulses, slot_identities(part), 0)
-        if layer.index < max(part.layer.index for part in parts):
-            maps = activations(layer, layer_weights, drive)
 
 
 def traced(config: RunConfig) -> tuple[str, ...]:

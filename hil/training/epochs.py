@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from drivers.durable import replacing
 from drivers.errors import InputError
 from hil.network.mnist import Digits
 from hil.training.augmentation import distort, zero_some
@@ -135,10 +136,9 @@ class Trainer:
 
     def _save(self, state: _State, number: int) -> None:
         if self.checkpoint is not None:
-            partial = self.checkpoint.with_suffix(".partial")
             settled = {"training": self._training(), "stage": number, "settled": self.network.state_dict()}
-            torch.save(settled | state.saved(), partial)
-            partial.replace(self.checkpoint)
+            with replacing(self.checkpoint, "checkpoint") as partial:
+                torch.save(settled | state.saved(), partial)
 
     def _epoch(self, state: _State, number: int, step: Callable[[float], None], done: float, share: float) -> Report:
         batches, stage, loss = len(self.images) // BATCH, state.stage, 0.0

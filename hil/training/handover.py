@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.network.fullscale import with_full_scales
-from hil.network.layers import LAYERS, activations, as_maps, drives
+from hil.network.layers import LAYERS, as_maps, drives
 from hil.network.mnist import Digits, zero_pixels
+from hil.network.walk import walk
 from hil.network.weights import LayerWeights
 
 FULL_SCALE_IMAGES = 2_000  # training digits that full scales are measured on
@@ -68,10 +69,9 @@ def accuracy_of(layers: tuple[LayerWeights, ...], images: NDArray[np.uint8], lab
     """Share of images (n, 28, 28) that the network answers rightly in software."""
     right = 0
     for start in range(0, len(images), _CHUNK):
-        maps = as_maps(images[start : start + _CHUNK])
-        for layer, weights in zip(LAYERS, layers, strict=True):
-            maps = activations(layer, weights, drives(layer, weights, maps))
-        right += int((maps.reshape(len(maps), -1).argmax(axis=1) == labels[start : start + _CHUNK]).sum())
+        *_, last = walk(layers, as_maps(images[start : start + _CHUNK]))
+        answers = last.maps.reshape(len(last.maps), -1).argmax(axis=1)
+        right += int((answers == labels[start : start + _CHUNK]).sum())
     return right / len(images)
 
 
