@@ -53,7 +53,10 @@ def unfinished(path: Path) -> Path:
     """
     if path.exists() and not path.is_file():
         raise OSError("is a folder" if path.is_dir() else "is not a file: its content cannot be replaced")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"{path.parent} is not a folder") from error
     made = path.with_name(f".hil-{secrets.token_hex(8)}.partial")
     descriptor = os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:

@@ -71,5 +71,6 @@ def test_saved_weights_read_back(weights_file: Path, tmp_path: Path, dtype: type
 
 
 def test_weights_that_cannot_be_written_are_named(weights_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot write weights file .*none/w.safetensors: No such file"):
+    (tmp_path / "none").touch()
+    with pytest.raises(InputError, match=r"weights file .*none/w.safetensors: .*none is not a folder"):
         save_weights(tmp_path / "none" / "w.safetensors", load_weights(weights_file).layers, {})

@@ -70,7 +70,7 @@ def test_the_chosen_slot_is_shown(recorded: Path) -> None:
         (("--image", "99"), "--image 99: not among the finished digits"),
         (("--channel", "7"), "--channel 7: recorded are 0…1 of conv1"),
         (("--position", "784"), "--position 784: allowed 0…783"),
-        (("--out", "no/folder/r.html"), "report no/folder/r.html: No such file or directory"),
+        (("--out", "/dev/null/r.html"), "report /dev/null/r.html: /dev/null is not a folder"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], recorded: Path, argv: tuple[str, ...], message: str) -> None:
