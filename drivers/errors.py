@@ -27,6 +27,10 @@ class BenchError(HilError):
     """The bench failed; it has been made safe."""
 
 
+class BusyError(BenchError):
+    """Another program has what this one needs; nothing was touched."""
+
+
 class ConnectionLostError(BenchError, ConnectionError):
     """A part of the bench stopped answering."""
 

@@ -9,9 +9,10 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def _passports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test may write into the passports of whoever runs it."""
+    """No test may write into the passports of whoever runs it, or wait for a bench that they hold."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HIL_PASSPORTS", str(tmp_path_factory.mktemp("passports")))
+        patch.setenv("HIL_LOCKS", str(tmp_path_factory.mktemp("locks")))
         yield
 
 

@@ -1,4 +1,4 @@
-"""The house: how many modules a room holds, what they are called, and that no two of them import each other in a circle.
+"""The house: how many modules a room holds, what they are called, and that there is no circle of imports.
 
 Which room may import which is held by import-linter, see pyproject.toml.
 """
