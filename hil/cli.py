@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
-import os
-import signal
 import sys
 
 import hil
 from drivers.errors import HilError, InputError
+from hil.terminal.interrupt import ending_alike
+from hil.terminal.output import steady_output
 
 COMMANDS = {
     "run": "recognise digits on a bench",
@@ -69,26 +70,28 @@ def _dispatch(argv: list[str]) -> int:
     return int(module.run(command.parse_args(argv[1:])))
 
 
-def _as_interrupt(_number: int, _frame: object) -> None:
-    """SIGTERM ends a command as Ctrl-C does: the bench is made safe and the run can be resumed."""
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 on Ctrl-C."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 when it was asked to stop."""
+    with ending_alike(), steady_output() as out:
+        code = _ended(sys.argv[1:] if argv is None else argv)
+        if out.broken is None:
+            out.flush()
+    if out.broken is not None and out.broken.errno != errno.EPIPE:  # the reader of a pipe (head, less) may go
+        print(f"hil: standard output: {out.broken.strerror}; what was printed is not complete", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _ended(argv: list[str]) -> int:
+    """How a command ended, as an exit code, with the reason said in one line."""
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        return _dispatch(argv)
     except HilError as error:
         print(f"hil: {error}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("hil: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; point stdout elsewhere so that exit does not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 if __name__ == "__main__":

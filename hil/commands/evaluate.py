@@ -27,7 +27,7 @@ from hil.run.execute import DigitResult, execute, heading
 from hil.run.judge import Judge
 from hil.run.session import begin, go_on, new_path, results_of
 from hil.run.setup import add_common_arguments, open_measured, settle
-from hil.terminal.interrupt import StopRequest
+from hil.terminal.interrupt import StopRequest, ignore_all
 from hil.terminal.live import Live
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             return INTERRUPTED
     else:
         results = _evaluate(config, jobs, args.calibration, quiet=args.json)
+        if len(results) < len(config.images) * len(config.noise):
+            return _stopped_early(config, results)
     wall_s = time.perf_counter() - began
     levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
@@ -74,6 +76,18 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_table(config, levels, wall_s))
     return 0
+
+
+def _stopped_early(config: RunConfig, results: list[DigitResult]) -> int:
+    """Say what is known so far; returns the exit code."""
+    levels = [_level(noise, done) for noise in config.noise if (done := [r for r in results if r.noise == noise])]
+    print("\n".join(map(_table_row, levels)), file=sys.stderr)
+    print(
+        f"stopped: {len(results):,} of {len(config.images) * len(config.noise):,} digits, and nothing recorded; "
+        "with --out FILE an evaluation is recorded and can be resumed",
+        file=sys.stderr,
+    )
+    return INTERRUPTED
 
 
 def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> list[DigitResult] | None:
@@ -128,21 +142,27 @@ def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: b
         _, config = open_measured(config, stack, calibration)
     parts = _parts(config)
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
+    with (
+        StopRequest() as stopping,
+        Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress,
+    ):
         task = progress.add_task("evaluating", total=len(config.images) * len(config.noise))
 
         def advance(done: int) -> None:
             progress.update(task, advance=done)
 
         if jobs == 1 or len(parts) == 1:
-            return _work(config, calibration, advance)
+            return _work(config, calibration, advance, stopping)
         # A fresh interpreter a worker: a fork would copy the threads of the matrix library in an unknown state.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=ignore_all) as pool:
             results: list[DigitResult] = []
             for part in pool.map(_work, parts, [calibration] * len(parts)):
                 results.extend(part)
                 advance(len(part))
+                if stopping():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    break
             return results
 
 
@@ -159,7 +179,10 @@ def _parts(config: RunConfig) -> list[RunConfig]:
 
 
 def _work(
-    config: RunConfig, calibration: str | None = None, advance: Callable[[int], None] | None = None
+    config: RunConfig,
+    calibration: str | None = None,
+    advance: Callable[[int], None] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[DigitResult]:
     from hil.network.weights import load_weights
 
@@ -172,6 +195,8 @@ def _work(
             results.append(result)
             if advance is not None:
                 advance(1)
+            if stopping():
+                break
     return results
 
 
@@ -195,10 +220,12 @@ def _table(config: RunConfig, levels: list[dict[str, Any]], wall_s: float) -> st
         heading(config),
         "zeroed  digits  accuracy  95 % interval     pulses a digit  spikes a digit  bench s a digit",
     ]
-    lines += [
+    return "\n".join([*lines, *map(_table_row, levels), f"{wall_s:.1f} s here"])
+
+
+def _table_row(level: dict[str, Any]) -> str:
+    return (
         f"{level['noise']:>6.0%}  {level['digits']:>6}  {level['accuracy']:>8.2%}  "
         f"{level['interval'][0]:.2%}…{level['interval'][1]:.2%}  {level['pulses_per_digit']:>14,.0f}  "
         f"{level['spikes_per_digit']:>14,.0f}  {level['bench_s_per_digit']:>15.3f}"
-        for level in levels
-    ]
-    return "\n".join([*lines, f"{wall_s:.1f} s here"])
+    )

@@ -1,43 +1,89 @@
-"""Ctrl-C with manners: the first one stops after the shot in hand, the second at once."""
+"""Ending with manners: the first Ctrl-C stops after the shot in hand, the second at once.
+
+SIGINT, SIGTERM (what a shutdown sends) and SIGHUP (what a dropped ssh sends) end alike. While a program brings its
+bench to rest nothing more is heard: a third signal must not leave a line high.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
-from types import FrameType, TracebackType
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # SIGTERM is what a shutdown sends
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+DEAF_S = 10.0  # after an interrupt: longer than any bench takes to come to rest
+
+
+class _Interrupter:
+    """Raises KeyboardInterrupt, and then not again for DEAF_S seconds."""
+
+    def __init__(self) -> None:
+        self._deaf_until = 0.0
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now >= self._deaf_until:
+            self._deaf_until = now + DEAF_S
+            raise KeyboardInterrupt
+
+
+interrupt = _Interrupter()
+
+
+@contextmanager
+def ending_alike() -> Iterator[None]:
+    """Every signal that ends a program raises KeyboardInterrupt within; in the main thread only."""
+    with _handled(lambda _number, _frame: interrupt()):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
+
+
+def ignore_all() -> None:
+    """For worker processes: a signal to the group is the parent's business."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class StopRequest:
-    """A context in which SIGINT and SIGTERM set `requested` instead of interrupting; the second one interrupts.
+    """A context in which the first signal sets `requested` instead of interrupting; the second one interrupts.
 
     Outside the main thread, where Python lets nobody handle signals, it does nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[int, Any] = {}
+        self._handled = _handled(self._handle)
 
     def __call__(self) -> bool:
         """Whether somebody asked to stop."""
         return self.requested
 
     def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        self._handled.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def __exit__(self, *exc: object) -> None:
+        self._handled.__exit__(None, None, None)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (Python's signature)
         if self.requested:
-            raise KeyboardInterrupt
+            interrupt()
+            return
         self.requested = True
         print("\nstopping after the shot in hand; once more stops at once", file=sys.stderr, flush=True)

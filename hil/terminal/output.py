@@ -1,0 +1,66 @@
+"""Standard output and error that cannot end a measurement: display never stops a run.
+
+What a terminal cannot encode is replaced; an output that is closed, full or gone (a pipe whose reader went away, a
+dropped ssh, a full disk) is noted once and written to no more, while the run goes on.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+
+class SteadyStream:
+    """A text stream whose writes never fail: after the first OSError it is `broken` and takes everything in silence."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.broken: OSError | None = None
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+    def write(self, text: str) -> int:
+        """Write, or pass over; returns the length either way."""
+        if self.broken is None:
+            try:
+                self._stream.write(text)
+            except OSError as error:
+                self._give_up(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or pass over."""
+        if self.broken is None:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Point the descriptor elsewhere, so that what is still buffered does not fail again when Python ends."""
+        self.broken = error
+        with suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def steady_output() -> Iterator[SteadyStream]:
+    """Standard output and error are steady within; yields the standard output, to ask whether it broke."""
+    before = sys.stdout, sys.stderr
+    out, err = SteadyStream(sys.stdout), SteadyStream(sys.stderr)
+    sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
+    try:
+        yield out
+    finally:
+        out.flush()
+        err.flush()
+        sys.stdout, sys.stderr = before
