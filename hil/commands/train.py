@@ -1,4 +1,4 @@
-"""Train the network with non-negative weights; needs the extra 'train' (PyTorch).
+"""Train the network with the neuron in the loop; needs the extra 'train' (PyTorch).
 
 The weights file says which command made it. Training that was interrupted goes on after its last whole epoch.
 """
@@ -21,8 +21,9 @@ from rich.progress import Progress
 from drivers.errors import InputError
 
 if TYPE_CHECKING:
-    from hil.training.epochs import Report, Stage, Trainer
+    from hil.training.epochs import Report, Trainer
     from hil.training.handover import Finished
+    from hil.training.recipes import Stage
 
 FEWEST = 1_000
 
@@ -34,7 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("weights.safetensors"), metavar="FILE", help="weights to write"
     )
     parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
-    parser.add_argument("--epochs", metavar="A,B,C", help="epochs of the three stages (default: 10,10,12)")
+    parser.add_argument(
+        "--sign",
+        choices=("positive", "differential"),
+        default="positive",
+        help="weights: all-positive (default, the paper's), or differences of two positive halves",
+    )
+    parser.add_argument("--start", metavar="NAME|FILE", help="weights to go on from (default: from nothing)")
+    parser.add_argument("--teacher", metavar="NAME|FILE", help="weights of a network that says what it makes of images")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="RECORD", help="record of the neuron to train for (default: a generic one)"
+    )
+    parser.add_argument(
+        "--playing",
+        metavar="WAY=SHARE,…",
+        help="how conv1 is played in the last stage: pooled:N, all:N (N pulses for a full-scale drive) or none",
+    )
+    parser.add_argument("--epochs", metavar="A,B,C", help="epochs of every stage (default: 10,10,12)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N training digits, to try it out")
     parser.add_argument("--device", default="cpu", help="PyTorch device (default: cpu)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
@@ -43,21 +60,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, print progress on standard error, write the weights."""
     try:
-        from hil.training.epochs import STAGES, Trainer
+        from hil.training.epochs import Trainer
+        from hil.training.spiking import SpikingNeuron
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise InputError("training needs PyTorch: pip install 'memristive-hil[train]'") from error
     from hil.network.mnist import load_training
+    from hil.network.weights import load_weights
 
     if args.limit is not None and args.limit < FEWEST:
         raise InputError(f"--limit {args.limit}: at least {FEWEST} digits")
-    stages = _stages(args.epochs, STAGES)
+    stages = _stages(args)
+    neuron = SpikingNeuron.of_record(args.calibration) if args.calibration is not None else SpikingNeuron.generic()
+    start, teacher = (load_weights(name) if name is not None else None for name in (args.start, args.teacher))
+    if start is not None and start.sign != args.sign:
+        raise InputError(f"--start {args.start}: its weights are {start.sign}; give --sign {start.sign}")
     console = Console(stderr=True)
     checkpoint = _checkpoint(args.out)
     digits = load_training(args.data, lambda text: console.print(text, highlight=False, soft_wrap=True))
     digits = (digits[0][: args.limit], digits[1][: args.limit])
-    trainer = Trainer(digits, args.seed, stages, checkpoint, args.device)
+    trainer = Trainer(
+        digits,
+        args.seed,
+        stages,
+        checkpoint,
+        args.device,
+        sign=args.sign,
+        neuron=neuron,
+        start=start,
+        teacher=teacher,
+    )
     began = time.perf_counter()
     try:
         _train(trainer, console)
@@ -101,12 +134,24 @@ def _checkpoint(out: Path) -> Path:
     return out.with_name(f"{out.name}.checkpoint")
 
 
-def _stages(text: str | None, default: tuple[Stage, ...]) -> tuple[Stage, ...]:
+def _stages(args: argparse.Namespace) -> tuple[Stage, ...]:
+    from hil.training.recipes import RECIPES
+    from hil.training.spiking import parse_playings
+
+    recipe = RECIPES[args.sign]
+    stages = recipe.stages if args.start is None else recipe.further
+    if args.playing is not None:
+        stages = (*stages[:-1], replace(stages[-1], playings=parse_playings(args.playing)))
+    return _with_epochs(args.epochs, stages)
+
+
+def _with_epochs(text: str | None, default: tuple[Stage, ...]) -> tuple[Stage, ...]:
     if text is None:
         return default
     parts = text.split(",")
     if len(parts) != len(default) or not all(p.isdecimal() for p in parts) or not any(int(p) for p in parts):
-        raise InputError(f"--epochs {text!r}: give {len(default)} whole numbers, not all 0, for example 10,10,12")
+        example = ",".join(str(stage.epochs) for stage in default)
+        raise InputError(f"--epochs {text!r}: give {len(default)} whole numbers, not all 0, for example {example}")
     return tuple(replace(stage, epochs=int(p)) for stage, p in zip(default, parts, strict=True) if int(p))
 
 
@@ -124,23 +169,23 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
     from hil.network.weights import save_weights
     from hil.training.epochs import threads
     from hil.training.handover import finish
-    from hil.training.nonnegative import folded
+    from hil.training.learner import folded
 
-    finished = finish(folded(trainer.network), *trainer.digits)
-    options = [f"--seed {args.seed}"]
-    options += [f"--{name} {value}" for name in ("epochs", "limit") if (value := getattr(args, name)) is not None]
+    finished = finish(folded(trainer.network), *trainer.digits, args.sign)
+    options = [f"--seed {args.seed}"] + ([f"--sign {args.sign}"] if args.sign != "positive" else [])
+    given = ("start", "teacher", "calibration", "playing", "epochs", "limit")
+    options += [f"--{name} {value}" for name in given if (value := getattr(args, name)) is not None]
     options += [f"--device {args.device}"] if args.device != "cpu" else []
-    clean, zeroed, spiking, both = trainer.accuracies()
     metadata = {
         "command": f"hil train {' '.join(options)}",
         "date": datetime.now(UTC).date().isoformat(),
         "versions": f"torch {version('torch')}, numpy {version('numpy')}, Python {sys.version.split()[0]}",
         "threads": str(threads()),
         "data": f"MNIST training digits; the last {len(trainer.digits[1][0]):,} held out for validation",
-        "validation": (
-            f"clean {clean:.2%}, 40 % of the pixels zeroed {zeroed:.2%}; "
-            f"conv1 on a generic spiking neuron: clean {spiking:.2%}, 40 % zeroed {both:.2%}"
-        ),
+        "sign": args.sign,
+        "sources": ", ".join(trainer.sources) or "none",
+        "neuron": trainer.network.neuron.name,
+        "validation": ", ".join(map(str, trainer.accuracies())),
     }
     save_weights(args.out, finished.layers, metadata, finished.dtype)
     return finished

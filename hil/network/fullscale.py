@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.network.layers import LAYERS, Floats, as_maps
+from hil.network.layers import LAYERS, Floats, as_maps, halves
 from hil.network.walk import walk
 from hil.network.weights import LayerWeights
 
@@ -21,13 +21,17 @@ def with_full_scales(layers: tuple[LayerWeights, ...], images: NDArray[np.uint8]
     """The layers with `full_scale` taken from these training images (n, 28, 28), played in software."""
     seen: dict[str, list[Floats]] = {layer.name: [] for layer in LAYERS}
     for start in range(0, len(images), _CHUNK):
-        for passed in walk(layers, as_maps(images[start : start + _CHUNK])):
-            seen[passed.layer.name].append(passed.drive)
+        maps = as_maps(images[start : start + _CHUNK])
+        for passed in walk(layers, maps):
+            weights = layers[passed.layer.index]
+            drive = passed.drive if weights.halves == 1 else halves(passed.layer, weights, maps)
+            seen[passed.layer.name].append(drive)
+            maps = passed.maps
     return tuple(replace(weights, full_scale=_full_scale(np.concatenate(seen[weights.name]))) for weights in layers)
 
 
 def _full_scale(drive: Floats) -> NDArray[np.float32]:
-    """(images, units, positions) → (units,)"""
+    """(images, halves · units, positions) → (halves · units,)"""
     if drive.shape[2] > 1:
         scale = np.quantile(drive.transpose(1, 0, 2).reshape(drive.shape[1], -1), QUANTILE, axis=1)
     else:

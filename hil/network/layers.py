@@ -58,10 +58,27 @@ def drives(layer: Layer, weights: LayerWeights, maps: Floats) -> Floats:
 
     The border of a convolution's input is filled with zeros, so that its output has the same size.
     """
+    return _sums(layer, weights.weight, maps)
+
+
+def halves(layer: Layer, weights: LayerWeights, maps: Floats) -> Floats:
+    """The non-negative drives (images, halves · units, positions) that the neuron is played with."""
+    return _sums(layer, weights.played_weight, maps)
+
+
+def subtracted(weights: LayerWeights, drive: Floats) -> Floats:
+    """The drives (…, units, positions) of a layer from those of its halves (…, halves · units, positions)."""
+    if weights.halves == 1:
+        return drive
+    units = drive.shape[-2] // 2
+    return drive[..., :units, :] - drive[..., units:, :]
+
+
+def _sums(layer: Layer, weight: Floats, maps: Floats) -> Floats:
     if not layer.is_convolution:
         flat = maps.reshape(len(maps), -1)
-        return (flat @ weights.weight.T)[:, :, None]
-    kernels = weights.weight.reshape(layer.units, -1)
+        return (flat @ weight.T)[:, :, None]
+    kernels = weight.reshape(len(weight), -1)
     padded = np.pad(maps, ((0, 0), (0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     windows = sliding_window_view(padded, (KERNEL, KERNEL), axis=(2, 3))  # images, channels, rows, columns, 5, 5
     columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(maps), -1, layer.positions)

@@ -1,11 +1,18 @@
-"""The trained network as stored: safetensors in, checked float32 arrays out."""
+"""The trained network as stored: safetensors in, checked float32 arrays out.
+
+Two files ship with the package: `positive`, the paper's kind, whose weights are all ≥ 0, and `differential`, whose
+weights have either sign. On the neuron a differential unit is two units of non-negative weights, its positive and its
+negative half, which are played one after the other and subtracted in software.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,33 +28,56 @@ SHAPES: dict[str, tuple[int, ...]] = {
 }
 
 
+Sign = Literal["positive", "differential"]
+SHIPPED = {"positive": "weights.safetensors", "differential": "differential.safetensors"}
+
+
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer: non-negative weight, bias (units,), and the drive (units,) that counts as full scale."""
+    """One layer: weight, bias (units,), and the drives (halves · units,) that count as full scale.
+
+    Weights are non-negative, unless there are two halves: the full scales are then those of the positive halves of all
+    units, followed by those of the negative halves.
+    """
 
     name: str
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     full_scale: NDArray[np.float32]
 
+    @property
+    def halves(self) -> int:
+        """1 of an all-positive layer, 2 of a differential one."""
+        return len(self.full_scale) // len(self.bias)
+
+    @cached_property
+    def played_weight(self) -> NDArray[np.float32]:
+        """(halves · units, …) the non-negative weights that the neuron is played with."""
+        if self.halves == 1:
+            return self.weight
+        return np.concatenate([np.maximum(self.weight, 0), np.maximum(-self.weight, 0)])
+
 
 @dataclass(frozen=True)
 class Weights:
-    """conv1, conv2, fc1, fc2 in order; metadata as stored; SHA-256 of the file."""
+    """conv1, conv2, fc1, fc2 in order; metadata as stored; SHA-256 of the file; whether weights have either sign."""
 
     layers: tuple[LayerWeights, ...]
     metadata: dict[str, str]
     digest: str
+    sign: Sign = "positive"
 
 
 def load_weights(path: str | Path | None = None) -> Weights:
-    """Read and check a weights file, by default the one that ships with the package.
+    """Read and check a weights file: by default, or by its name, one that ships with the package.
 
     Raises InputError naming the tensor, the value and what is allowed.
     """
     from safetensors import SafetensorError, safe_open
 
-    name = str(path) if path is not None else str(files("hil") / "data" / "weights.safetensors")
+    name = str(path or "positive")
+    if name in SHIPPED:
+        name = str(files("hil") / "data" / SHIPPED[name])
     try:
         raw = Path(name).read_bytes()
         with safe_open(name, framework="numpy") as file:
@@ -57,8 +87,9 @@ def load_weights(path: str | Path | None = None) -> Weights:
         raise InputError(f"weights file {name}: {error.strerror or error}") from error
     except SafetensorError as error:
         raise InputError(f"weights file {name}: not a safetensors file ({error})") from error
-    layers = tuple(_layer(name, layer, shape, tensors) for layer, shape in SHAPES.items())
-    return Weights(layers, metadata, hashlib.sha256(raw).hexdigest())
+    sign = _sign(name, metadata)
+    layers = tuple(_layer(name, layer, shape, tensors, sign) for layer, shape in SHAPES.items())
+    return Weights(layers, metadata, hashlib.sha256(raw).hexdigest(), sign)
 
 
 def save_weights(
@@ -75,12 +106,27 @@ def save_weights(
     write_durably(path, save(tensors, metadata), "weights file")
 
 
-def _layer(file: str, name: str, shape: tuple[int, ...], tensors: dict[str, NDArray[np.generic]]) -> LayerWeights:
+def _sign(file: str, metadata: dict[str, str]) -> Sign:
+    """As the header says; files without a word are all-positive."""
+    found = metadata.get("sign", "positive")
+    for sign in get_args(Sign):
+        if found == sign:
+            return sign  # type: ignore[no-any-return]
+    raise InputError(f"weights file {file}: sign is {found!r}; it must be one of {', '.join(get_args(Sign))}")
+
+
+def _layer(
+    file: str, name: str, shape: tuple[int, ...], tensors: dict[str, NDArray[np.generic]], sign: Sign
+) -> LayerWeights:
     weight = _tensor(file, f"{name}.weight", shape, tensors)
-    if weight.min() < 0:
-        raise InputError(f"weights file {file}: {name}.weight has {weight.min():g}; all weights must be ≥ 0")
+    if sign == "positive" and weight.min() < 0:
+        raise InputError(
+            f"weights file {file}: {name}.weight has {weight.min():g}; all weights must be ≥ 0, "
+            "unless the header says sign = differential"
+        )
     bias = _tensor(file, f"{name}.bias", shape[:1], tensors)
-    full_scale = _tensor(file, f"{name}.full_scale", shape[:1], tensors)
+    scales = (shape[0] * (1 if sign == "positive" else 2),)
+    full_scale = _tensor(file, f"{name}.full_scale", scales, tensors)
     if full_scale.min() <= 0:
         raise InputError(f"weights file {file}: {name}.full_scale has {full_scale.min():g}; it must be > 0")
     return LayerWeights(name, weight, bias, full_scale)

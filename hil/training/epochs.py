@@ -1,7 +1,8 @@
-"""Train the network with non-negative weights (PyTorch, the extra `train`).
+"""Train the network (PyTorch, the extra `train`), with the neuron in the loop.
 
-Two stages on clean digits are followed by one with pixels zeroed and with conv1 played on a generic spiking neuron.
-Everything is chosen on the last 5,000 training digits; the test digits are never looked at.
+Images are distorted, some have pixels zeroed, and of most conv1 is played on a spiking neuron in one of several ways.
+A teacher, if there is one, says what it makes of each image. Everything is chosen on the last 5,000 training digits;
+the test digits are never looked at.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import pickle
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,48 +22,53 @@ import torch.nn.functional as F
 from drivers.durable import replacing
 from drivers.errors import InputError
 from hil.network.mnist import Digits
+from hil.network.weights import Sign, Weights
 from hil.training.augmentation import distort, zero_some
-from hil.training.nonnegative import Network
+from hil.training.learner import Learner
+from hil.training.recipes import RECIPES, Stage
+from hil.training.spiking import SOFTWARE, Playing, SpikingNeuron, portions
 
 VALIDATION = 5_000
 BATCH = 128
 WARM_UP = 300
 AVERAGING = 0.999
 SETTLING_BATCHES, SETTLING_BATCH = 60, 256
-GAUGED = 500  # images that conv1's full scale is measured on while training
+GAUGED = 300  # images that conv1's full scale is measured on while training,
+GAUGED_EVERY = 200  # batches
+SOFTNESS = 2.0  # temperature at which the teacher's chances are matched (Hinton, Vinyals, Dean, arXiv:1503.02531)
+TAUGHT = 0.7  # weight of what the teacher says; the rest is what the labels say
+
+
+ZEROED_MOST = 0.8
+ZEROED_TOLD = (0.4, 0.7)  # that accuracies are told for
+STARTED = 2_000  # images that a start is scaled on
 
 
 @dataclass(frozen=True)
-class Stage:
-    """Some epochs at one peak learning rate; `zeroed` and `spiking` are shares of the images treated so."""
+class Accuracy:
+    """Share of the digits held out that are answered rightly, with conv1 played so and a share of the pixels zeroed."""
 
-    epochs: int
-    rate: float
-    zeroed: float = 0.0
-    spiking: float = 0.0
+    playing: Playing
+    zeroed: float
+    share: float
 
-
-STAGES = (Stage(10, 1e-2), Stage(10, 8e-3), Stage(12, 5e-3, zeroed=0.6, spiking=0.6))
-ZEROED_MOST = 0.8
+    def __str__(self) -> str:
+        how = "software" if self.playing.pulses == 0 else str(self.playing)
+        return f"{how} {self.share:.2%}" + (f" at {self.zeroed:.0%} zeroed" if self.zeroed else "")
 
 
 @dataclass(frozen=True)
 class Report:
-    """How an epoch ended: validation accuracies of the averaged network."""
+    """How an epoch ended: validation accuracies of the averaged network, of each way that conv1 is played."""
 
     stage: int
     epoch: int
     loss: float
-    clean: float
-    zeroed: float
-    spiking: float
-    spiking_zeroed: float
+    accuracies: tuple[Accuracy, ...]
 
     def __str__(self) -> str:
-        return (
-            f"stage {self.stage} epoch {self.epoch}: loss {self.loss:.4f}, validation {self.clean:.2%}, "
-            f"40 % zeroed {self.zeroed:.2%}; conv1 spiking {self.spiking:.2%}, 40 % zeroed {self.spiking_zeroed:.2%}"
-        )
+        found = ", ".join(map(str, self.accuracies))
+        return f"stage {self.stage} epoch {self.epoch}: loss {self.loss:.4f}; validation: {found}"
 
 
 def _ignore(_share: float) -> None:
@@ -74,16 +80,21 @@ class Trainer:
 
     A resumed training ends in the same weights as one that was never interrupted. Raises InputError for a checkpoint
     that cannot be read or belongs to another training, or a device that this PyTorch does not have. `digits` are those
-    trained on and those held out.
+    trained on and those held out. `start` are the weights to go on from, `teacher` a network that knows better.
     """
 
     def __init__(
         self,
         digits: Digits,
         seed: int,
-        stages: tuple[Stage, ...] = STAGES,
+        stages: tuple[Stage, ...] | None = None,
         checkpoint: Path | None = None,
         device: str = "cpu",
+        *,
+        sign: Sign = "positive",
+        neuron: SpikingNeuron | None = None,
+        start: Weights | None = None,
+        teacher: Weights | None = None,
     ) -> None:
         _check_device(device)
         images = torch.from_numpy(digits[0].copy()).float().div(255)[:, None].to(device)
@@ -93,17 +104,25 @@ class Trainer:
         self.images, self.labels = images[:-held], labels[:-held]
         self.held_images, self.held_labels = images[-held:], labels[-held:]
         self.seed = seed
-        self.stages = stages
+        self.recipe = RECIPES[sign]
+        self.stages = stages or (self.recipe.further if start else self.recipe.stages)
         self.checkpoint = checkpoint
-        self.network = Network(seed).to(device)
+        self.network = Learner(seed, sign, neuron).to(device, memory_format=torch.channels_last)
+        self.sources = [f"{what} {w.digest[:12]}" for what, w in (("start", start), ("teacher", teacher)) if w]
+        if start is not None:
+            self.network.begin_from(start.layers, self.images[:STARTED])
+        self.teacher: Learner | None = None
+        if teacher is not None:
+            self.teacher = Learner(seed, teacher.sign).to(device, memory_format=torch.channels_last).eval()
+            self.teacher.begin_from(teacher.layers, self.images[:STARTED])
 
-    def train(self, tell: Callable[[Report], None], step: Callable[[float], None] = _ignore) -> Network:
+    def train(self, tell: Callable[[Report], None], step: Callable[[float], None] = _ignore) -> Learner:
         """All stages; `tell` is called after every epoch, `step` after every batch with the share of the work done."""
         total, done = sum(stage.epochs for stage in self.stages), 0
         saved = self._resume()
         for number, stage in enumerate(self.stages):
             if saved is None or number >= saved["stage"]:
-                state = _State(self.network, stage, self.seed, number)
+                state = _State(self.network, stage, self.seed, number, self.recipe.decay)
                 if saved is not None and number == saved["stage"]:
                     state.restore(saved)
                 while state.epoch < stage.epochs:
@@ -131,8 +150,9 @@ class Trainer:
 
     def _training(self) -> str:
         """What must be alike for a checkpoint to be taken up."""
-        stages = "; ".join(f"{s.epochs} × {s.rate:g}, {s.zeroed:g}, {s.spiking:g}" for s in self.stages)
-        return f"seed {self.seed}, {len(self.images)} digits, stages {stages}"
+        network = self.network
+        parts = [f"seed {self.seed}", f"{len(self.images)} digits", network.sign, f"neuron {network.neuron.name}"]
+        return ", ".join([*parts, *self.sources, f"stages {'; '.join(map(str, self.stages))}"])
 
     def _save(self, state: _State, number: int) -> None:
         if self.checkpoint is not None:
@@ -143,15 +163,16 @@ class Trainer:
     def _epoch(self, state: _State, number: int, step: Callable[[float], None], done: float, share: float) -> Report:
         batches, stage, loss = len(self.images) // BATCH, state.stage, 0.0
         order = torch.randperm(len(self.images), generator=state.rng)
-        state.network.measure_full_scale(self.images[:GAUGED])
         for k in range(batches):
+            if k % GAUGED_EVERY == 0:
+                state.network.measure_full_scale(self.images[:GAUGED])
             t = state.epoch * batches + k
             _set_rate(state.optimiser, stage.rate, t, stage.epochs * batches)
             loss += self._step(state, order[k * BATCH : (k + 1) * BATCH])
             _average(state.average, state.network, min(AVERAGING, (t + 1) / (t + 10)))
             step(done + share * (k + 1) / batches)
         self.network = self._settle(state)
-        report = Report(number, state.epoch, loss / batches, *self.accuracies())
+        report = Report(number, state.epoch, loss / batches, self.accuracies())
         state.epoch += 1
         self._save(state, number)
         return report
@@ -160,18 +181,28 @@ class Trainer:
         network, stage = state.network, state.stage
         network.train()
         images = zero_some(distort(self.images[chosen], state.rng), stage.zeroed, ZEROED_MOST, state.rng)
+        images = images.to(memory_format=torch.channels_last)
         # Half precision where the processor has it; the weights themselves stay in single precision.
         with torch.autocast(images.device.type, torch.bfloat16):
-            logits = network(images, stage.spiking)
-        loss = F.cross_entropy(logits.float(), self.labels[chosen])
+            logits = network(images, portions(stage.playings, len(images)))
+        loss = self._loss(logits.float(), images, self.labels[chosen])
         state.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         state.optimiser.step()
         network.hold_biases()
         return float(loss.detach())
 
+    def _loss(self, logits: torch.Tensor, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(logits, labels)
+        if self.teacher is None:
+            return loss
+        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+            said = F.softmax(self.teacher(images).float() / SOFTNESS, 1)
+        apart = F.kl_div(F.log_softmax(logits / SOFTNESS, 1), said, reduction="batchmean")
+        return (1 - TAUGHT) * loss + TAUGHT * SOFTNESS**2 * apart
+
     @torch.no_grad()
-    def _settle(self, state: _State) -> Network:
+    def _settle(self, state: _State) -> Learner:
         """The averaged network with normalisation statistics of its own."""
         settled = copy.deepcopy(state.average)
         settled.measure_full_scale(self.images[:GAUGED])
@@ -182,28 +213,35 @@ class Trainer:
         for _ in range(min(SETTLING_BATCHES, 1 + len(self.images) // SETTLING_BATCH)):
             chosen = torch.randint(0, len(self.images), (SETTLING_BATCH,), generator=state.rng)
             images = distort(self.images[chosen], state.rng)
-            settled(zero_some(images, state.stage.zeroed, ZEROED_MOST, state.rng), state.stage.spiking)
+            images = zero_some(images, state.stage.zeroed, ZEROED_MOST, state.rng)
+            settled(images.to(memory_format=torch.channels_last), portions(state.stage.playings, len(images)))
         for norm in settled.norms:
             norm.momentum = 0.1
         settled.hold_biases()
         return settled
 
-    def accuracies(self) -> tuple[float, float, float, float]:
-        """On the digits held out: clean and with 40 % of the pixels zeroed in software; then with conv1 spiking."""
+    def accuracies(self) -> tuple[Accuracy, ...]:
+        """On the digits held out: in software and played in each way; with pixels zeroed in software and with the most
+        pulses.
+        """
+        ways = dict.fromkeys(replace(p, share=1) for p in self.stages[-1].playings if p.pulses)
+        most = [max(ways, key=lambda way: way.pulses)] if ways else []
+        asked = [(way, 0.0) for way in (SOFTWARE, *ways)] + [(way, z) for way in (SOFTWARE, *most) for z in ZEROED_TOLD]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            clean, zeroed, spiking, both = (self._accuracy(z, s) for s in (0.0, 1.0) for z in (0.0, 0.4))
-        return clean, zeroed, spiking, both
+            return tuple(Accuracy(way, zeroed, self._accuracy(zeroed, way)) for way, zeroed in asked)
 
     @torch.no_grad()
-    def _accuracy(self, zeroed: float, spiking: float) -> float:
+    def _accuracy(self, zeroed: float, playing: Playing) -> float:
         self.network.eval()
         rng = torch.Generator().manual_seed(self.seed)
         right = 0
         for start in range(0, len(self.held_images), 500):
             images = self.held_images[start : start + 500]
             images = images * (torch.rand(images.shape, generator=rng) >= zeroed).to(images.device)
-            answers = self.network(images, spiking).argmax(1)
+            images = images.to(memory_format=torch.channels_last)
+            with torch.autocast(images.device.type, torch.bfloat16):
+                answers = self.network(images, [(playing, len(images))]).argmax(1)
             right += int((answers == self.held_labels[start : start + 500]).sum())
         return right / len(self.held_images)
 
@@ -211,7 +249,7 @@ class Trainer:
 class _State:
     """Where a stage stands: what has to be kept for the next epoch."""
 
-    def __init__(self, network: Network, stage: Stage, seed: int, number: int) -> None:
+    def __init__(self, network: Learner, stage: Stage, seed: int, number: int, decay: float) -> None:
         torch.manual_seed(seed * 1_000 + number)
         self.rng = torch.Generator().manual_seed(seed * 1_000 + 500 + number)
         self.stage = stage
@@ -219,7 +257,7 @@ class _State:
         self.network = copy.deepcopy(network)
         self.average = copy.deepcopy(network)
         learned = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(learned, lr=stage.rate, weight_decay=0.0, fused=True)
+        self.optimiser = torch.optim.AdamW(learned, lr=stage.rate, weight_decay=decay, fused=True)
 
     def saved(self) -> dict[str, Any]:
         return {
@@ -260,6 +298,6 @@ def _set_rate(optimiser: torch.optim.Optimizer, peak: float, t: int, total: int)
 
 
 @torch.no_grad()
-def _average(average: Network, network: Network, keep: float) -> None:
+def _average(average: Learner, network: Learner, keep: float) -> None:
     for kept, new in zip(average.parameters(), network.parameters(), strict=True):
         kept.lerp_(new, 1 - keep)

@@ -1,4 +1,4 @@
-"""What training hands over: non-negative layers with their full scales, in half precision where that costs nothing."""
+"""What training hands over: plain layers with their full scales, in half precision where that costs nothing."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.network.fullscale import with_full_scales
-from hil.network.layers import LAYERS, as_maps, drives
+from hil.network.layers import LAYERS, as_maps, halves
 from hil.network.mnist import Digits, zero_pixels
 from hil.network.walk import walk
-from hil.network.weights import LayerWeights
+from hil.network.weights import LayerWeights, Sign
 
 FULL_SCALE_IMAGES = 2_000  # training digits that full scales are measured on
 HALF_MAY_COST = 5e-4  # of the validation digits: float16 is kept unless it loses more
@@ -31,12 +31,14 @@ class Finished:
     conv1_pulses: float
 
 
-def finish(tensors: Mapping[str, NDArray[np.float64]], known: Digits, held: Digits) -> Finished:
+def finish(
+    tensors: Mapping[str, NDArray[np.float64]], known: Digits, held: Digits, sign: Sign = "positive"
+) -> Finished:
     """From conv1.weight … fc2.bias; full scales come from the digits trained on, accuracies from those held out.
 
     `accuracy_zeroed` is with 40 % of the pixels zeroed; `conv1_pulses` are those of a clean digit at 32 a full scale.
     """
-    single, half = (_layers(tensors, dtype) for dtype in (np.float32, np.float16))
+    single, half = (_layers(tensors, dtype, sign) for dtype in (np.float32, np.float16))
     accuracy, accuracy_half = (accuracy_of(layers, *held) for layers in (single, half))
     keep_half = accuracy_half >= accuracy - HALF_MAY_COST
     layers = with_full_scales(half if keep_half else single, known[0][:FULL_SCALE_IMAGES])
@@ -50,7 +52,9 @@ def finish(tensors: Mapping[str, NDArray[np.float64]], known: Digits, held: Digi
     )
 
 
-def _layers(tensors: Mapping[str, NDArray[np.float64]], dtype: type[np.floating]) -> tuple[LayerWeights, ...]:
+def _layers(
+    tensors: Mapping[str, NDArray[np.float64]], dtype: type[np.floating], sign: Sign
+) -> tuple[LayerWeights, ...]:
     def rounded(name: str) -> NDArray[np.float32]:
         return tensors[name].astype(dtype).astype(np.float32)
 
@@ -59,7 +63,7 @@ def _layers(tensors: Mapping[str, NDArray[np.float64]], dtype: type[np.floating]
             layer.name,
             rounded(f"{layer.name}.weight"),
             rounded(f"{layer.name}.bias"),
-            np.ones(layer.units, dtype=np.float32),
+            np.ones(layer.units * (1 if sign == "positive" else 2), dtype=np.float32),
         )
         for layer in LAYERS
     )
@@ -79,7 +83,7 @@ def conv1_pulses(layers: tuple[LayerWeights, ...], images: NDArray[np.uint8]) ->
     """Pulses that conv1 takes for an image (n, 28, 28), on average, at 32 pulses for full scale."""
     total = 0.0
     for start in range(0, len(images), _CHUNK):
-        drive = drives(LAYERS[0], layers[0], as_maps(images[start : start + _CHUNK]))
+        drive = halves(LAYERS[0], layers[0], as_maps(images[start : start + _CHUNK]))
         sent = np.rint(drive / layers[0].full_scale[:, None] * CONV1_PULSES)
         total += float(np.minimum(sent, CONV1_PULSES).sum())
     return total / len(images)

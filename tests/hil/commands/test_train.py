@@ -36,7 +36,8 @@ def test_a_short_training_writes_weights_that_load(
     monkeypatch.setattr(hil.training.handover, "FULL_SCALE_IMAGES", 50)
     monkeypatch.setattr(hil.training.epochs, "SETTLING_BATCHES", 1)
     out = tmp_path / "new folder" / "w.safetensors"
-    assert main(["train", "--limit", "1000", "--epochs", "1,0,1", "--seed", "5", "--out", str(out), "--json"]) == 0
+    argv = ["--limit", "1000", "--epochs", "1,0,1", "--seed", "5", "--teacher", "positive", "--playing", "pooled:8=1"]
+    assert main(["train", *argv, "--out", str(out), "--json"]) == 0
     captured = capsys.readouterr()
     result = json.loads(captured.out)
     weights = load_weights(out)
@@ -45,7 +46,11 @@ def test_a_short_training_writes_weights_that_load(
     assert result["file"] == str(out)
     assert 0 <= result["validation"] <= 1
     assert 10_000 < result["conv1_pulses_a_digit"] < 25_088 * 32
-    assert weights.metadata["command"] == "hil train --seed 5 --epochs 1,0,1 --limit 1000"
+    assert weights.metadata["command"] == (
+        "hil train --seed 5 --teacher positive --playing pooled:8=1 --epochs 1,0,1 --limit 1000"
+    )
+    assert weights.metadata["sources"].startswith("teacher ")
+    assert weights.metadata["sign"] == weights.sign == "positive"
     assert weights.metadata["threads"] == "1"
     assert weights.metadata["data"].startswith("MNIST training digits; the last 200 held out")
     with safe_open(out, framework="numpy") as file:
@@ -107,6 +112,12 @@ def test_training_without_pytorch_says_what_to_install(
         (["--epochs", "1,2"], "--epochs '1,2': give 3 whole numbers"),
         (["--epochs", "0,0,0"], "--epochs '0,0,0': give 3 whole numbers, not all 0"),
         (["--epochs", "1,-1,2"], "--epochs '1,-1,2': give 3 whole numbers"),
+        (["--start", "positive", "--epochs", "1,2"], "--epochs '1,2': give 1 whole numbers, not all 0, for example 14"),
+        (["--start", "positive", "--sign", "differential"], "its weights are positive; give --sign positive"),
+        (["--teacher", "nobody"], "weights file nobody: No such file"),
+        (["--calibration", "none.json"], "none.json"),
+        (["--playing", "pooled:8"], "--playing 'pooled:8': 'pooled:8' needs a share of 1…128"),
+        (["--playing", "pooled:0=1"], "give all:N, pooled:N or none, with N in 1…128 pulses"),
         (["--limit", "-5"], "--limit -5: at least 1000 digits"),
         (["--data", "nowhere"], "nowhere/train-images-idx3-ubyte.gz is missing; give --data"),
         (["--out", "."], "--out .: is a folder"),

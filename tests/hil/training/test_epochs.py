@@ -19,8 +19,9 @@ torch = pytest.importorskip("torch", reason="PyTorch, the extra 'train', is not 
 torch.set_num_threads(1)  # small work: threads would only wait for each other
 
 if TYPE_CHECKING:
-    from hil.training.epochs import Report, Stage
-    from hil.training.nonnegative import Network
+    from hil.training.epochs import Report
+    from hil.training.learner import Learner
+    from hil.training.recipes import Stage
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,10 @@ def digits() -> Digits:
 
 @pytest.fixture(scope="module")
 def stages() -> tuple[Stage, ...]:
-    from hil.training.epochs import Stage
+    from hil.training.recipes import Stage
+    from hil.training.spiking import parse_playings
 
-    return Stage(1, 1e-2), Stage(2, 5e-3, zeroed=0.6, spiking=0.6)
+    return Stage(1, 1e-2), Stage(2, 5e-3, 0.6, parse_playings("pooled:8=2,all:32=1,none=1"))
 
 
 @pytest.fixture(scope="module")
@@ -48,29 +50,30 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained(digits: Digits, stages: tuple[Stage, ...], quick: None) -> tuple[Network, list[Report]]:
+def trained(digits: Digits, stages: tuple[Stage, ...], quick: None) -> tuple[Learner, list[Report]]:
     from hil.training.epochs import Trainer
 
     reports: list[Report] = []
     return Trainer(digits, 3, stages).train(reports.append), reports
 
 
-def logits_of(network: Network, images: np.ndarray) -> np.ndarray:
+def logits_of(network: Learner, images: np.ndarray) -> np.ndarray:
     network.eval()
     with torch.no_grad():
         logits: np.ndarray = network(torch.from_numpy(as_maps(images))).numpy()
     return logits
 
 
-def test_training_lowers_the_loss_and_reports_every_epoch(trained: tuple[Network, list[Report]]) -> None:
+def test_training_lowers_the_loss_and_reports_every_epoch(trained: tuple[Learner, list[Report]]) -> None:
     _, reports = trained
     assert [(r.stage, r.epoch) for r in reports] == [(0, 0), (1, 0), (1, 1)]
     assert reports[-1].loss < reports[0].loss
-    assert reports[-1].clean > 0.3
+    assert [str(a).split()[0] for a in reports[-1].accuracies[:3]] == ["software", "pooled:8", "all:32"]
+    assert all(a.share > 0.3 for a in reports[-1].accuracies if a.zeroed == 0)
 
 
-def test_what_is_handed_over_is_non_negative_and_held_by_thresholds(trained: tuple[Network, list[Report]]) -> None:
-    from hil.training.nonnegative import folded
+def test_what_is_handed_over_is_non_negative_and_held_by_thresholds(trained: tuple[Learner, list[Report]]) -> None:
+    from hil.training.learner import folded
 
     tensors = folded(trained[0])
     for name in ("conv1", "conv2", "fc1", "fc2"):
@@ -80,9 +83,9 @@ def test_what_is_handed_over_is_non_negative_and_held_by_thresholds(trained: tup
     assert trained[0].last.weight.min() < 0 < trained[0].last.weight.max()
 
 
-def test_the_folded_network_gives_the_same_chances(trained: tuple[Network, list[Report]], digits: Digits) -> None:
+def test_the_folded_network_gives_the_same_chances(trained: tuple[Learner, list[Report]], digits: Digits) -> None:
     """Folding the normalisation is exact; making the last layer positive shifts all ten logits alike."""
-    from hil.training.nonnegative import folded
+    from hil.training.learner import folded
 
     tensors = {name: tensor.astype(np.float32) for name, tensor in folded(trained[0]).items()}
     maps = as_maps(digits[0][:64])
@@ -98,9 +101,9 @@ def test_the_folded_network_gives_the_same_chances(trained: tuple[Network, list[
 
 
 def test_the_finished_layers_have_full_scales_and_are_as_good(
-    trained: tuple[Network, list[Report]], digits: Digits
+    trained: tuple[Learner, list[Report]], digits: Digits
 ) -> None:
-    from hil.training.nonnegative import folded
+    from hil.training.learner import folded
 
     known, held = (digits[0][:40], digits[1][:40]), (digits[0][512:552], digits[1][512:552])
     finished = finish(folded(trained[0]), known, held)
@@ -113,7 +116,7 @@ def test_the_finished_layers_have_full_scales_and_are_as_good(
 
 
 def test_an_interrupted_training_ends_in_the_same_weights(
-    trained: tuple[Network, list[Report]], digits: Digits, stages: tuple[Stage, ...], tmp_path: Path
+    trained: tuple[Learner, list[Report]], digits: Digits, stages: tuple[Stage, ...], tmp_path: Path
 ) -> None:
     from hil.training.epochs import Trainer
 
@@ -132,7 +135,7 @@ def test_an_interrupted_training_ends_in_the_same_weights(
     again: list[Report] = []
     finished = Trainer(digits, 3, stages, checkpoint).train(again.append)
     assert again == []
-    assert torch.equal(finished.root3, network.root3)
+    assert torch.equal(finished.raw3, network.raw3)
 
 
 def test_a_foreign_or_broken_checkpoint_is_refused(digits: Digits, stages: tuple[Stage, ...], tmp_path: Path) -> None:
@@ -143,7 +146,10 @@ def test_a_foreign_or_broken_checkpoint_is_refused(digits: Digits, stages: tuple
     with pytest.raises(InputError, match="not a checkpoint of this program"):
         Trainer(digits, 3, stages, checkpoint).train(print)
     torch.save({"training": "seed 4"}, checkpoint)
-    with pytest.raises(InputError, match=r"checkpoint: belongs to another training \(seed 4, not seed 3, 512 digits"):
+    with pytest.raises(
+        InputError,
+        match=r"checkpoint: belongs to another training \(seed 4, not seed 3, 512 digits, positive, neuron generic",
+    ):
         Trainer(digits, 3, stages, checkpoint).train(print)
     for content in (b"", b"text", b"PK\3\4 cut short"):
         checkpoint.write_bytes(content)
@@ -152,21 +158,21 @@ def test_a_foreign_or_broken_checkpoint_is_refused(digits: Digits, stages: tuple
 
 
 def test_seeds_decide_everything(digits: Digits) -> None:
-    from hil.training.nonnegative import Network
+    from hil.training.learner import Learner
 
-    one, same, other = Network(1), Network(1), Network(2)
+    one, same, other = Learner(1), Learner(1), Learner(2)
     for (name, tensor), twin in zip(one.named_parameters(), same.parameters(), strict=True):
         assert torch.equal(tensor, twin), name
     assert not torch.equal(one.last.weight, other.last.weight)
-    assert not torch.equal(one.root1, other.root1)
+    assert not torch.equal(one.raw1, other.raw1)
 
 
 def test_a_start_is_sparse() -> None:
-    from hil.training.nonnegative import Network
+    from hil.training.learner import Learner
 
-    network = Network(0)
-    for root, large in ((network.root1, 4), (network.root2, 12), (network.root3, 8)):
-        weight = (root**2).detach().flatten(1)
+    network = Learner(0)
+    for raw, large in ((network.raw1, 4), (network.raw2, 12), (network.raw3, 8)):
+        weight = (raw**2).detach().flatten(1)
         assert ((weight > 0.1 / large).sum(dim=1).float().mean() / large).item() == pytest.approx(1, abs=0.15)
 
 
