@@ -221,12 +221,10 @@ class Trainer:
         return settled
 
     def accuracies(self) -> tuple[Accuracy, ...]:
-        """On the digits held out: in software and played in each way; with pixels zeroed in software and with the most
-        pulses.
-        """
-        ways = dict.fromkeys(replace(p, share=1) for p in self.stages[-1].playings if p.pulses)
-        most = [max(ways, key=lambda way: way.pulses)] if ways else []
-        asked = [(way, 0.0) for way in (SOFTWARE, *ways)] + [(way, z) for way in (SOFTWARE, *most) for z in ZEROED_TOLD]
+        """On the digits held out: in software, played with fewest and most pulses; the latter with pixels zeroed too."""
+        ways = [replace(p, share=1) for p in self.stages[-1].playings if p.pulses] or [SOFTWARE]
+        fewest, most = min(ways, key=lambda way: way.pulses), max(ways, key=lambda way: way.pulses)
+        asked = [(way, 0.0) for way in dict.fromkeys((SOFTWARE, fewest, most))] + [(most, z) for z in ZEROED_TOLD]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             return tuple(Accuracy(way, zeroed, self._accuracy(zeroed, way)) for way, zeroed in asked)

@@ -36,11 +36,11 @@ _DIFFERENTIAL = parse_playings("pooled:16=4,pooled:32=4,pooled:128=5,all:32=1,no
 RECIPES: dict[Sign, Recipe] = {
     "positive": Recipe(
         (Stage(10, 1e-2), Stage(10, 8e-3), Stage(12, 5e-3, 0.5, _POSITIVE)),
-        (Stage(14, 3e-3, 0.5, _POSITIVE),),
+        (Stage(10, 3e-3, 0.5, _POSITIVE),),
         decay=0.0,
     ),
     "differential": Recipe(
-        (Stage(12, 3e-3, 0.45, _DIFFERENTIAL),),
+        (Stage(8, 3e-3, 0.45, _DIFFERENTIAL),),
         (Stage(4, 1e-3, 0.45, _DIFFERENTIAL),),
         decay=0.02,
     ),

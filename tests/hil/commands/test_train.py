@@ -112,7 +112,7 @@ def test_training_without_pytorch_says_what_to_install(
         (["--epochs", "1,2"], "--epochs '1,2': give 3 whole numbers"),
         (["--epochs", "0,0,0"], "--epochs '0,0,0': give 3 whole numbers, not all 0"),
         (["--epochs", "1,-1,2"], "--epochs '1,-1,2': give 3 whole numbers"),
-        (["--start", "positive", "--epochs", "1,2"], "--epochs '1,2': give 1 whole numbers, not all 0, for example 14"),
+        (["--start", "positive", "--epochs", "1,2"], "--epochs '1,2': give 1 whole numbers, not all 0, for example 10"),
         (["--start", "positive", "--sign", "differential"], "its weights are positive; give --sign positive"),
         (["--teacher", "nobody"], "weights file nobody: No such file"),
         (["--calibration", "none.json"], "none.json"),
