@@ -221,7 +221,7 @@ class Trainer:
         return settled
 
     def accuracies(self) -> tuple[Accuracy, ...]:
-        """On the digits held out: in software, played with fewest and most pulses; the latter with pixels zeroed too."""
+        """On the digits held out: in software, with the fewest pulses, with the most; these also with pixels zeroed."""
         ways = [replace(p, share=1) for p in self.stages[-1].playings if p.pulses] or [SOFTWARE]
         fewest, most = min(ways, key=lambda way: way.pulses), max(ways, key=lambda way: way.pulses)
         asked = [(way, 0.0) for way in dict.fromkeys((SOFTWARE, fewest, most))] + [(most, z) for z in ZEROED_TOLD]
