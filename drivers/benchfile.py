@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -9,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.device import parse_toml, read_text
-from drivers.errors import InputError, LimitError
+from drivers.errors import HilWarning, InputError, LimitError
 from drivers.pins import I2C_PINS, WAVE_PINS, free_output, pi_output_fault, pico_output_fault
 from drivers.signals import Frame, Line, SlotTiming
 
@@ -314,12 +316,41 @@ class BenchFile(Section):
 
 
 def load_bench(name: str) -> BenchFile:
-    """Read a bench file by path, or a shipped one by name; raises InputError."""
+    """Read a bench file by path, or a shipped one by name; raises InputError.
+
+    Paths in it (`device`, `calibration`) are relative to the file and come back whole.
+    """
     path = Path(name)
     if path.suffix == ".toml":
-        return parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}")
+        return _anchored(parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}"), path)
     shipped = files("drivers") / "benches"
     names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
     if name not in names:
         raise InputError(f"bench {name!r} is neither a .toml file nor one of: {', '.join(names)}")
     return parse_toml(BenchFile, (shipped / f"{name}.toml").read_text(encoding="utf-8"), f"bench file {name}")
+
+
+def _anchored(bench: BenchFile, file: Path) -> BenchFile:
+    device = _from_file(file, "device", bench.device) if bench.device.endswith(".toml") else bench.device
+    calibration = _from_file(file, "calibration", bench.calibration) if bench.calibration else ""
+    return bench.model_copy(update={"device": device, "calibration": calibration})
+
+
+def _from_file(file: Path, key: str, name: str) -> str:
+    """A path as a bench file states it, seen from that file's folder. Raises InputError when nothing is there.
+
+    What is found only from the working folder is still taken, as it once was, and said.
+    """
+    meant = file.absolute().parent / name
+    if not meant.exists() and Path(name).exists():
+        better = os.path.relpath(Path(name).absolute(), file.absolute().parent)
+        warnings.warn(
+            f"bench file {file}: {key} = {name!r} is found from the working folder only; write {better!r}, as seen "
+            "from the bench file",
+            HilWarning,
+            stacklevel=4,
+        )
+        meant = Path(name).absolute()
+    if not meant.exists():
+        raise InputError(f"bench file {file}: {key} = {name!r}: there is no {meant}")
+    return str(meant)

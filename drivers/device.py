@@ -47,7 +47,7 @@ def load_device(name: str) -> DeviceFile:
 def read_text(path: Path, what: str) -> str:
     """The file's text; raises InputError that names the file."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a mark at the start
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{what} {path}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -49,3 +49,7 @@ class EmergencyStopError(UnsafeError):
 
 class TwinError(HilError):
     """The simulated board was misused where hardware would quietly misbehave."""
+
+
+class HilWarning(UserWarning):
+    """Something that still works and should be mended; the command line says it in one line."""

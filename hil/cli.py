@@ -6,9 +6,11 @@ import argparse
 import errno
 import importlib
 import sys
+import warnings
+from typing import TextIO
 
 import hil
-from drivers.errors import HilError, InputError
+from drivers.errors import HilError, HilWarning, InputError
 from hil.terminal.interrupt import ending_alike
 from hil.terminal.output import steady_output
 
@@ -72,7 +74,8 @@ def _dispatch(argv: list[str]) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 when it was asked to stop."""
-    with ending_alike(), steady_output() as out:
+    with ending_alike(), steady_output() as out, warnings.catch_warnings():
+        warnings.showwarning = _show
         code = _ended(sys.argv[1:] if argv is None else argv)
         if out.broken is None:
             out.flush()
@@ -80,6 +83,19 @@ def main(argv: list[str] | None = None) -> int:
         print(f"hil: standard output: {out.broken.strerror}; what was printed is not complete", file=sys.stderr)
         return code or 1
     return code
+
+
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,  # noqa: ARG001 (Python's signature)
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """A warning in one line; ours say all that is needed, a library's also its kind."""
+    kind = "" if issubclass(category, HilWarning) else f"{category.__name__}: "
+    print(f"hil: {kind}{message}", file=sys.stderr)
 
 
 def _ended(argv: list[str]) -> int:

@@ -121,11 +121,11 @@ def settle(
 
 
 def _vth(args: argparse.Namespace, file: BenchFile) -> float:
-    """As asked for, else as calibrated, else the bench's; a record that is not there is refused when it is needed."""
+    """As asked for, else as calibrated, else the bench's; raises InputError for a record that is not there."""
     if args.vth is not None:
         return float(args.vth)
     name = args.calibration or file.calibration
-    return load_record(Path(name)).vth_v if name and Path(name).exists() else file.vth_v
+    return load_record(Path(name)).vth_v if name else file.vth_v
 
 
 def open_measured(

@@ -7,7 +7,7 @@ import pytest
 
 from drivers.benchfile import BenchFile, BoardSettings, load_bench
 from drivers.device import load_device
-from drivers.errors import InputError, LimitError
+from drivers.errors import HilWarning, InputError, LimitError
 from drivers.signals import SlotTiming, probe_frame
 
 PI = """
@@ -133,3 +133,45 @@ def test_shipped_devices_load_and_others_are_listed() -> None:
     assert load_device("nominal").id == "nominal"
     with pytest.raises(InputError, match="ideal, nominal"):
         load_device("nobody")
+
+
+def bench_in(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / "b.toml"
+    file.write_text(f'name = "b"\nkind = "mock"\n{text}\n')
+    return file
+
+
+def test_paths_are_relative_to_the_bench_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = bench_in(tmp_path / "lab", 'device = "d.toml"\ncalibration = "sub/c.json"')
+    (tmp_path / "lab" / "sub").mkdir()
+    (tmp_path / "lab" / "d.toml").touch()
+    (tmp_path / "lab" / "sub" / "c.json").touch()
+    monkeypatch.chdir(tmp_path)
+    found = load_bench(str(file.relative_to(tmp_path)))
+    assert (found.device, found.calibration) == (
+        str(tmp_path / "lab" / "d.toml"),
+        str(tmp_path / "lab" / "sub" / "c.json"),
+    )
+
+
+def test_a_path_found_only_from_the_working_folder_is_taken_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = bench_in(tmp_path / "lab", 'calibration = "c.json"')
+    (tmp_path / "c.json").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(HilWarning, match=r"c\.json' is found from the working folder only; write '\.\./c\.json'"):
+        assert load_bench(str(file)).calibration == str(tmp_path / "c.json")
+
+
+def test_a_missing_record_is_refused_by_name(tmp_path: Path) -> None:
+    file = bench_in(tmp_path, 'calibration = "gone.json"')
+    with pytest.raises(InputError, match=rf"calibration = 'gone\.json': there is no {tmp_path}/gone\.json"):
+        load_bench(str(file))
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "b.toml"
+    file.write_bytes(b'\xef\xbb\xbfname = "b"\nkind = "mock"\n')
+    assert load_bench(str(file)).name == "b"
