@@ -7,9 +7,10 @@ on the disk too before anybody hears of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,6 +66,34 @@ def unfinished(path: Path) -> Path:
     finally:
         os.close(descriptor)
     return made
+
+
+def place(partial: Path, names: Iterable[Path]) -> Path:
+    """Give a finished file the first of these names that is free, for good; raises FileExistsError when none is.
+
+    Of many who want one name a single one gets it (link(2)); on a file system without links, FAT for one, by making an
+    empty file of that name first (open(2), `O_EXCL`). File and name are on the disk when this returns.
+    """
+    sync(partial)
+    for name in names:
+        try:
+            _link(partial, name)
+        except FileExistsError:
+            continue
+        sync(name.parent)
+        return name
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _link(partial: Path, name: Path) -> None:
+    try:
+        os.link(partial, name, follow_symlinks=False)
+        partial.unlink()
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
+        partial.replace(name)
 
 
 def sync(path: Path) -> None:

@@ -15,9 +15,9 @@ from drivers.signals import Capture, FrameKey, Trace
 from drivers.timing import length_ticks
 from hil.network.layers import Floats
 from hil.network.physical import Physical, parse_physical
-from hil.report.export import measured_shots
 from hil.run.execute import DigitResult, execute
 from hil.run.session import again, config_of, results_of
+from hil.store.retakes import measured_shots
 
 if TYPE_CHECKING:
     from hil.network.weights import Weights
@@ -198,26 +198,22 @@ def _zoom(
     if position is not None and not 0 <= position < part.layer.positions:
         raise InputError(f"--position {position}: allowed 0…{part.layer.positions - 1}")
     key = FrameKey(config.command, result.index, result.noise)
-    shots = [shot.merged() for shot in measured_shots(run, key, part.layer.index)]
-    rows = {(c.frame.first_slot): row for c, row in zip(shots, _first_rows(run, key, part), strict=True)}
+    measured = [(row, shot.merged()) for row, shot in measured_shots(run, key, part.layer.index)]
+    shots = [capture for _, capture in measured]
     pulses = np.concatenate([c.frame.pulses for c in shots]).reshape(-1, part.layer.positions)
     spikes = np.concatenate([c.spikes for c in shots]).reshape(-1, part.layer.positions)
     chosen = int(pulses.sum(axis=1).argmax()) if channel is None else channel - part.start
     where = int(pulses[chosen].argmax()) if position is None else position
     slot = chosen * part.layer.positions + where
-    capture = next(c for c in shots if c.frame.first_slot <= slot < c.frame.first_slot + len(c.frame))
-    traced = run.load(rows[capture.frame.first_slot], None)
+    row = next(row for row, _ in measured if row.first_slot <= slot < row.stop)
+    traced = run.load(row.id, None)
     raster = None
     cut: tuple[Trace, ...] = ()
     slot_s = None
     if traced.traces:
         raster = _raster(traced, config, chosen * part.layer.positions, part.layer.positions)
-        cut, slot_s = _cut(traced, config, slot - traced.frame.first_slot)
+        cut, slot_s = _cut(traced, config, slot - row.first_slot)
     return Zoom(result.index, part, chosen + part.start, where, pulses[chosen], spikes[chosen], raster, cut, slot_s)
-
-
-def _first_rows(run: RunFile, key: FrameKey, part: Physical) -> list[int]:
-    return [row.id for row in run.shots_of(key, part.layer.index) if row.attempt == key.attempt]
 
 
 def _edges(capture: Capture, config: RunConfig, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

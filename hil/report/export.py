@@ -22,9 +22,10 @@ from drivers.signals import FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
 from hil.network.physical import Physical, parse_physical
+from hil.report.patient import PatientFile
 from hil.run.execute import heading
 from hil.run.session import config_of, results_of
-from hil.store.retakes import Shot
+from hil.store.retakes import Shot, measured_shots
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -64,22 +65,13 @@ _CSV_SLOTS = (
 )
 
 
-def measured_shots(run: RunFile, key: FrameKey, layer: int) -> Iterator[Shot]:
-    """The shots of one frame with their retakes, in the order of slots."""
-    rows = run.shots_of(key, layer)
-    for first in (row for row in rows if row.attempt == key.attempt):
-        again = [r for r in rows if r.attempt > key.attempt and first.first_slot <= r.first_slot < first.stop]
-        chosen = [first, *sorted(again, key=lambda r: (r.attempt, r.first_slot))]
-        yield Shot([run.load(row.id) for row in chosen])
-
-
 def frame_slots(run: RunFile, key: FrameKey, part: Physical) -> dict[str, NDArray[Any]]:
     """The slots of one frame, (slots,) by name; what is not recorded is MISSING, or NaN for times."""
     flat: dict[str, NDArray[Any]] = {
         name: np.full(part.slots, np.nan if kind == "f8" else MISSING, dtype=kind) for name, kind, _, _ in SLOT_COLUMNS
     }
     tick_s = run.fact("tick_s")
-    for shot in measured_shots(run, key, part.layer.index):
+    for _, shot in measured_shots(run, key, part.layer.index):
         _fill(flat, shot, tick_s)
     return flat
 
@@ -102,11 +94,19 @@ def to_hdf5(run: RunFile, path: Path, *, traces: bool = False, progress: Progres
     """Write the run as HDF5; raises InputError when the file cannot be written."""
     import h5py
 
-    with replacing(path, "export") as partial, h5py.File(partial, "w") as file:
-        _write(run, file, traces=traces, progress=progress)
+    with replacing(path, "export") as partial, PatientFile(partial) as disk:
+
+        def told(done: int, total: int) -> None:
+            disk.check()
+            if progress is not None:
+                progress(done, total)
+
+        with h5py.File(disk, "w") as file:
+            _write(run, file, traces=traces, progress=told)
+        disk.check()
 
 
-def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress | None) -> None:
+def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress) -> None:
     config = config_of(run)
     file.attrs.update(
         {
@@ -133,7 +133,7 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress | 
     for part in parse_physical(config.physical):
         _write_layer(run, config, file, part, (noise, image), progress)
     if traces:
-        _write_traces(run, file.create_group("traces"))
+        _write_traces(run, file.create_group("traces"), progress)
 
 
 def _write_layer(
@@ -142,7 +142,7 @@ def _write_layer(
     file: h5py.File,
     part: Physical,
     frames: tuple[h5py.Dataset, h5py.Dataset],
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """One frame after the other, so that a long run does not have to fit the memory."""
     group = file.create_group(part.layer.name)
@@ -165,8 +165,7 @@ def _write_layer(
             made[name][n, i] = values.reshape(shape[2:])
             if values.dtype.kind == "i" and (values == MISSING).any():
                 lacking.add(name)
-        if progress is not None:
-            progress(done, len(wanted))
+        progress(done, len(wanted))
     for name in lacking:
         made[name].attrs["_FillValue"] = made[name].dtype.type(MISSING)
 
@@ -180,10 +179,12 @@ def slot_scales(part: Physical) -> dict[str, NDArray[np.int32]]:
     return {"channel": units, "row": side, "column": side}
 
 
-def _write_traces(run: RunFile, group: h5py.Group) -> None:
+def _write_traces(run: RunFile, group: h5py.Group, progress: Progress) -> None:
     """One group a shot; volts are scale_factor · code + add_offset, which xarray works out by itself."""
-    for shot in run.shot_ids():
+    shots = run.shot_ids()
+    for done, shot in enumerate(shots, start=1):
         capture = run.load(shot, None)
+        progress(done, len(shots))
         if not capture.traces:
             continue
         key = capture.frame.key
@@ -258,7 +259,7 @@ def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> It
         (noise, image, p) for noise in config.noise for image in config.images for p in parse_physical(config.physical)
     ]
     for done, (noise, image, part) in enumerate(wanted, start=1):
-        for shot in measured_shots(run, FrameKey(config.command, image, noise), part.layer.index):
+        for _, shot in measured_shots(run, FrameKey(config.command, image, noise), part.layer.index):
             capture = shot.merged()
             frame = capture.frame
             planned = length_ticks(frame, tick_s) * tick_s

@@ -37,15 +37,6 @@ def lock(path: Path) -> int:
     return descriptor
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into one line that says what to do next."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from drivers.errors import CaptureError, RunFileError
 from drivers.signals import Capture, Frame
-from hil.store.retakes import Shot, bad_runs, name
+from hil.store.retakes import Shot, bad_runs, name, with_retakes
 from hil.store.rows import ShotRow, shot_layer
 from hil.store.runfile import DamagedShotError, RunFile
 
@@ -217,14 +217,14 @@ class RecordingBench:
         rows = self._run.shots_of(frame.key, shot_layer(frame), first, end)
         pieces: list[_Piece] = []
         at = first
-        for row in (row for row in rows if row.attempt == frame.key.attempt):
-            again = [r for r in rows if r.attempt > row.attempt and row.first_slot <= r.first_slot < row.stop]
-            shot = self._recorded(frame.part(row.first_slot - first, row.stop - first), [row, *again])
+        for attempts in with_retakes(rows, frame.key.attempt):
+            row = attempts[0]
+            part = frame.part(row.first_slot - first, row.stop - first)
+            shot = self._recorded(part, attempts)
             if shot is None:
                 continue
             if at < row.first_slot:
                 pieces.append(_Piece(frame.part(at - first, row.first_slot - first)))
-            part = frame.part(row.first_slot - first, row.stop - first)
             pieces.append(_Piece(part, deque([shot]), filled=len(part)))
             at = row.stop
         if at < end:
@@ -247,7 +247,7 @@ class RecordingBench:
     def _recorded(self, part: Frame, rows: list[ShotRow]) -> Shot | None:
         """A shot from the file with its retakes, in the order of attempts; None when damaged and set aside."""
         try:
-            captures = [self._read(row.id) for row in sorted(rows, key=lambda r: (r.attempt, r.first_slot))]
+            captures = [self._read(row.id) for row in rows]
         except DamagedShotError:
             if self._inner is None:
                 raise

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, Capture, Frame, FrameKey, Stray
+
+if TYPE_CHECKING:
+    from hil.store.rows import ShotRow
+    from hil.store.runfile import RunFile
 
 MOST_ATTEMPTS = 3  # a slot that is late or unreadable so often in a row is no accident
 
@@ -65,6 +70,22 @@ class Shot:
     def _where(self, capture: Capture) -> slice:
         start = capture.frame.first_slot - self.captures[0].frame.first_slot
         return slice(start, start + len(capture.frame))
+
+
+def with_retakes(rows: Sequence[ShotRow], attempt: int) -> Iterator[list[ShotRow]]:
+    """Each recorded shot of a frame's own attempt, followed by those that took slots of it again, as these came.
+
+    `rows` are all shots of the frame in the order of slots.
+    """
+    for first in (row for row in rows if row.attempt == attempt):
+        again = [row for row in rows if row.attempt > attempt and first.first_slot <= row.first_slot < first.stop]
+        yield [first, *sorted(again, key=lambda row: (row.attempt, row.first_slot))]
+
+
+def measured_shots(run: RunFile, key: FrameKey, layer: int) -> Iterator[tuple[ShotRow, Shot]]:
+    """The shots of one frame as recorded, each with its retakes and the row of its first attempt, in order of slots."""
+    for rows in with_retakes(run.shots_of(key, layer), key.attempt):
+        yield rows[0], Shot([run.load(row.id) for row in rows])
 
 
 def bad_runs(shot: Shot) -> Iterator[Frame]:

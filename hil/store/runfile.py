@@ -12,15 +12,18 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from itertools import count
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
+from drivers.durable import place, unfinished
 from drivers.errors import RunFileError
 from drivers.signals import Capture, FrameKey
 from hil.store.journal import Connection, Journal
-from hil.store.locking import check_header, explained, lock, sync_folder
+from hil.store.locking import check_header, explained, lock
 from hil.store.rows import (
     KEY_COLUMNS,
     SHOT_COLUMNS,
@@ -70,27 +73,26 @@ class RunFile:
         self._results: list[tuple[Any, ...]] = []  # to be written with the next transaction
 
     @classmethod
-    def create(cls, path: Path, facts: Mapping[str, object]) -> Self:
+    def create(cls, path: Path, facts: Mapping[str, object], *, numbered: bool = False) -> Self:
         """Make a new run file that holds these facts (JSON values), durably, and open it for writing.
 
-        It appears under its name only when complete. Raises RunFileError when the name is taken or cannot be written.
+        It appears under its name only when complete, and never in the place of another. Where the name is taken it gets
+        a number if `numbered`; otherwise, and when it cannot be written, raises RunFileError.
         """
-        if path.exists():
-            raise RunFileError(f"run file {path} exists already; go on with `hil resume {path}` or give another --out")
-        unfinished = path.with_name(f".{path.name}.new")
-        with explained(path):
+        try:
+            partial = unfinished(path)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                unfinished.unlink(missing_ok=True)
-                connection = sqlite3.connect(unfinished, isolation_level=None)
-                try:
+                with explained(path), closing(sqlite3.connect(partial, isolation_level=None)) as connection:
                     initialise(connection, facts)
-                finally:
-                    connection.close()
-                unfinished.rename(path)
-                sync_folder(path.parent)
-            except OSError as error:
-                raise RunFileError(f"run file {path} cannot be written: {error.strerror or error}") from error
+                path = place(partial, _numbered(path) if numbered else [path])
+            finally:
+                partial.unlink(missing_ok=True)
+        except FileExistsError as error:
+            raise RunFileError(
+                f"run file {path} exists already; go on with `hil resume {quote(str(path))}` or give another --out"
+            ) from error
+        except OSError as error:
+            raise RunFileError(f"run file {path} cannot be written: {error.strerror or error}") from error
         return cls.open(path, write=True)
 
     @classmethod
@@ -349,6 +351,12 @@ def initialise(connection: Connection, facts: Mapping[str, object]) -> None:
         text = json.dumps(value, ensure_ascii=False)
         connection.execute("INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text))))
     connection.execute("COMMIT")
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for n in count(2):
+        yield path.with_name(f"{path.stem}-{n}{path.suffix}")
 
 
 def _lenient(raw: bytes) -> str:

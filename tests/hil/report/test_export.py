@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from drivers.signals import FrameKey
 from hil.cli import main
 from hil.store.runfile import RunFile
 from hil.terminal.interrupt import StopRequest
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +119,38 @@ def test_wrong_usage(capsys: pytest.CaptureFixture[str], recorded: Path) -> None
     assert "export /dev/null/run.h5: /dev/null is not a folder" in capsys.readouterr().err
     assert main(["export", str(recorded), "--to", "hdf5", "--out", str(recorded)]) == 2
     assert "is the run itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", [33_000, 60_000])
+def test_a_full_disk_ends_an_export_with_an_error_and_leaves_the_old_file(recorded: Path, limit: int) -> None:
+    """A limit on the size of files stands for the full disk: write(2) fails alike, and HDF5 crashed on both."""
+    Path("r.h5").write_text("old")
+    code = (
+        "import resource, signal, sys; from hil.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(['export', sys.argv[1], '--to', 'hdf5', '--traces', '--out', 'r.h5']))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(recorded)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (2, "hil: export r.h5: File too large")
+    assert Path("r.h5").read_text() == "old"
+    assert sorted(path.name for path in Path().iterdir()) == ["r.h5"]
+
+
+@pytest.mark.parametrize("to", ["hdf5", "csv"])
+def test_an_export_that_is_stopped_leaves_nothing(
+    recorded: Path, to: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt  # as SIGTERM does, in the middle of the layer
+
+    monkeypatch.setattr("hil.report.export._fill" if to == "hdf5" else "hil.store.retakes.Shot.attempts_at", stop)
+    assert main(["export", str(recorded), "--to", to, "--out", "r"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not list(Path().iterdir())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -15,6 +16,8 @@ from drivers.errors import RunFileError
 from drivers.signals import Capture, FrameKey, Stray, probe_frame
 from hil.store.runfile import DamagedShotError, RunFile, damaged_shots
 from tests.hil.rig import bench, frames, new_run, rows, same
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -110,7 +113,7 @@ def test_a_name_is_taken_once_and_one_process_writes(recorded: tuple[Path, list[
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFileError, match=r"cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(RunFileError, match=r"cannot be written: .*file is not a folder"):
         new_run(tmp_path / "file" / "r.sqlite")
 
 
@@ -205,3 +208,57 @@ def test_a_disk_that_takes_no_more_stops_the_run_and_keeps_what_it_has(tmp_path:
     assert len(rows(path)) == int(count) > 10
     with RunFile.open(path, write=True) as run:
         run.add_event("resumed", "")
+
+
+def test_many_who_want_one_name_each_get_a_file_of_their_own(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from hil.store.runfile import RunFile\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for n in range(15):\n"
+        "    with RunFile.create(Path(sys.argv[1]), {'mine': [sys.argv[2], n]}, numbered=True) as run:\n"
+        "        assert run.fact('mine') == [sys.argv[2], n]\n"
+        "        print(run.path)"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "run.sqlite"), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        for name in "abcdef"
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    found = [Path(line) for writer in writers for line in writer.communicate()[0].splitlines()]
+    assert [writer.returncode for writer in writers] == [0] * 6
+    assert len(set(found)) == len(found) == 90
+    assert sorted(tmp_path.glob("*.sqlite")) == sorted(found)
+    assert not list(tmp_path.glob(".*"))
+    mine = set()
+    for path in found:
+        with RunFile.open(path) as run:
+            mine.add(tuple(run.fact("mine")))
+    assert mine == {(name, n) for name in "abcdef" for n in range(15)}
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")  # link(2) on FAT
+
+    monkeypatch.setattr(os, "link", link)
+    path = tmp_path / "run.sqlite"
+    RunFile.create(path, {"n": 1}).close()
+    with pytest.raises(RunFileError, match="exists already"):
+        RunFile.create(path, {"n": 2})
+    with RunFile.create(path, {"n": 2}, numbered=True) as run:
+        assert run.path == tmp_path / "run-2.sqlite"
+    with RunFile.open(path) as run:
+        assert run.fact("n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
