@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# One profile for all: timing is never asserted, and a failure on one machine is a failure on all.
+settings.register_profile("hil", deadline=None, derandomize=True)
+settings.load_profile("hil")
 
 
 @pytest.fixture(autouse=True, scope="session")
