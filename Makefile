@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run install test lint bench study soak docs clean
+.PHONY: menu run install test lint bench study soak docs board clean
 
 # Hours rather than minutes; they have targets of their own.
 LONG   := benchmarks/study.py benchmarks/soak.py benchmarks/__init__.py
@@ -47,6 +47,9 @@ soak: $(VENV)/.test  ## hundreds of killed and resumed runs
 
 docs: $(VENV)/.run  ## draw the pictures of the documentation again
 	$(BIN)/python docs/make_pictures.py
+
+board: $(VENV)/.test  ## draw the board, simulate it (ngspice) and fill the tables of its page again
+	$(BIN)/python -m board.page
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
