@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,22 +12,21 @@ from drivers.mock.neuron import NeuronModel, Trains, membrane
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings
-    from drivers.mock.board import Segments
+    from drivers.mock.past import Segments
 
 Floats = NDArray[np.float64]
 
 
 def membrane_volts(
-    model: NeuronModel, board: BoardSettings, segments: list[Segments], t_ns: NDArray[np.int64]
+    model: NeuronModel, board: BoardSettings, segments: Sequence[Segments], t_ns: NDArray[np.int64]
 ) -> Floats:
     """(n,) V_m at the times t_ns (n,): sensed between pulses, grounded during pulses and while the axon is high."""
     starts, ys = [], []
     for block in segments:
         lo = max(0, int(np.searchsorted(block.start_ns, t_ns[0], side="right")) - 1)
         hi = max(lo + 1, int(np.searchsorted(block.start_ns, t_ns[-1], side="right")))
-        pieces = membrane(
-            model.aged(block.pulses_before), board, block.vth_v, _cut(block.trains, lo, hi), block.keys[lo:hi]
-        )
+        aged, trains = model.aged(block.pulses_before), _cut(block.trains, lo, hi)
+        pieces = membrane(aged, board, block.vth_v, trains, block.keys[lo:hi], block.midway)
         starts.append(block.start_ns[lo:hi][pieces.segment] + pieces.start_s * 1e9)
         ys.append(pieces.y)
     start, y = np.concatenate(starts), np.concatenate(ys)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from drivers.device import DeviceFile
 
 Floats = NDArray[np.float64]
-_DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
-_REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
+DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
+REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
 
 
 class NeuronModel(BaseModel):
@@ -144,13 +144,13 @@ def fresh(model: NeuronModel, keys: U64) -> State:
 def _low_state(model: NeuronModel, keys: U64, k: int, again: int = 0) -> Floats:
     if model.lrs_spread == 0:
         return np.zeros(len(keys))
-    return model.lrs_spread * normal(keys, (k + 1) * _DRAWS + 4 + again * _REFIRE)
+    return model.lrs_spread * normal(keys, (k + 1) * DRAWS + 4 + again * REFIRE)
 
 
 def apply_pulse(model: NeuronModel, state: State, keys: U64, k: int, rise_s: Floats, fall_s: Floats) -> None:
     """Let pulse number k act on the first len(rise_s) neurons (in place)."""
     m = len(rise_s)
-    keys, base = keys[:m], (k + 1) * _DRAWS
+    keys, base = keys[:m], (k + 1) * DRAWS
     y, since = state.y[:m], state.since_s[:m]
     held = since > rise_s
     now = y if np.isinf(model.leak_s) else y * np.exp(np.minimum(since - rise_s, 0.0) / model.leak_s)
@@ -202,7 +202,7 @@ def sense(
 def _threshold(model: NeuronModel, vth_v: float, keys: U64, k: int, again: int) -> Floats:
     level = np.full(len(keys), vth_v + model.comparator_offset_v)
     if model.comparator_noise_v > 0:
-        level += model.comparator_noise_v * normal(keys, (k + 1) * _DRAWS + 3 + again * _REFIRE)
+        level += model.comparator_noise_v * normal(keys, (k + 1) * DRAWS + 3 + again * REFIRE)
     return level
 
 
@@ -215,15 +215,32 @@ def _rise_time(model: NeuronModel, theta: Floats, v_end: Floats) -> Floats:
     return time
 
 
+@dataclass(frozen=True)
+class Midway:
+    """A neuron in the middle of a segment: its state, and how many pulses of the segment it has had."""
+
+    state: State
+    pulses: int
+
+    def later(self, by_s: float) -> Midway:
+        """The same, with times counted from `by_s` later."""
+        return Midway(State(self.state.y, self.state.since_s - by_s), self.pulses)
+
+
 def fire(model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64) -> Firings:
     """Play the trains, one neuron a segment; `keys` (segments,) decides every random draw."""
-    return _play(model, board, vth_v, trains, keys, None)
+    return _play(model, board, vth_v, trains, keys, None, None)
 
 
-def membrane(model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64) -> Pieces:
-    """The same neurons' membrane history, as pieces in order of segment and time."""
+def membrane(
+    model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64, midway: Midway | None = None
+) -> Pieces:
+    """The same neurons' membrane history, as pieces in order of segment and time.
+
+    One train alone may go on with a neuron that is `midway`, whose next pulse is the train's first.
+    """
     log: list[tuple[NDArray[np.intp], Floats, Floats]] = []
-    firings = _play(model, board, vth_v, trains, keys, log)
+    firings = _play(model, board, vth_v, trains, keys, log, midway)
     count = np.diff(trains.offsets)
     grounded = [
         (np.repeat(np.arange(len(trains)), count), trains.rise_s, np.full(len(trains.rise_s), np.nan)),
@@ -241,23 +258,27 @@ def _play(
     trains: Trains,
     keys: U64,
     log: list[tuple[NDArray[np.intp], Floats, Floats]] | None,
+    midway: Midway | None,
 ) -> Firings:
     count = np.diff(trains.offsets)
     order = np.argsort(-count, kind="stable")  # so that the neurons with a k-th pulse are always the first m
     count, first, end, keys = count[order], trains.offsets[:-1][order], trains.end_s[order], keys[order]
-    state = fresh(model, keys)
+    state = fresh(model, keys) if midway is None else State(midway.state.y.copy(), midway.state.since_s.copy())
+    had = 0 if midway is None else midway.pulses
+    if midway is not None and log is not None:
+        log.append((order, state.since_s.copy(), state.y.copy()))
     found: list[tuple[NDArray[np.intp], NDArray[np.int64], Floats]] = []
     m = len(count)
-    for k in range(-1, int(count[0]) if m else 0):
+    for k in range(-1 if midway is None else 0, int(count[0]) if m else 0):
         if k >= 0:
             m = int(np.searchsorted(-count, -k, side="left"))
-            apply_pulse(model, state, keys, k, trains.rise_s[first[:m] + k], trains.fall_s[first[:m] + k])
+            apply_pulse(model, state, keys, had + k, trains.rise_s[first[:m] + k], trains.fall_s[first[:m] + k])
         until = end[:m].copy()
         more = int(np.searchsorted(-count, -(k + 1), side="left"))
         until[:more] = trains.rise_s[first[:more] + k + 1]
         if log is not None:
             log.append((order[:m], state.since_s[:m].copy(), state.y[:m].copy()))
-        for who, axon in sense(model, board, vth_v, state, keys, k, until):
+        for who, axon in sense(model, board, vth_v, state, keys, had + k, until):
             found.append((order[who], np.full(len(who), k), axon))
             if log is not None:
                 log.append((order[who], state.since_s[who].copy(), state.y[who].copy()))

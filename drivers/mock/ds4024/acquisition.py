@@ -1,7 +1,7 @@
 """What a simulated DS4024 records: its probes on the board, its trigger, and the states RUN, WAIT, TD and STOP.
 
-Nothing happens in the background: whoever looks lets the past catch up. The samples of a record are worked out only
-when somebody reads them, so that a record of 70 M points costs what is read of it.
+Nothing happens in the background: whoever looks lets the past catch up. A record keeps what its probes saw, but its
+samples are worked out only when somebody reads them, so that a record of 70 M points costs what is read of it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import TwinError
 from drivers.mock.probe import NOISE_CODES, sample
 
 if TYPE_CHECKING:
     from drivers.mock.ds4024.settings import Channel, Horizontal
 
-HISTORY_NS = 150_000_000_000  # the board remembers somewhat longer
+HISTORY_NS = (
+    150_000_000_000  # how far back a running instrument looks for its latest record; the board remembers longer
+)
 _NOISE_BLOCK = 1 << 16
 _LOOK_NS = 1_000  # between looks at signals that change without an edge
 _MEAN_SAMPLES = 1_400  # that AC coupling is taken from
@@ -26,8 +27,8 @@ _MEAN_SAMPLES = 1_400  # that AC coupling is taken from
 Times = NDArray[np.int64]
 
 
-class SignalSource(Protocol):
-    """What a probe can be put on: drivers.mock.board.Board, or anything that gives the same three."""
+class Signals(Protocol):
+    """What a probe sees: drivers.mock.past.Past, or anything that gives the same three."""
 
     def volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
         """What a ×1 probe on `signal` sees at ascending times."""
@@ -42,6 +43,18 @@ class SignalSource(Protocol):
         ...
 
 
+class SignalSource(Signals, Protocol):
+    """What a probe can be put on: drivers.mock.board.Board, or anything that gives the same."""
+
+    def past(self, t0_ns: int, t1_ns: int) -> Signals:
+        """What it does in [t0, t1), to be kept."""
+        ...
+
+    def remembered_ns(self) -> int:
+        """Since when it can be asked."""
+        ...
+
+
 @dataclass(frozen=True)
 class Probes:
     """Which signal hangs on which channel, by how much its probe attenuates, and gains that are wrong, as a fault."""
@@ -51,13 +64,13 @@ class Probes:
     attenuation: float
     wrong_gain: dict[str, float]
 
-    def shown_v(self, number: int, view: Channel, t_ns: Times) -> NDArray[np.float64]:
-        """Volts as the screen scales them; a channel with nothing on it shows 0 V."""
+    def shown_v(self, number: int, view: Channel, t_ns: Times, kept: Signals | None = None) -> NDArray[np.float64]:
+        """Volts as the screen scales them, of the board or of what was kept of it; 0 V with nothing on the channel."""
         signal = self.signals.get(number)
         if signal is None or view.coupling == "GND" or not len(t_ns):
             return np.zeros(len(t_ns))
         gain = view.probe / self.attenuation * self.wrong_gain.get(signal, 1.0)
-        return self.source.volts(signal, t_ns) * (-gain if view.invert else gain)
+        return (self.source if kept is None else kept).volts(signal, t_ns) * (-gain if view.invert else gain)
 
     def crossings(self, number: int, view: Channel, level_v: float, slope: str, t0_ns: int, t1_ns: int) -> Times:
         """When the channel passes the level in (t0, t1]."""
@@ -80,8 +93,9 @@ class Probes:
 
 @dataclass(frozen=True)
 class Record:
-    """One acquisition in memory, as it was set when it was taken."""
+    """One acquisition in memory, as it was set when it was taken; `kept` is what its probes saw."""
 
+    kept: Signals
     sequence: int
     start_ns: int
     pre_s: float
@@ -93,16 +107,16 @@ class Record:
         """Samples of each channel."""
         return self.horizontal.points
 
-    def codes(self, probes: Probes, number: int, first: int, count: int, now_ns: int, seed: int) -> NDArray[np.uint8]:
+    def codes(self, probes: Probes, number: int, first: int, count: int, seed: int) -> NDArray[np.uint8]:
         """(count,) codes of a channel from sample `first` (from 0) on; the same samples read twice are the same."""
-        if now_ns - self.start_ns > HISTORY_NS:
-            raise TwinError("a record is read more than 150 s after it was taken: the simulated board has forgotten it")
+        if count == 0:
+            return np.empty(0, dtype=np.uint8)
         view = self.channels[number]
         at = np.arange(first, first + count)
-        volts = probes.shown_v(number, view, self._times(at))
+        volts = probes.shown_v(number, view, self._times(at), self.kept)
         if view.coupling == "AC":
             thinned = np.linspace(0, self.points - 1, _MEAN_SAMPLES).astype(np.int64)
-            volts = volts - probes.shown_v(number, view, self._times(thinned)).mean()
+            volts = volts - probes.shown_v(number, view, self._times(thinned), self.kept).mean()
         codes = np.empty(count, dtype=np.uint8)
         for block in range(first // _NOISE_BLOCK, (first + count - 1) // _NOISE_BLOCK + 1):
             codes_of = slice(max(block * _NOISE_BLOCK - first, 0), min((block + 1) * _NOISE_BLOCK - first, count))
@@ -225,10 +239,13 @@ class Acquisition:
         if trigger is None or self.deaf:
             return np.empty(0, dtype=np.int64)
         view = setup.channels[trigger.channel]
+        t0_ns = max(t0_ns, self._probes.source.remembered_ns())
         return self._probes.crossings(trigger.channel, view, trigger.level_v, trigger.slope, t0_ns, t1_ns)
 
     def _take(self, trigger_ns: int, setup: Setup) -> Record:
         self._sequence += 1
         pre_s = setup.horizontal.pre_s
         start_ns = trigger_ns - round(pre_s * 1e9)
-        return Record(self._sequence, start_ns, pre_s, setup.horizontal, dict(setup.channels))
+        end_ns = start_ns + round(setup.horizontal.record_s * 1e9) + 1
+        kept = self._probes.source.past(max(start_ns, self._probes.source.remembered_ns()), end_ns)
+        return Record(kept, self._sequence, start_ns, pre_s, setup.horizontal, dict(setup.channels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +15,19 @@ from drivers.errors import TwinError
 from drivers.mock.ds4024.acquisition import Acquisition, Probes, Record, SignalSource
 from drivers.mock.ds4024.front import SOURCES, SWEEPS, FrontPanel
 from drivers.mock.ds4024.measure import INVALID, LEVELS, TIMES, measure
-from drivers.mock.ds4024.scpi import ILLEGAL_VALUE, UNDEFINED_HEADER, Commands, Header, ScpiError, Status, Syntax
-from drivers.mock.ds4024.vxi11 import LinkClosedError, Reply
+from drivers.mock.ds4024.scpi import (
+    ILLEGAL_VALUE,
+    INPUT_OVERRUN,
+    UNDEFINED_HEADER,
+    Commands,
+    Header,
+    ScpiError,
+    Status,
+    Syntax,
+)
+from drivers.mock.ds4024.vxi11 import Reply
 from drivers.mock.ds4024.waveform import Waveform
+from drivers.mock.misuse import Misuse
 from drivers.mock.probe import REFERENCE
 
 if TYPE_CHECKING:
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
 
 FIRMWARE, OLD_FIRMWARE = "00.02.03", "00.02.02"
 SERIAL = "DS4A000000001"
+LOGGED = 100_000  # messages that `log` remembers
 
 
 @dataclass(frozen=True)
@@ -56,8 +68,8 @@ class DS4024:
         clock: Callable[[], int],
         seed: int,
     ) -> None:
-        self.log: list[str] = []
-        self.misuse: list[TwinError] = []
+        self.log: deque[str] = deque(maxlen=LOGGED)
+        self.misuse: Misuse = getattr(source, "misuse", None) or Misuse()
         self._clock, self._faults, self._profile, self._seed = clock, faults, profile, seed
         attenuation = probe * (10 if faults.on("x10_probe") else 1)
         gain = {"axon": 4.0} if faults.on("clipped_channel") else {}
@@ -128,9 +140,6 @@ class DS4024:
             except ScpiError as error:
                 self._status.error(error.entry)
                 reply = None
-            except TwinError as error:
-                self.misuse.append(error)
-                raise LinkClosedError from error
             if reply is None or (header.query and self._faults.strikes("no_reply")):
                 return None
             return self._finished(reply)
@@ -160,6 +169,11 @@ class DS4024:
         """Device clear."""
         self.log.append("device clear")
         self._hung = self._hung or self._faults.strikes("hangs_on_clear")
+
+    def overrun(self) -> None:
+        """A message too long for the input buffer was dropped."""
+        with self._lock:
+            self._status.error(INPUT_OVERRUN)
 
     def status_byte(self) -> int:
         """IEEE 488.2 status byte."""
@@ -193,7 +207,7 @@ class DS4024:
 
     def _single(self) -> None:
         if self._front.simple("TRIGger:MODE") != "EDGE":
-            raise TwinError("the simulated DS4024 triggers on edges only")
+            self.misuse.record(TwinError("the simulated DS4024 triggers on edges only; it does so now"))
         self._acquisition.single(self._clock())
         self._waveform.forget_reading()
         if self._faults.strikes("single_without_trigger"):
@@ -218,7 +232,7 @@ class DS4024:
         return self._acquisition.record
 
     def _codes(self, record: Record, channel: int, first: int, count: int) -> Codes:
-        codes = record.codes(self._probes, channel, first, count, self._clock(), self._seed)
+        codes = record.codes(self._probes, channel, first, count, self._seed)
         if self._faults.on("old_firmware"):
             codes[511::512] = codes[510::512][: len(codes[511::512])]
             codes[::4096] ^= 0x40
@@ -230,7 +244,7 @@ class DS4024:
         if record is None:
             return f"{INVALID:.6e}"
         view = record.channels[channel]
-        codes = record.codes(self._probes, channel, 0, record.points, self._clock(), self._seed)
+        codes = record.codes(self._probes, channel, 0, record.points, self._seed)
         volts = (codes.astype(np.float64) - view.y_origin - REFERENCE) * view.y_increment
         return f"{measure(item, volts, 1 / record.horizontal.rate_hz, view.scale / 4):.6e}"
 

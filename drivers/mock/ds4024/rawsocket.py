@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from drivers.mock.ds4024.vxi11 import Instrument
 
 _PIECE = 1 << 16
+MOST_PENDING = 1 << 16  # bytes of a line without its end; assumed
 
 
 class RawSocketServer:
@@ -37,6 +38,9 @@ class RawSocketServer:
             if hasattr(socket, "TCP_QUICKACK"):  # else a client that sends two short lines waits 40 ms for the first
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
             *lines, pending = (pending + piece).split(b"\n")
+            if len(pending) > MOST_PENDING:
+                self._instrument.overrun()
+                pending = b""
             for line in lines:
                 if not self._execute(sock, line):
                     return

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-POWER_ON, COMMAND_ERROR, EXECUTION_ERROR, QUERY_ERROR, OPERATION_COMPLETE = 128, 32, 16, 4, 1
+POWER_ON, COMMAND_ERROR, EXECUTION_ERROR, DEVICE_ERROR, QUERY_ERROR, OPERATION_COMPLETE = 128, 32, 16, 8, 4, 1
 _QUEUE = 32
 
 UNDEFINED_HEADER = (-113, "Undefined header")
@@ -21,6 +21,7 @@ SETTINGS_CONFLICT = (-221, "Settings conflict")
 OUT_OF_RANGE = (-222, "Data out of range")
 ILLEGAL_VALUE = (-224, "Illegal parameter value")
 NO_DATA = (-230, "Data corrupt or stale")
+INPUT_OVERRUN = (-363, "Input buffer overrun")
 QUERY_UNTERMINATED = (-420, "Query UNTERMINATED")
 _NO_ERROR = (0, "No error")
 
@@ -129,7 +130,7 @@ class Status:
     def error(self, error: tuple[int, str]) -> None:
         """Queue an error and set the bit of its class."""
         self.errors.append(error)
-        self.events |= {1: COMMAND_ERROR, 2: EXECUTION_ERROR, 4: QUERY_ERROR}[-error[0] // 100]
+        self.events |= {1: COMMAND_ERROR, 2: EXECUTION_ERROR, 3: DEVICE_ERROR, 4: QUERY_ERROR}[-error[0] // 100]
 
     def next_error(self) -> str:
         """`:SYSTem:ERRor?`: the oldest error, which leaves the queue."""

@@ -78,5 +78,5 @@ class ScopeServer:
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         self.close()
-        if self.instrument.misuse and kind is None:
-            raise self.instrument.misuse[0]
+        if kind is None:
+            self.instrument.misuse.raise_first()

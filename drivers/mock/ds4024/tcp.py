@@ -10,10 +10,16 @@ from collections.abc import Callable
 LOOPBACK = "127.0.0.1"
 
 
-class LoopbackServer:
-    """Accepts connections on a free port of the loopback interface and serves each in a thread of its own."""
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 100
 
-    def __init__(self, serve: Callable[[socket.socket], None]) -> None:
+
+class LoopbackServer:
+    """Accepts connections on a port of the loopback interface (0: a free one), each served in a thread of its own."""
+
+    def __init__(self, serve: Callable[[socket.socket], None], port: int = 0) -> None:
         sockets: set[socket.socket] = set()
 
         class Handler(socketserver.BaseRequestHandler):
@@ -28,8 +34,7 @@ class LoopbackServer:
                     sockets.discard(self.request)
 
         self._sockets = sockets
-        self._server = socketserver.ThreadingTCPServer((LOOPBACK, 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((LOOPBACK, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

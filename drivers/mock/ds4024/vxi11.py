@@ -19,7 +19,9 @@ from drivers.mock.ds4024.tcp import LoopbackServer
 CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
 CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23
 NOT_SUPPORTED = frozenset({14, 16, 17, 18, 19, 20, 22, 25, 26})
-NO_ERROR, BAD_LINK, UNSUPPORTED, IO_TIMEOUT = 0, 4, 8, 15
+NO_ERROR, BAD_LINK, UNSUPPORTED, NO_RESOURCES, IO_TIMEOUT = 0, 4, 8, 9, 15
+MOST_LINKS = 64  # at a time; assumed
+MOST_RECORD = 1 << 21  # bytes of a request; whoever sends more is cut off
 FLAG_END, FLAG_TERM_CHAR = 8, 128
 REASON_COUNT, REASON_CHAR, REASON_END = 1, 2, 4
 _PROGRAM_UNAVAILABLE, _PROGRAM_MISMATCH, _PROCEDURE_UNAVAILABLE, _GARBAGE_ARGS = 1, 2, 3, 4
@@ -53,6 +55,10 @@ class Instrument(Protocol):
         """Device clear."""
         ...
 
+    def overrun(self) -> None:
+        """More came than a message may be long; it has been dropped."""
+        ...
+
     def status_byte(self) -> int:
         """IEEE 488.2 status byte."""
         ...
@@ -60,8 +66,9 @@ class Instrument(Protocol):
 
 @dataclass
 class Link:
-    """One VXI-11 link: what was written without END, and what is still to be read."""
+    """One VXI-11 link: whose it is, what was written without END, and what is still to be read."""
 
+    owner: socket.socket
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytes = b""
     breaks_after: int | None = None
@@ -110,6 +117,7 @@ class Vxi11Server:
         self._instrument = instrument
         self._piece = piece_bytes
         self._links: dict[int, Link] = {}
+        self._opening = threading.Lock()
         self._numbers = itertools.count(1)
         self._closing = threading.Event()
         self._server = LoopbackServer(self._serve)
@@ -125,13 +133,19 @@ class Vxi11Server:
         self._server.close()
 
     def _serve(self, sock: socket.socket) -> None:
-        while (record := _record(sock)) is not None:
-            reply = self._handle(record)
-            if reply is None:
-                return
-            sock.sendall(struct.pack(">I", 0x8000_0000 | len(reply)) + reply)
+        """Links live as long as the connection over which they were made, at most."""
+        try:
+            while (record := _record(sock)) is not None:
+                reply = self._handle(record, sock)
+                if reply is None:
+                    return
+                sock.sendall(struct.pack(">I", 0x8000_0000 | len(reply)) + reply)
+        finally:
+            with self._opening:
+                for number in [n for n, link in self._links.items() if link.owner is sock]:
+                    del self._links[number]
 
-    def _handle(self, record: bytes) -> bytes | None:
+    def _handle(self, record: bytes, sock: socket.socket) -> bytes | None:
         try:
             call = Call(record)
             xid, kind, rpc_version, program, version, procedure = (call.word() for _ in range(6))
@@ -150,18 +164,18 @@ class Vxi11Server:
         if version != CORE_VERSION:
             return accepted + words(_PROGRAM_MISMATCH, CORE_VERSION, CORE_VERSION)
         try:
-            result = self._procedure(procedure, call)
+            result = self._procedure(procedure, call, sock)
         except struct.error:
             return accepted + words(_GARBAGE_ARGS)
         except LinkClosedError:
             return None
         return accepted + (words(_PROCEDURE_UNAVAILABLE) if result is None else words(0) + result)
 
-    def _procedure(self, procedure: int, call: Call) -> bytes | None:
+    def _procedure(self, procedure: int, call: Call, sock: socket.socket) -> bytes | None:
         if procedure == 0:
             return b""
         if procedure == CREATE_LINK:
-            return self._create_link(call)
+            return self._create_link(call, sock)
         if procedure in NOT_SUPPORTED:
             return words(UNSUPPORTED, 0) if procedure == 22 else words(UNSUPPORTED)
         handler = {
@@ -179,18 +193,24 @@ class Vxi11Server:
             return words(BAD_LINK, 0, 0)
         return handler(number, link, call)
 
-    def _create_link(self, call: Call) -> bytes:
+    def _create_link(self, call: Call, sock: socket.socket) -> bytes:
         for _ in ("client", "lock", "lock timeout"):
             call.word()
         call.opaque()
-        self._instrument.opened()
-        number = next(self._numbers)
-        self._links[number] = Link()
+        with self._opening:
+            if len(self._links) >= MOST_LINKS:
+                return words(NO_RESOURCES, 0, 0, 0)
+            self._instrument.opened()
+            number = next(self._numbers)
+            self._links[number] = Link(sock)
         return words(NO_ERROR, number, 0, self._piece)
 
     def _write(self, _number: int, link: Link, call: Call) -> bytes:
         _io_timeout, _lock_timeout, flags = (call.word() for _ in range(3))
         data = call.opaque()
+        if len(link.incoming) + len(data) > MOST_RECORD:
+            link.incoming.clear()
+            return words(NO_RESOURCES, 0)
         link.incoming += data
         if flags & FLAG_END:
             message, link.incoming = bytes(link.incoming), bytearray()
@@ -227,18 +247,21 @@ class Vxi11Server:
         return words(NO_ERROR)
 
     def _destroy_link(self, number: int, _link: Link, _call: Call) -> bytes:
-        del self._links[number]
+        with self._opening:
+            self._links.pop(number, None)
         return words(NO_ERROR)
 
 
 def _record(sock: socket.socket) -> bytes | None:
-    """One RPC record, of one or more fragments; None when the other side has closed."""
+    """One RPC record, of one or more fragments; None when the other side has closed, or sends too much."""
     record = b""
     while True:
         header = _exactly(sock, _WORD)
         if header is None:
             return None
         (mark,) = struct.unpack(">I", header)
+        if len(record) + (mark & 0x7FFF_FFFF) > MOST_RECORD:
+            return None
         fragment = _exactly(sock, mark & 0x7FFF_FFFF)
         if fragment is None:
             return None

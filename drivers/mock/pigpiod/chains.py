@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
+from drivers.mock.pigpiod.memory import Wave
 from drivers.mock.pigpiod.protocol import Code, Refused
 
 BLOCKS = 600  # lead-in and end included
@@ -16,9 +17,9 @@ ESCAPE = 255
 
 @dataclass(frozen=True)
 class Play:
-    """Play a wave."""
+    """Play a wave, whatever becomes of its id."""
 
-    wid: int
+    wave: Wave
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ Step = Play | Delay | Loop
 
 
 class _Parser:
-    def __init__(self, data: bytes, exists: Callable[[int], bool]) -> None:
+    def __init__(self, data: bytes, wave: Callable[[int], Wave]) -> None:
         self._data = data
-        self._exists = exists
+        self._get = wave
         self._at = 0
         self._blocks = 1
         self._counters = 0
@@ -63,12 +64,11 @@ class _Parser:
         return tuple(self.steps)
 
     def _wave(self, wid: int) -> None:
-        if not self._exists(wid):
-            raise Refused(Code.BAD_WAVE_ID)
+        wave = self._get(wid)
         self._take_block()
         self._next_block()
         self._at += 1
-        self.steps.append(Play(wid))
+        self.steps.append(Play(wave))
 
     def _begin(self) -> None:
         if len(self._begun) >= NESTING:
@@ -126,9 +126,9 @@ class _Parser:
             raise Refused(Code.CHAIN_TOO_BIG)
 
 
-def parse_chain(data: bytes, exists: Callable[[int], bool]) -> tuple[Step, ...]:
-    """Check a chain and return its steps; `exists` tells which wave ids are defined. Raises Refused."""
-    return _Parser(data, exists).run()
+def parse_chain(data: bytes, wave: Callable[[int], Wave]) -> tuple[Step, ...]:
+    """Check a chain and return its steps; `wave` gives the wave of an id or raises Refused, as this does."""
+    return _Parser(data, wave).run()
 
 
 def run_chain(steps: tuple[Step, ...]) -> Iterator[Play | Delay]:

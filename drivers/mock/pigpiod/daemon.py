@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.errors import TwinError
 from drivers.mock.pigpiod import gpio
+from drivers.mock.pigpiod.alerts import Alerts
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
 from drivers.mock.pigpiod.pins import Pins
 from drivers.mock.pigpiod.player import Player
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from drivers.benchfile import Wiring
     from drivers.mock.board import Board
 
-HANDLES = 32
 HELD_BLOCKS = 20_000  # what another program's waves take with the fault out_of_control_blocks
 SLOWNESS = {"doubled_clock": 2.0, "slow_clock": 1.13}
 
@@ -25,38 +25,33 @@ Handler = Callable[["Daemon", int, int, bytes], int]
 
 
 class Daemon:
-    """State and commands; `answer` is called with the lock held. `error` is the first misuse of the board."""
+    """State and commands; `answer` is called with the lock held. The board records misuse, and the daemon goes on."""
 
     def __init__(self, board: Board, wiring: Wiring, faults: frozenset[str]) -> None:
         self.lock = threading.RLock()
         self.clock: Callable[[], int] = board.clock
         self.pins: Pins = Pins(board, wiring)
-        self.memory = WaveMemory(held_blocks=HELD_BLOCKS if "out_of_control_blocks" in faults else 0)
+        held = HELD_BLOCKS if "out_of_control_blocks" in faults else 0
+        self.memory = WaveMemory(board.misused, held_blocks=held)
         slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
         self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
         self.pwm = gpio.Pwm()
-        self.watched: dict[int, int] = {}  # notification handle → GPIO mask
+        self.alerts = Alerts(self.clock())
         self.in_shot = False
 
-    def answer(self, cmd: int, p1: int, p2: int, extension: bytes) -> int:
-        """Carry out a command; its result, below zero if it is refused. Raises TwinError on misuse."""
+    def answer(self, cmd: int, p1: int, p2: int, extension: bytes, connection: socket.socket) -> int:
+        """Carry out a command that came over a connection; its result, below zero if it is refused."""
         try:
+            if cmd == Command.NOIB:
+                return self.alerts.open(connection, self.tick_us())
             handler = _COMMANDS.get(cmd)
             return int(Code.UNKNOWN_COMMAND) if handler is None else handler(self, p1, p2, extension)
         except Refused as refused:
             return int(refused.code)
 
-    def tick_us(self, at_ns: int | None = None) -> int:
+    def tick_us(self) -> int:
         """The system tick, µs, which wraps at 32 bits."""
-        return (self.clock() if at_ns is None else at_ns) // 1000 & 0xFFFF_FFFF
-
-    def open_handle(self) -> int:
-        """A new notification handle."""
-        handle = next((h for h in range(HANDLES) if h not in self.watched), None)
-        if handle is None:
-            raise Refused(Code.NO_HANDLE)
-        self.watched[handle] = 0
-        return handle
+        return self.clock() // 1000 & 0xFFFF_FFFF
 
     def send(self, wid: int, mode: int) -> int:
         """Send a wave."""
@@ -73,15 +68,12 @@ class Daemon:
 
 
 def _watch(daemon: Daemon, handle: int, bits: int, _: bytes) -> int:
-    if handle not in daemon.watched:
-        raise Refused(Code.BAD_HANDLE)
-    daemon.watched[handle] = bits
+    daemon.alerts.watch(handle, bits)
     return 0
 
 
 def _unwatch(daemon: Daemon, handle: int, _p2: int, _: bytes) -> int:
-    if daemon.watched.pop(handle, None) is None:
-        raise Refused(Code.BAD_HANDLE)
+    daemon.alerts.close(handle)
     return 0
 
 
@@ -97,9 +89,9 @@ def _new(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
 
 
 def _pad(daemon: Daemon, p1: int, p2: int, extension: bytes) -> int:
-    """WVCAP: one percentage for both, or blocks and words apart; with a third (raw waves) it is not modelled."""
-    if extension:
-        raise TwinError("WVCAP with an extension is not modelled")
+    """WVCAP: a percentage of blocks, of words, and of the words of raw waves, which are not modelled (pigpio.c v79)."""
+    if extension and int.from_bytes(extension[:4], "little") > 100:
+        raise Refused(Code.BAD_PARAM)
     return daemon.make(p1, p2 or p1)
 
 
@@ -134,7 +126,7 @@ _COMMANDS: dict[int, Handler] = {
     Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
     Command.HWVER: lambda _d, _1, _2, _x: REVISION,
     Command.PIGPV: lambda _d, _1, _2, _x: VERSION,
-    Command.NO: lambda d, _1, _2, _x: d.open_handle(),
+    Command.NO: lambda d, _1, _2, _x: d.alerts.open(None, d.tick_us()),
     Command.NB: _watch,
     Command.NP: lambda d, handle, _2, x: _watch(d, handle, 0, x),
     Command.NC: _unwatch,

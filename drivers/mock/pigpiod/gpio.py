@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.errors import TwinError
 from drivers.mock.pigpiod.pins import OUTPUT
-from drivers.mock.pigpiod.protocol import GPIOS, HARDWARE_PWM_PINS, PERMITTED, USER_GPIOS, Code, Command, Refused
+from drivers.mock.pigpiod.protocol import GPIOS, HARDWARE_PWM_MODES, PERMITTED, USER_GPIOS, Code, Command, Refused
 
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.daemon import Daemon
@@ -86,8 +85,8 @@ def _write(daemon: Daemon, pin: int, level: int, _: bytes) -> int:
 
 
 def _output(daemon: Daemon, pin: int, level: int) -> None:
-    daemon.pins.modes[pin] = OUTPUT
     daemon.pins.write(1 << pin, level, daemon.clock())
+    daemon.pins.set_mode(pin, OUTPUT)
 
 
 def _bank(level: int) -> Callable[[Daemon, int, int, bytes], int]:
@@ -109,7 +108,6 @@ def _trigger(daemon: Daemon, pin: int, length_us: int, extension: bytes) -> int:
     if level > 1:
         raise Refused(Code.BAD_LEVEL)
     now = daemon.clock()
-    daemon.pins.modes[pin] = OUTPUT
     daemon.pins.write(1 << pin, level, now)
     daemon.pins.write(1 << pin, 1 - level, now + length_us * 1000)
     return 0
@@ -121,7 +119,7 @@ def _set_pwm(daemon: Daemon, pin: int, duty: int, _: bytes) -> int:
     if duty > daemon.pwm.range[pin]:
         raise Refused(Code.BAD_DUTYCYCLE)
     if duty and daemon.pins.wired >> pin & 1:
-        raise TwinError(f"PWM on GPIO {pin}, a line of the board")
+        daemon.pins.misused(f"PWM on GPIO {pin}, a line of the board")
     daemon.pwm.duty[pin] = duty
     _output(daemon, pin, int(duty > 0))
     return 0
@@ -170,15 +168,19 @@ def _get_frequency(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
 def _hardware_pwm(daemon: Daemon, pin: int, hz: int, extension: bytes) -> int:
     _permitted(pin)
     duty = int.from_bytes(extension[:4], "little")
-    if pin not in HARDWARE_PWM_PINS:
+    if pin not in HARDWARE_PWM_MODES:
         raise Refused(Code.NOT_HPWM_GPIO)
     if hz > HARDWARE_PWM_HZ:
         raise Refused(Code.BAD_HPWM_FREQ)
     if duty > HARDWARE_PWM_RANGE:
         raise Refused(Code.BAD_HPWM_DUTY)
+    if hz == 0:
+        _output(daemon, pin, 0)
+        return 0
     if daemon.player.busy() or daemon.pins.wired >> pin & 1:
-        raise TwinError(f"hardware PWM on GPIO {pin} takes the clock that waves need")
-    _output(daemon, pin, int(duty > 0 and hz > 0))
+        daemon.pins.misused(f"hardware PWM on GPIO {pin} takes the clock that waves need, and stops those that play")
+        daemon.player.stop()
+    daemon.pins.set_mode(pin, HARDWARE_PWM_MODES[pin])
     return 0
 
 

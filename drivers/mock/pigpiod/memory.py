@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import TwinError
 from drivers.mock.pigpiod.protocol import PERMITTED, Code, Refused
 
 BLOCKS, RESERVED_BLOCKS = 25_016, 1_180
@@ -96,9 +96,10 @@ class Wave:
 
 
 class WaveMemory:
-    """The daemon's waves. Methods raise Refused with the daemon's code."""
+    """The daemon's waves. Methods raise Refused with the daemon's code; `misused` is told what it does not notice."""
 
-    def __init__(self, *, held_blocks: int = 0) -> None:
+    def __init__(self, misused: Callable[[str], object], *, held_blocks: int = 0) -> None:
+        self._misused = misused
         self._held = held_blocks
         self.high = {"micros": 0, "pulses": 0, "blocks": 0}
         self.clear()
@@ -133,8 +134,7 @@ class WaveMemory:
         blocks, words = self._building.blocks, self._building.words
         if block_percent is not None and word_percent is not None:
             blocks, words = self._padded(blocks, words, block_percent, word_percent)
-        wid = self._place(blocks, words)
-        self.waves[wid].pulses, self.waves[wid].deleted = self._building, False
+        wid = self._place(self._building, blocks, words)
         self._building = NOTHING
         return wid
 
@@ -164,13 +164,14 @@ class WaveMemory:
         if words > room[1]:
             raise Refused(Code.TOO_MANY_OOL)
         if blocks == room[0]:
-            raise TwinError(f"a wave of {blocks} blocks fills its padding: pigpiod overwrites its last block")
+            self._misused(f"a wave of {blocks} blocks fills its padding: pigpiod overwrites its last block")
         return room
 
-    def _place(self, blocks: int, words: int) -> int:
+    def _place(self, pulses: Pulses, blocks: int, words: int) -> int:
         """The id of a deleted wave of exactly this size, or of a new one."""
         for wid, wave in enumerate(self.waves):
             if wave.deleted and (wave.blocks, wave.words) == (blocks, words):
+                self.waves[wid] = Wave(pulses, wave.first_block, blocks, wave.first_word, words)
                 return wid
         last = self.waves[-1] if self.waves else None
         block = RESERVED_BLOCKS + self._held if last is None else last.first_block + last.blocks
@@ -180,6 +181,6 @@ class WaveMemory:
         if word + words > WORDS:
             raise Refused(Code.TOO_MANY_OOL)
         if len(self.waves) >= WAVES:
-            raise TwinError(f"wave id {WAVES}: pigpiod does not refuse it but overruns its table")
-        self.waves.append(Wave(NOTHING, block, blocks, word, words))
+            self._misused(f"wave id {len(self.waves)}: pigpiod does not refuse it but overruns its table")
+        self.waves.append(Wave(pulses, block, blocks, word, words))
         return len(self.waves) - 1

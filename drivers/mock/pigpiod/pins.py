@@ -1,7 +1,12 @@
-"""The header of the simulated Pi: modes, pulls, levels in time, and the wires from its pins to the board."""
+"""The header of the simulated Pi: modes, pulls, output latches in time, and the wires from its pins to the board.
+
+A pin that is an output shows its latch; any other shows what drives it from outside, or its pull (BCM2835 ARM
+Peripherals, chapter 6). Waves and commands write latches, whatever the pin's mode.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import TwinError
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
+from drivers.mock.timeline import Timeline
 from drivers.pins import PULLED_UP_AT_BOOT
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ Words = NDArray[np.int64]
 
 
 class Pins:
-    """Levels of GPIO 0-31 in time. Every change of a wired pin is played on the board."""
+    """Levels of GPIO 0-31 in time. Every change of a wired pin is played on the board, which records misuse."""
 
     def __init__(self, board: Board, wiring: Wiring) -> None:
         self._board = board
@@ -32,10 +38,11 @@ class Pins:
         self._outside: dict[int, int] = {}
         self.modes = [INPUT] * GPIOS
         self.pulls = [PULL_UP if pin in PULLED_UP_AT_BOOT else PULL_DOWN for pin in range(GPIOS)]
-        self._t: Times = np.array([self._clock()], dtype=np.int64)
-        self._words: Words = np.zeros(1, dtype=np.int64)
-        for pin in range(USER_GPIOS):
-            self._float(pin)
+        now = self._clock()
+        self._latch = Timeline(now, 0, np.int64)
+        self._outputs = Timeline(now, 0, np.int64)  # which pins are outputs
+        self._inputs = Timeline(now, self._driven(), np.int64)  # what the others would show
+        self._to_board(now)
 
     @property
     def wired(self) -> int:
@@ -43,16 +50,14 @@ class Pins:
         return sum(1 << pin for pin in self._bits)
 
     def set_mode(self, pin: int, mode: int) -> None:
-        """Change a pin's function; an input takes the level of what drives it or of its pull."""
+        """Change a pin's function; an output shows its latch at once."""
         self.modes[pin] = mode
-        if mode == INPUT:
-            self._float(pin)
+        self._regate()
 
     def set_pull(self, pin: int, pull: int) -> None:
         """Switch a pin's pull resistor."""
         self.pulls[pin] = pull
-        if self.modes[pin] == INPUT:
-            self._float(pin)
+        self._regate()
 
     def drive(self, pin: int, level: int | None) -> None:
         """Drive an input from outside the Pi; None lets go."""
@@ -60,8 +65,7 @@ class Pins:
             self._outside.pop(pin, None)
         else:
             self._outside[pin] = level
-        if self.modes[pin] == INPUT:
-            self._float(pin)
+        self._regate()
 
     def level(self, pin: int) -> int:
         """The level of a pin now."""
@@ -71,61 +75,103 @@ class Pins:
 
     def levels(self, at_ns: int) -> int:
         """The levels of GPIO 0-31 at a time."""
-        return int(self._words[max(0, int(np.searchsorted(self._t, at_ns, side="right")) - 1)])
+        outputs = self._outputs.at(at_ns)
+        return self._latch.at(at_ns) & outputs | self._inputs.at(at_ns) & ~outputs
 
     def changes(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
-        """Level changes in (t0, t1]: times and words."""
-        window = slice(*np.searchsorted(self._t, [t0_ns, t1_ns], side="right"))
-        return self._t[window], self._words[window]
+        """Level changes in (t0, t1]: times and words; of changes at one time the last."""
+        lines = (self._latch, self._outputs, self._inputs)
+        windows = [slice(*np.searchsorted(line.t, [t0_ns, t1_ns], side="right")) for line in lines]
+        t = np.unique(np.concatenate([line.t[window] for line, window in zip(lines, windows, strict=True)]))
+        latch, outputs, inputs = (_at(line, t) for line in lines)
+        words: Words = latch & outputs | inputs & ~outputs
+        changed = words != np.concatenate([[self.levels(t0_ns)], words[:-1]])
+        return t[changed], words[changed]
 
     def write(self, mask: int, level: int, at_ns: int) -> None:
-        """Set or clear pins that are outputs; what is queued later stays as it is."""
-        outputs = sum(1 << pin for pin in range(USER_GPIOS) if mask >> pin & 1 and self.modes[pin] == OUTPUT)
-        self._write(outputs, level, at_ns)
+        """Set or clear latches; what is queued later stays as it is."""
+        old = self._latch.at(at_ns)
+        new = old | mask if level else old & ~mask
+        if new == old:
+            return
+        self._latch.insert(at_ns, new)
+        outputs = self._outputs.at(at_ns)
+        changed = outputs & (new ^ old)
+        lines = sum(bit for pin, bit in self._bits.items() if changed >> pin & 1)
+        if lines:
+            self._on_board(lines, level, at_ns)
 
     def play(self, t_ns: Times, on: Words, off: Words) -> None:
-        """Set, then clear pins at times (n,) ascending, none before what is queued already ends."""
+        """Set, then clear latches at times (n,) ascending, none before what is queued already ends."""
         used = int(np.bitwise_or.reduce(on | off, initial=0)) & self.wired
         idle = [pin for pin in self._bits if used >> pin & 1 and self.modes[pin] != OUTPUT]
         if idle:
-            raise TwinError(f"a wave drives GPIO {idle[0]}, which is not an output: nothing would happen on its line")
-        t, words = _expand(t_ns, on, off, int(self._words[-1]))
-        self._t = np.concatenate([self._t, t])
-        self._words = np.concatenate([self._words, words])
-        self._board.play(0, t, self._on_board(words))
+            self.misused(f"a wave drives GPIO {idle[0]}, which is not an output: nothing happens on its line")
+        t, words = _expand(t_ns, on, off, int(self._latch.words[-1]))
+        t = np.maximum(t, self._latch.end_ns)
+        self._latch.append(t, words)
+        self._play_on_board(t, words)
 
     def halt(self, at_ns: int) -> None:
         """Forget what is queued after a time; the pins stay as they are then."""
-        keep = int(np.searchsorted(self._t, at_ns, side="right"))
-        self._t, self._words = self._t[:keep], self._words[:keep]
+        self._latch.cut(at_ns)
         self._board.halt(at_ns)
 
     def forget(self, before_ns: int) -> None:
         """Drop levels that are over; the board keeps its own history."""
-        keep = max(0, int(np.searchsorted(self._t, before_ns, side="right")) - 1)
-        self._t, self._words = self._t[keep:], self._words[keep:]
+        for line in (self._latch, self._outputs, self._inputs):
+            line.forget(before_ns)
 
-    def _float(self, pin: int) -> None:
-        level = self._outside.get(pin, int(self.pulls[pin] == PULL_UP))
-        self._write(1 << pin, level, self._clock())
+    def misused(self, what: str) -> None:
+        """Have the board record something that hardware would take in silence."""
+        self._board.misused(what)
 
-    def _write(self, mask: int, level: int, at_ns: int) -> None:
-        old = self.levels(at_ns)
-        new = old | mask if level else old & ~mask
-        if new == old:
+    def _driven(self) -> int:
+        return sum(self._outside.get(pin, int(self.pulls[pin] == PULL_UP)) << pin for pin in range(USER_GPIOS))
+
+    def _regate(self) -> None:
+        """A mode, a pull or what drives a pin has changed: show it, now and in what is queued."""
+        now = self._clock()
+        outputs = sum(1 << pin for pin in range(USER_GPIOS) if self.modes[pin] == OUTPUT)
+        inputs = self._driven()
+        if (outputs, inputs) == (self._outputs.words[-1], self._inputs.words[-1]):
             return
-        i = int(np.searchsorted(self._t, at_ns, side="right"))
-        self._t = np.insert(self._t, i, at_ns)
-        self._words = np.insert(self._words, i, new)
-        lines = sum(bit for pin, bit in self._bits.items() if mask >> pin & 1)
-        if lines:
+        self._outputs.append(np.array([now]), np.array([outputs]))
+        self._inputs.append(np.array([now]), np.array([inputs]))
+        self._to_board(now)
+
+    def _to_board(self, now: int) -> None:
+        level = self.levels(now)
+        shown = self._board.levels(now)
+        wanted = sum(bit for pin, bit in self._bits.items() if level >> pin & 1)
+        for bit in self._bits.values():
+            if (shown ^ wanted) & bit:
+                self._on_board(bit, int(wanted & bit != 0), now)
+        later = slice(int(np.searchsorted(self._latch.t, now, side="right")), None)
+        if len(self._latch.t[later]):
+            self._board.halt(now)
+            self._play_on_board(self._latch.t[later].copy(), self._latch.words[later].copy())
+
+    def _on_board(self, lines: int, level: int, at_ns: int) -> None:
+        with contextlib.suppress(TwinError):  # the board has recorded it; the Pi knows nothing of it
             self._board.write(lines, bool(level), at_ns)
 
-    def _on_board(self, words: Words) -> NDArray[np.uint32]:
+    def _play_on_board(self, t: Times, words: Words) -> None:
+        outputs, inputs = int(self._outputs.words[-1]), int(self._inputs.words[-1])
+        shown = words & outputs | inputs & ~outputs
         levels = np.zeros(len(words), dtype=np.uint32)
         for pin, bit in self._bits.items():
-            levels |= ((words >> pin) & 1).astype(np.uint32) * np.uint32(bit)
-        return levels
+            levels |= ((shown >> pin) & 1).astype(np.uint32) * np.uint32(bit)
+        changed = levels != np.concatenate([[self._board.levels(self._board.busy_until_ns())], levels[:-1]])
+        t, levels = t[changed], levels[changed]
+        with contextlib.suppress(TwinError):  # likewise
+            self._board.play(0, t, levels)
+
+
+def _at(line: Timeline, t: Times) -> Words:
+    """(n,) what a timeline says at times (n,)."""
+    words: Words = line.words[np.maximum(np.searchsorted(line.t, t, side="right") - 1, 0)].astype(np.int64)
+    return words
 
 
 def _expand(t_ns: Times, on: Words, off: Words, before: int) -> tuple[Times, Words]:

@@ -1,7 +1,8 @@
 """What pigpiod's wave engine plays and when: send modes, sync, chains (pigpio v79's chained DMA control blocks).
 
 Every wave ends with a pointer to what follows it. Sending in a sync mode sets the pointer of the wave sent last, even
-if that has ended; so a wave sent twice in sync mode follows itself for ever (joan2937/pigpio#457).
+if that has ended; so a wave sent twice in sync mode follows itself for ever (joan2937/pigpio#457). A wave that is
+deleted or cleared while it plays plays on: the DMA engine knows nothing of ids.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drivers.errors import TwinError
 from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
 from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
 from drivers.mock.pigpiod.pins import Pins, Times
@@ -20,17 +20,20 @@ from drivers.mock.pigpiod.protocol import Code, Refused
 
 LEAD_IN_US = 20
 AHEAD_NS = 200_000_000  # how far endless waves are put on the pins in advance
-CHAIN = -1  # stands for the end of a chain where else a wave id does
+LEAST_PASS_NS = 1_000.0  # what one pass of a wave without duration takes at least; assumed
+MANY_POINTERS = 600
 REPEAT, SYNC = 1, 2  # bits of a send mode
 UNKNOWN_WAVE, NO_WAVE = 9998, 9999
+
+Item = Wave | None  # None stands for the end of a chain where else a wave does
+_NOTHING_SENT = object()
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A wave as it was when it was put on the pins, played so many times; a chain's delay is a wave without pulses."""
+    """A wave as it was when it was put on the pins, played so many times; a chain's delay is one without a wave."""
 
-    wid: int
-    wave: Wave | None
+    wave: Item
     start_ns: int
     pass_ns: float
     passes: int
@@ -56,8 +59,8 @@ class Player:
         self._clock = clock
         self._ns_a_us = 1000 * slowness
         self._plan: list[Segment] = []  # what is on the pins, from the segment playing now
-        self._next: dict[int, int | None] = {}
-        self._tail: int | None = None  # whose pointer the next sync send sets
+        self._next: dict[Item, Wave] = {}  # what follows what, of waves that may still come
+        self._tail: object = _NOTHING_SENT  # whose pointer the next sync send sets
         self._chain: Iterator[Play | Delay] | None = None
 
     def send(self, wid: int, mode: int) -> int:
@@ -68,37 +71,37 @@ class Player:
         now = self.pump()
         if not mode & SYNC:
             self.stop()
-        self._next[wid] = wid if mode & REPEAT else None
-        if self._tail is None:
-            self._begin(now, self._segment(wid, self._lead_in_ends(now)))
+        self._point(wave, wave if mode & REPEAT else None)
+        if self._tail is _NOTHING_SENT:
+            self._begin(now, self._segment(wave, self._lead_in_ends(now)))
         else:
-            self._next[self._tail] = wid
+            assert self._tail is None or isinstance(self._tail, Wave)  # noqa: S101 (what else it may be)
+            self._next[self._tail] = wave
             if self.busy():
                 self._follow(now)
             else:
-                self._begin(now, self._segment(wid, self._lead_in_ends(now)))
-        self._tail = wid
+                self._begin(now, self._segment(wave, self._lead_in_ends(now)))
+        self._tail = wave
         return wave.blocks
 
     def chain(self, data: bytes) -> None:
         """Play a chain; what runs is stopped even if the chain is refused."""
         self.pump()
         self.stop()
-        steps = parse_chain(data, self._memory.exists)
+        steps = parse_chain(data, self._memory.get)
         now = self._clock()
         self._chain = run_chain(steps)
-        self._next[CHAIN] = None
         self._begin(now, self._delay(LEAD_IN_US, now))
-        self._tail = None if endless(steps) else CHAIN
+        self._tail = _NOTHING_SENT if endless(steps) else None
 
     def stop(self) -> None:
         """Stop at once; the pins stay as they are."""
         self._pins.halt(self._clock())
-        self._plan, self._tail, self._chain = [], None, None
+        self._plan, self._tail, self._chain, self._next = [], _NOTHING_SENT, None, {}
 
     def forget_tail(self) -> None:
         """What WVCLR does to the engine: what plays goes on, but nothing can follow it."""
-        self._tail = None
+        self._tail = _NOTHING_SENT
 
     def busy(self) -> bool:
         """Whether anything plays."""
@@ -110,18 +113,21 @@ class Player:
         self.pump()
         if not self._plan:
             return NO_WAVE
-        wid = self._plan[0].wid
-        return wid if wid != CHAIN and self._memory.exists(wid) else UNKNOWN_WAVE
+        wave = self._plan[0].wave
+        found = (wid for wid, other in enumerate(self._memory.waves) if other is wave and not other.deleted)
+        return next(found, UNKNOWN_WAVE)
 
     def check_free(self, wave: Wave) -> None:
-        """Raise TwinError if a wave just made lies where the one that plays does."""
+        """Have it recorded if a wave just made lies where the one that plays does."""
         self.pump()
         if not self._plan or self._plan[0].wave is None:
             return
         playing = self._plan[0].wave
         last = max(wave.first_block, playing.first_block)
         if last < min(wave.first_block + wave.blocks, playing.first_block + playing.blocks):
-            raise TwinError("a wave was made in the control blocks of the wave that plays: its pulses would be garbled")
+            self._pins.misused(
+                "a wave was made in the control blocks of the wave that plays: its pulses would be garbled"
+            )
 
     def pump(self) -> int:
         """Put what follows on the pins, some time ahead; returns the time now."""
@@ -131,15 +137,23 @@ class Player:
             self._plan.pop(0)
         return now
 
+    def _point(self, wave: Wave, following: Wave | None) -> None:
+        if len(self._next) > MANY_POINTERS:
+            known = {*self._memory.waves, *(segment.wave for segment in self._plan), self._tail}
+            self._next = {key: value for key, value in self._next.items() if key in known}
+        if following is None:
+            self._next.pop(wave, None)
+        else:
+            self._next[wave] = following
+
     def _lead_in_ends(self, now: int) -> int:
         return now + round(LEAD_IN_US * self._ns_a_us)
 
-    def _segment(self, wid: int, start_ns: int, *, in_chain: bool = False) -> Segment:
-        wave = self._memory.get(wid)
-        return Segment(wid, wave, start_ns, wave.pulses.duration_us * self._ns_a_us, 1, in_chain)
+    def _segment(self, wave: Wave, start_ns: int, *, in_chain: bool = False) -> Segment:
+        return Segment(wave, start_ns, wave.pulses.duration_us * self._ns_a_us, 1, in_chain)
 
     def _delay(self, us: int, start_ns: int) -> Segment:
-        return Segment(CHAIN, None, start_ns, us * self._ns_a_us, 1, in_chain=True)
+        return Segment(None, start_ns, us * self._ns_a_us, 1, in_chain=True)
 
     def _begin(self, now: int, first: Segment) -> None:
         self._pins.halt(now)
@@ -155,7 +169,7 @@ class Player:
             following = self._following(last)
             if following is None:
                 break
-            if self._next.get(following.wid) == following.wid and not following.in_chain:
+            if self._next.get(following.wave) is following.wave and not following.in_chain:
                 following = self._repeated(following, now)
             fresh.append(following)
         self._show(fresh)
@@ -164,29 +178,31 @@ class Player:
     def _repeated(self, segment: Segment, now: int) -> Segment:
         """A wave that follows itself, as often as it takes to be ahead of time."""
         if segment.pass_ns == 0:
-            raise TwinError(f"wave {segment.wid} has no duration and repeats for ever")
+            self._pins.misused("a wave without duration repeats for ever: its DMA would never rest")
+            segment = replace(segment, pass_ns=LEAST_PASS_NS)
         return replace(segment, passes=max(1, math.ceil((now + AHEAD_NS - segment.start_ns) / segment.pass_ns)))
 
     def _following(self, last: Segment) -> Segment | None:
+        wave: Item
         if last.in_chain:
             step = next(self._chain, None) if self._chain is not None else None
             if isinstance(step, Play):
-                return self._segment(step.wid, last.end_ns, in_chain=True)
+                return self._segment(step.wave, last.end_ns, in_chain=True)
             if isinstance(step, Delay):
                 return self._delay(step.us, last.end_ns)
             self._chain = None
-            wid = self._next.get(CHAIN)
+            wave = self._next.get(None)
         else:
-            wid = self._next.get(last.wid)
-        return None if wid is None else self._segment(wid, last.end_ns)
+            wave = self._next.get(last.wave)
+        return None if wave is None else self._segment(wave, last.end_ns)
 
     def _follow(self, now: int) -> None:
         """A pointer has changed: take back what was put on the pins but will not follow now."""
         for i, segment in enumerate(self._plan):
             following = (
-                segment.wid if segment.passes > 1 else self._plan[i + 1].wid if i + 1 < len(self._plan) else None
+                segment.wave if segment.passes > 1 else self._plan[i + 1].wave if i + 1 < len(self._plan) else None
             )
-            if not segment.in_chain and following is not None and self._next.get(segment.wid) != following:
+            if not segment.in_chain and following is not None and self._next.get(segment.wave) is not following:
                 self._plan = [*self._plan[:i], segment.until(now)]
                 self._pins.halt(now)
                 self._show(self._plan, after_ns=now)

@@ -7,12 +7,13 @@ from enum import IntEnum
 
 MOST_EXTENSION = 65_536  # an extension must be shorter
 MESSAGE_BYTES = 16
+REPORT_BYTES = 12
 VERSION = 79
 REVISION = 0xC03114  # a Raspberry Pi 4B, 4 GiB
 PERMITTED = 0x0FFF_FFFC  # GPIO 2-27
 USER_GPIOS = 32
 GPIOS = 54
-HARDWARE_PWM_PINS = frozenset({12, 13, 18, 19})
+HARDWARE_PWM_MODES = {12: 4, 13: 4, 18: 2, 19: 2}  # the alternate function of each: ALT0, ALT5
 
 
 class Command(IntEnum):
@@ -120,8 +121,3 @@ def unpack(message: bytes) -> tuple[int, int, int, int]:
 def reply(cmd: int, p1: int, p2: int, result: int) -> bytes:
     """An answer: the request's first three words and the result, which may be negative or a full unsigned word."""
     return struct.pack("<4I", cmd, p1, p2, result & 0xFFFF_FFFF)
-
-
-def report(sequence: int, tick_us: int, levels: int) -> bytes:
-    """A notification of a level change."""
-    return struct.pack("<2H2I", sequence & 0xFFFF, 0, tick_us & 0xFFFF_FFFF, levels & 0xFFFF_FFFF)

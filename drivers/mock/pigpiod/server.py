@@ -11,10 +11,10 @@ from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
-from drivers.errors import InputError, TwinError
+from drivers.errors import InputError
 from drivers.mock.pigpiod import protocol
+from drivers.mock.pigpiod.alerts import deliver
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
-from drivers.mock.pigpiod.protocol import Command, Refused
 
 if TYPE_CHECKING:
     from drivers.benchfile import Wiring
@@ -30,8 +30,8 @@ class PigpiodServer:
 
     Faults: `dies_in_shot` (no command after the first wave that drives a line is answered), `out_of_control_blocks`
     (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
-    `connection_refused`. Misuse of the board closes all connections, and leaving the context raises it.
-    `latency_s` is how long every answer takes.
+    `connection_refused`. Misuse is recorded by the board and the daemon goes on as the real one does; leaving the
+    context raises the first. `latency_s` is how long every answer takes.
     """
 
     def __init__(
@@ -44,9 +44,8 @@ class PigpiodServer:
         self._daemon = Daemon(board, wiring, self._faults)
         self._latency_s = latency_s
         self._connections: set[socket.socket] = set()
-        self._reports: dict[int, tuple[socket.socket, int]] = {}  # handle → connection, number of the next report
         self._gone = threading.Event()
-        self._error: TwinError | None = None
+        self._misuse = board.misuse
         self._tcp = _Tcp((HOST, port), self)
         self.host: str = HOST
         self.port: int = self._tcp.server_address[1]
@@ -56,16 +55,16 @@ class PigpiodServer:
 
     def __enter__(self) -> PigpiodServer:
         if "connection_refused" not in self._faults:
-            serve, keep = partial(self._tcp.serve_forever, HOUSEKEEPING_S), self._keep_house
-            self._threads = [threading.Thread(target=run, name="pigpiod", daemon=True) for run in (serve, keep)]
+            work = (partial(self._tcp.serve_forever, HOUSEKEEPING_S), self._keep_house, self._alert)
+            self._threads = [threading.Thread(target=run, name="pigpiod", daemon=True) for run in work]
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.close()
-        if self._error is not None and (kind is None or issubclass(kind, ConnectionError)):
-            raise self._error
+        if kind is None or issubclass(kind, ConnectionError):
+            self._misuse.raise_first()
 
     def close(self) -> None:
         """Stop serving; idempotent."""
@@ -90,9 +89,7 @@ class PigpiodServer:
         finally:
             with self._daemon.lock:
                 self._connections.discard(connection)
-                for handle in [h for h, (to, _) in self._reports.items() if to is connection]:
-                    del self._reports[handle]
-                    self._daemon.watched.pop(handle, None)
+                self._daemon.alerts.leave(connection)
 
     def _answer(self, connection: socket.socket) -> bool:
         message = _receive(connection, protocol.MESSAGE_BYTES)
@@ -108,54 +105,27 @@ class PigpiodServer:
             if "dies_in_shot" in self._faults and self._daemon.in_shot:
                 self._die()
                 return False
-            try:
-                result = self._open_in_band(connection) if cmd == Command.NOIB else None
-                if result is None:
-                    result = self._daemon.answer(cmd, p1, p2, extension)
-            except TwinError as error:
-                self._error = error
-                self._die()
-                return False
+            result = self._daemon.answer(cmd, p1, p2, extension, connection)
         if self._latency_s:
             time.sleep(self._latency_s)
         connection.sendall(protocol.reply(cmd, p1, p2, result))
         return True
 
-    def _open_in_band(self, connection: socket.socket) -> int:
-        try:
-            handle = self._daemon.open_handle()
-        except Refused as refused:
-            return int(refused.code)
-        self._reports[handle] = (connection, 0)
-        return handle
-
     def _keep_house(self) -> None:
-        """Keep endless waves going, and report level changes."""
-        seen_ns = self._daemon.clock()
+        """Keep endless waves going, and forget levels that nobody will ask for."""
         while not self._gone.wait(HOUSEKEEPING_S):
             with self._daemon.lock:
-                try:
-                    now = self._daemon.player.pump()
-                except TwinError as error:
-                    self._error = error
-                    self._die()
-                    return
-                if now > seen_ns:
-                    self._report_changes(seen_ns, now)
-                    seen_ns = now
+                now = self._daemon.player.pump()
+                self._daemon.pins.forget(self._daemon.alerts.needed_ns(now))
 
-    def _report_changes(self, since_ns: int, now_ns: int) -> None:
-        pins = self._daemon.pins
-        times, words = pins.changes(since_ns, now_ns)
-        before = pins.levels(since_ns)
-        pins.forget(now_ns)
-        for t, word in zip(times.tolist(), words.tolist(), strict=True):
-            for handle, (connection, number) in list(self._reports.items()):
-                if (before ^ word) & self._daemon.watched.get(handle, 0):
-                    with contextlib.suppress(OSError):  # its own thread notices that the client has gone
-                        connection.sendall(protocol.report(number, self._daemon.tick_us(t), word))
-                    self._reports[handle] = (connection, number + 1)
-            before = word
+    def _alert(self) -> None:
+        """Report level changes; a client that does not read stops this thread, and no other."""
+        daemon = self._daemon
+        while not self._gone.wait(HOUSEKEEPING_S):
+            with daemon.lock:
+                found = daemon.alerts.collect(daemon.clock(), daemon.pins.levels, daemon.pins.changes)
+            for handle, reports in found:
+                deliver(handle, reports)
 
     def _die(self) -> None:
         """Close everything, as a killed daemon does; what was queued goes on playing."""

@@ -49,7 +49,7 @@ class Rig:
 
     @property
     def log(self) -> list[str]:
-        return self.server.instrument.log
+        return list(self.server.instrument.log)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import pytest
 from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
-from drivers.mock.board import LOGIC_V, Board
+from drivers.mock.board import Board
+from drivers.mock.past import LOGIC_V
 
 FOUR = BoardSettings(addresses=4)
 

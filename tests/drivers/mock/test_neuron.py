@@ -8,8 +8,9 @@ import pytest
 from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import InputError
-from drivers.mock.neuron import Firings, NeuronModel, fire, neuron_model, regular_trains
+from drivers.mock.neuron import Firings, NeuronModel, Trains, fire, neuron_model, regular_trains
 from drivers.mock.random import normal, sequence_keys, uniform
+from drivers.mock.train import go_on
 
 BOARD = BoardSettings()
 NOMINAL = neuron_model(load_device("nominal"))
@@ -118,3 +119,21 @@ def test_a_device_without_or_with_a_wrong_model_is_refused() -> None:
         neuron_model(device.model_copy(update={"model": None}))
     with pytest.raises(InputError, match="step = -1: Input should be greater than 0"):
         neuron_model(device.model_copy(update={"model": {**(device.model or {}), "step": -1}}))
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [7, 8, 40], list(range(1, 60))])
+def test_a_train_taken_in_parts_fires_as_the_whole_train_does(cuts: list[int]) -> None:
+    """Whatever the parts: the same equations and draws, to rounding."""
+    key = sequence_keys(5, 0, 1)
+    rise: np.ndarray = 20e-6 + np.arange(60) * 10e-6
+    whole = fire(NOMINAL, BOARD, 0.55, Trains(np.array([0, 60]), rise, rise + 2e-6, np.array([700e-6])), key)
+    found, midway, start = [], None, 0.0
+    for lo, hi in zip([0, *cuts], [*cuts, 60], strict=True):
+        end = rise[hi] - 1e-9 if hi < 60 else 700e-6
+        part: np.ndarray = rise[lo:hi] - start
+        trains = Trains(np.array([0, hi - lo]), part, part + 2e-6, np.array([end - start]))
+        axon, midway = go_on(NOMINAL, BOARD, 0.55, trains, key, midway)
+        found.append(axon + start)
+        start = end
+    assert np.concatenate(found) == pytest.approx(whole.axon_s, abs=1e-12)
+    assert len(whole.axon_s) > 10

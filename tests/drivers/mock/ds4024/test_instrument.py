@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -11,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.errors import InputError, TwinError
+from drivers.benchfile import BoardSettings
+from drivers.device import load_device
+from drivers.errors import InputError
+from drivers.mock.board import Board
 from drivers.mock.ds4024.faults import FAULTS, Faults
 from drivers.mock.ds4024.instrument import DS4024, PROFILES
 from drivers.mock.ds4024.memory import envelope
-from drivers.mock.ds4024.vxi11 import LinkClosedError
+from drivers.mock.ds4024.server import ScopeServer
 
 MS = 1_000_000
 PERIOD_NS, HIGH_NS = 10 * MS, 2_000
@@ -45,6 +49,12 @@ class Pulses:
     def axon(self, t0_ns: int, t1_ns: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         t, _ = self.lines(t0_ns, t1_ns)
         return t[::2], t[1::2]
+
+    def past(self, t0_ns: int, t1_ns: int) -> Pulses:
+        return self
+
+    def remembered_ns(self) -> int:
+        return 0
 
 
 @dataclass
@@ -373,19 +383,27 @@ def test_the_buffer_holds_a_million_bytes() -> None:
     assert sizes == [1_000_000, 1_000_000, 500_000]
 
 
-def test_a_record_that_the_board_has_forgotten_is_misuse() -> None:
-    scope = Scope().stopped()
-    scope.wait(160.0).tell(":WAV:MODE RAW", ":WAV:POIN 100", ":WAV:STAR 1", ":WAV:STOP 100", ":WAV:RES", ":WAV:BEG")
-    with pytest.raises(LinkClosedError):
-        scope.instrument.message(b":WAV:DATA?")
-    assert isinstance(scope.instrument.misuse[0], TwinError)
+def test_a_record_outlives_the_boards_history() -> None:
+    later_ns = 0
+    board = Board(load_device("ideal"), BoardSettings(), clock=lambda: time.monotonic_ns() + later_ns)
+    with ScopeServer(board) as server:
+        message = server.instrument.message
+        for text in (":TIM:SCAL 1e-6", ":ACQ:MDEP 14000", ":SING", ":TFOR", "*OPC?", ":WAV:MODE RAW", ":WAV:POIN 100"):
+            message(text.encode())
+        later_ns = 3_600_000_000_000
+        board.axon(board.clock(), board.clock() + 1)
+        assert board.remembered_ns() > board.clock() - 3_000_000_000_000
+        for text in (":WAV:STAR 1", ":WAV:STOP 100", ":WAV:RES", ":WAV:BEG"):
+            message(text.encode())
+        reply = message(b":WAV:DATA?")
+    assert reply is not None
+    assert len(reply.data) == 11 + 100 + 1
 
 
-def test_trigger_modes_that_are_not_simulated_are_misuse() -> None:
-    scope = Scope().tell(":TRIG:MODE RUNT")
-    with pytest.raises(LinkClosedError):
-        scope.instrument.message(b":SING")
-    assert "edges only" in str(scope.instrument.misuse[0])
+def test_trigger_modes_that_are_not_simulated_are_recorded() -> None:
+    scope = Scope().tell(":TRIG:MODE RUNT", ":SING")
+    assert "edges only" in str(scope.instrument.misuse.take()[0])
+    assert scope.ask(":TRIG:STAT?") == "WAIT"
 
 
 # ---- measurements ---------------------------------------------------------------------------------------------------

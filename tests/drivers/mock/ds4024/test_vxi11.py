@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -197,8 +198,9 @@ def test_leaving_the_server_tells_of_misuse() -> None:
         with ScopeServer(Pulses()) as server, Caller(server) as caller:
             link = caller.link()
             caller.write(link, b":TRIG:MODE RUNT")
-            caller.send(words(9, 0, 2, 0x0607AF, 1, 11, 0, 0, 0, 0) + words(link, 0, 0, 8) + opaque(b":SING"))
-            assert caller.sock.recv(1) == b""  # the connection is dropped
+            assert caller.write(link, b":SING")[0] == 0  # and the instrument goes on
+            caller.write(link, b"*OPC?")
+            assert caller.read(link, 100)[2] == b"1\n"
 
     with pytest.raises(TwinError, match="edges only"):
         misuse()
@@ -207,3 +209,35 @@ def test_leaving_the_server_tells_of_misuse() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(ValueError, match="profile 'warp' is not one of: fast, realistic"):
         ScopeServer(Pulses(), profile="warp")
+
+
+def test_links_of_clients_that_have_gone_are_freed(server: ScopeServer) -> None:
+    links = server._vxi11._links
+    for _ in range(80):  # more than there may be at a time
+        caller = Caller(server)
+        caller.link()
+        caller.sock.close()
+        wait_until(lambda: not links)
+
+
+def test_links_run_out_and_buffers_are_bounded(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        made = [caller.done(10, words(1, 0, 0) + opaque(b"inst0")) for _ in range(65)]
+        assert [error for error, *_ in made] == [0] * 64 + [9]
+        link = made[0][1]
+        assert [caller.write(link, bytes(1 << 20), flags=0)[0] for _ in range(3)] == [0, 0, 9]
+        caller.sock.sendall(struct.pack(">I", 0xFFFF_FFFF))  # a record of 2 GiB
+        assert caller.sock.recv(1) == b""
+
+
+def test_a_line_without_end_overruns_the_raw_sockets_buffer(server: ScopeServer) -> None:
+    port = int(server.socket_resource.split("::")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        sock.sendall(b"*" * 200_000)
+        sock.sendall(b"\n*ESR?\n")
+        assert int(sock.recv(100)) & 8  # device-dependent error: -363
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    while not done():
+        time.sleep(0.001)

@@ -1,0 +1,124 @@
+"""What the board's nets did in some stretch of time: levels, axon pulses and voltages, worked out of a copy.
+
+An instrument keeps the stretch it has recorded; the board itself remembers for a while only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
+from drivers.errors import InputError
+from drivers.mock.membrane import membrane_volts
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BoardSettings
+    from drivers.mock.neuron import Midway, NeuronModel, Trains
+    from drivers.mock.random import U64
+
+LOGIC_V = 3.3
+BITS = {"dendrite": DENDRITE, "reset": RESET, "sync": SYNC}
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Some segments in order, all sensed with one V_th: when each began, its pulses, its key, its axon pulses.
+
+    With `midway` it is the part of a single segment that goes on from there.
+    """
+
+    start_ns: Times
+    trains: Trains
+    keys: U64
+    vth_v: float
+    pulses_before: int
+    axon_ns: Times
+    midway: Midway | None = None
+
+    @property
+    def end_ns(self) -> float:
+        """When the last of them ends."""
+        return float(self.start_ns[-1] + self.trains.end_s[-1] * 1e9)
+
+
+@dataclass(frozen=True)
+class Past:
+    """A stretch of the board's history; times are the board's, ns."""
+
+    settings: BoardSettings
+    faults: frozenset[str]
+    model: NeuronModel
+    t_ns: Times  # level changes (n,), the first the one that was in force when the stretch began
+    levels: Levels
+    segments: Sequence[Segments]
+    vth: tuple[tuple[int, float], ...]  # since when, V
+
+    def lines(self, t0_ns: int, t1_ns: int) -> tuple[Times, Levels]:
+        """Level changes in [t0, t1): times and words; the first row is the state at t0."""
+        first = max(0, int(np.searchsorted(self.t_ns, t0_ns, side="right")) - 1)
+        last = int(np.searchsorted(self.t_ns, t1_ns, side="left"))
+        t = self.t_ns[first:last].copy()
+        if len(t):
+            t[0] = max(int(t[0]), t0_ns)
+        return t, self.levels[first:last].copy()
+
+    def axon(self, t0_ns: int, t1_ns: int) -> tuple[Times, Times]:
+        """Axon pulses that rise in [t0, t1): when they rise and fall, as the comparator's output pin shows them."""
+        width = round(self.settings.axon_width_s * 1e9)
+        rise = self._rises(t0_ns, t1_ns)
+        if "stuck_axon_low" in self.faults:
+            return rise[:0], rise[:0]
+        if "stuck_axon_high" in self.faults:
+            return np.array([t0_ns]), np.array([t1_ns])
+        if "inverted_comparator" in self.faults:
+            falls = np.append(rise[1:], t1_ns) if len(rise) else rise
+            return rise + width, falls
+        return rise, rise + width
+
+    def volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
+        """What a ×1 probe on `signal` sees at the times t_ns (n,), ascending; V, without the scope's noise."""
+        if len(t_ns) == 0:
+            return np.empty(0)
+        if "sync_axon_swapped" in self.faults:
+            signal = {"sync": "axon", "axon": "sync"}.get(signal, signal)
+        if signal == "axon":
+            return self._axon_volts(t_ns)
+        if signal == "membrane":
+            return membrane_volts(self.model, self.settings, self.segments, t_ns)
+        if signal == "vth":
+            since, volts = (np.array(column) for column in zip(*self.vth, strict=True))
+            return np.asarray(volts[np.maximum(np.searchsorted(since, t_ns, side="right") - 1, 0)], dtype=np.float64)
+        return self._logic_volts(signal, t_ns)
+
+    def _logic_volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
+        bits = dict(BITS)
+        if signal.startswith("select") and signal[6:].isdigit():
+            bits[signal] = SELECT0 << int(signal[6:])
+        if signal not in bits:
+            raise InputError(f"no signal {signal!r} on the board")
+        if signal == "sync" and "sync_missing" in self.faults:
+            return np.zeros(len(t_ns))
+        at = np.maximum(np.searchsorted(self.t_ns, t_ns, side="right") - 1, 0)
+        return np.where(self.levels[at] & bits[signal], LOGIC_V, 0.0)
+
+    def _axon_volts(self, t_ns: Times) -> NDArray[np.float64]:
+        if "stuck_axon_high" in self.faults:
+            return np.full(len(t_ns), LOGIC_V)
+        width = round(self.settings.axon_width_s * 1e9)
+        rise = self._rises(int(t_ns[0]) - width, int(t_ns[-1]) + 1)
+        last = np.searchsorted(rise, t_ns, side="right") - 1
+        high = (last >= 0) & (t_ns < rise[np.maximum(last, 0)] + width) if len(rise) else np.zeros(len(t_ns), np.bool_)
+        if "stuck_axon_low" in self.faults:
+            high[:] = False
+        if "inverted_comparator" in self.faults:
+            high = ~high
+        return np.where(high, LOGIC_V, 0.0)
+
+    def _rises(self, t0_ns: int, t1_ns: int) -> Times:
+        rise = np.sort(np.concatenate([s.axon_ns for s in self.segments]))
+        return rise[np.searchsorted(rise, t0_ns) : np.searchsorted(rise, t1_ns)]

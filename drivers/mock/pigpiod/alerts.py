@@ -1,0 +1,147 @@
+"""What the daemon samples of its pins, and the reports that its clients get of it (`alertEmit` of pigpio.c v79).
+
+Levels are looked at every 5 µs (`pigpiod -s`), so that a pulse shorter than that may be missed. One thread writes the
+reports of all clients to blocking sockets: a client that does not read holds up everybody's reports, and what is older
+than the ring of samples when it goes on is lost without a sign. Commands are answered by other threads all the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.mock.pigpiod.protocol import REPORT_BYTES, Code, Refused
+
+if TYPE_CHECKING:
+    from drivers.mock.pigpiod.pins import Times, Words
+
+HANDLES = 32
+SAMPLE_NS = 5_000
+RING_NS = 120_000_000
+ALIVE_US = 60_000_000
+ALIVE = 1 << 6
+MOST_REPORTS = 341  # in one write: PIPE_BUF / 12
+_REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
+
+
+@dataclass
+class Handle:
+    """One notification: where its reports go (None: a pipe, which nobody reads here), and which pins it watches."""
+
+    connection: socket.socket | None
+    bits: int = 0
+    sequence: int = 0
+    reported_us: int = 0
+    broken: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Alerts:
+    """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held."""
+
+    def __init__(self, now_ns: int) -> None:
+        self.handles: dict[int, Handle] = {}
+        self.seen_ns = now_ns
+        self.lost_ns = 0  # how much was not sampled because somebody did not read
+        self._writing_ns: int | None = None  # since when reports are being written
+
+    def open(self, connection: socket.socket | None, now_us: int) -> int:
+        """A new handle; raises Refused when there are too many."""
+        number = next((n for n in range(HANDLES) if n not in self.handles), None)
+        if number is None:
+            raise Refused(Code.NO_HANDLE)
+        self.handles[number] = Handle(connection, reported_us=now_us)
+        return number
+
+    def watch(self, number: int, bits: int) -> None:
+        """Which pins a handle watches; raises Refused if there is none."""
+        if number not in self.handles:
+            raise Refused(Code.BAD_HANDLE)
+        self.handles[number].bits = bits
+
+    def close(self, number: int) -> None:
+        """Let go of a handle; raises Refused if there is none."""
+        if self.handles.pop(number, None) is None:
+            raise Refused(Code.BAD_HANDLE)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Let go of the handles of a connection that has ended."""
+        for number in [n for n, handle in self.handles.items() if handle.connection is connection]:
+            del self.handles[number]
+
+    def collect(
+        self, now_ns: int, levels: Callable[[int], int], changes: Callable[[int, int], tuple[Times, Words]]
+    ) -> list[tuple[Handle, bytes]]:
+        """What every client is to be told of the time up to now."""
+        blocked_ns = 0 if self._writing_ns is None else now_ns - self._writing_ns
+        self._writing_ns = None
+        now_ns -= now_ns % SAMPLE_NS
+        if now_ns <= self.seen_ns:
+            return []
+        if blocked_ns > RING_NS:  # this machine's own lateness loses nothing
+            self.lost_ns += max(0, now_ns - RING_NS - self.seen_ns)
+            self.seen_ns = max(self.seen_ns, now_ns - RING_NS)
+        before = levels(self.seen_ns)
+        ticks, words = sampled(*changes(self.seen_ns, now_ns))
+        self.seen_ns = now_ns
+        found = []
+        for handle in self.handles.values():
+            reports = _reports(handle, before, ticks, words, now_ns)
+            if len(reports) and handle.connection is not None and not handle.broken:
+                found.append((handle, reports.tobytes()))
+        self._writing_ns = now_ns if found else None
+        return found
+
+    def needed_ns(self, now_ns: int) -> int:
+        """Since when levels are still to be looked at."""
+        blocked = self._writing_ns is not None and now_ns - self._writing_ns > RING_NS
+        return now_ns - 2 * RING_NS if blocked else min(self.seen_ns, now_ns)
+
+
+def deliver(handle: Handle, reports: bytes) -> None:
+    """Write reports as the daemon does: in pieces, each blocking until the client has taken it."""
+    assert handle.connection is not None  # noqa: S101 (asked before)
+    piece = MOST_REPORTS * REPORT_BYTES
+    with contextlib.suppress(OSError):  # its own thread notices that the client has gone
+        for at in range(0, len(reports), piece):
+            with handle.lock:
+                handle.connection.sendall(reports[at : at + piece])
+        return
+    handle.broken = True
+
+
+def sampled(t_ns: Times, words: Words) -> tuple[Times, Words]:
+    """Level changes as they are seen every 5 µs: when (ns) and what, the last of each interval."""
+    if not len(t_ns):
+        return t_ns, words
+    at = -(-t_ns // SAMPLE_NS) * SAMPLE_NS
+    last = np.append(at[1:] != at[:-1], True)
+    return at[last], words[last]
+
+
+def _reports(handle: Handle, before: int, ticks_ns: Times, words: Words, now_ns: int) -> NDArray[np.void]:
+    watched = words & handle.bits
+    changed = watched != np.concatenate([[before & handle.bits], watched[:-1]])
+    count = int(changed.sum())
+    now_us = now_ns // 1000
+    if count == 0:
+        if now_us - handle.reported_us <= ALIVE_US:
+            return np.empty(0, dtype=_REPORT)
+        reports = np.zeros(1, dtype=_REPORT)
+        level = int(words[-1]) if len(words) else before
+        reports["flags"], reports["tick"], reports["level"] = ALIVE, now_us & 0xFFFF_FFFF, level & 0xFFFF_FFFF
+    else:
+        reports = np.zeros(count, dtype=_REPORT)
+        reports["tick"] = (ticks_ns[changed] // 1000) & 0xFFFF_FFFF
+        reports["level"] = words[changed] & 0xFFFF_FFFF
+    reports["seqno"] = (handle.sequence + np.arange(len(reports))) & 0xFFFF
+    handle.sequence += len(reports)
+    handle.reported_us = now_us
+    return reports
