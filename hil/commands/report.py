@@ -1,7 +1,7 @@
-"""Write a run as one HTML page that needs no network: answers, maps, spikes, traces, timing, provenance.
+"""Write a run as one HTML file that can be explored without a network: every digit, kernel and slot, with traces.
 
 hil report RUN                                      beside the run, as RUN.html
-hil report RUN --image 8 --channel 3 --position 400   with that slot's traces
+hil report RUN --image 8 --channel 3 --position 400   which opens with that slot
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="run file")
     parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default: beside the run)")
     parser.add_argument(
-        "--image", type=int, metavar="N", help="digit whose slot is shown (default: the first wrong one)"
+        "--image", type=int, metavar="N", help="digit that it opens with (default: the first wrong one)"
     )
     parser.add_argument("--channel", type=int, metavar="N", help="kernel or unit (default: the one with most pulses)")
     parser.add_argument("--position", type=int, metavar="N", help="slot of the kernel (default: the fullest)")
+    parser.add_argument(
+        "--traces", type=float, default=16.0, metavar="MB", help="room for traces (default: %(default)g)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the page; returns the exit code."""
     from hil.network.weights import load_weights
-    from hil.report.data import gather
-    from hil.report.page import render
+    from hil.report.page import gather, render
 
     out = args.out or args.run.with_suffix(".html")
     console = Console(stderr=True)
@@ -49,8 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
         weights = load_weights(config_of(run_file).weights_path)
         data = gather(
-            run_file, weights, image=args.image, channel=args.channel, position=args.position, progress=progress
+            run_file,
+            weights,
+            args.run.name,
+            image=args.image,
+            channel=args.channel,
+            position=args.position,
+            trace_bytes=int(args.traces * 1e6),
+            progress=progress,
         )
-    write_durably(out, render(data, args.run.name), "report")
+    write_durably(out, render(data), "report")
     print(json.dumps({"file": str(out)}) if args.json else f"{out}: {out.stat().st_size / 1e6:,.2f} MB")
     return 0

@@ -6,11 +6,13 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from drivers.errors import RunFileError
 from hil.store.schema import APPLICATION_ID, MAGIC
+
+_LOCKS = Path("/proc/locks")
 
 
 def check_header(path: Path) -> None:
@@ -58,9 +60,54 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def in_use(path: Path) -> bool:
-    """Whether some process holds the file for writing."""
+    """Whether some process holds the file for writing. Asking never gets in the way of one that is about to."""
+    return writer(path) is not None
+
+
+def writer(path: Path) -> int | None:
+    """The process that holds the file for writing, None for none; 0 where the system does not tell which.
+
+    Linux lists every lock in /proc/locks, "1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF" (proc(5)), and dead
+    processes hold none. The device there may differ from that of stat(2) (overlayfs, btrfs), so an open descriptor
+    decides.
+    """
+    try:
+        status = path.stat()
+        lines = _LOCKS.read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:
+        return None if not path.exists() else _tried(path)
+    except OSError as error:
+        raise RunFileError(f"run file {path}: {error.strerror or error}") from error
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in lines:
+        fields = line.split()
+        if fields[1:4] != ["FLOCK", "ADVISORY", "WRITE"]:
+            continue
+        pid, place = int(fields[4]), fields[5]
+        if place == wanted or _holds(pid, status):
+            return max(pid, 0)
+    return None
+
+
+def _holds(pid: int, status: os.stat_result) -> bool:
+    """Whether a process has a lock on this very file through one of its descriptors (fdinfo in proc(5))."""
+    folder = Path(f"/proc/{pid}/fd")
+    try:
+        for descriptor in folder.iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if not os.path.samestat(descriptor.stat(), status):
+                    continue
+                if "FLOCK" in Path(f"/proc/{pid}/fdinfo/{descriptor.name}").read_text(encoding="ascii"):
+                    return True
+    except OSError:  # gone, or somebody else's
+        return False
+    return False
+
+
+def _tried(path: Path) -> int | None:
+    """Without a list of locks there is only trying."""
     try:
         os.close(lock(path))
     except RunFileError:
-        return True
-    return False
+        return 0
+    return None

@@ -54,6 +54,10 @@ _SELECT_TRACES = f"SELECT {', '.join(TRACE_COLUMNS)}, digest FROM traces WHERE s
 _SELECT_INDEX = (
     "SELECT purpose, image, noise, layer, id, attempt, first_slot, slots, bad_slots FROM shots WHERE damaged = 0"
 )
+_SELECT_FRAME = (
+    "SELECT id, attempt, first_slot, slots, bad_slots FROM shots "
+    "WHERE purpose = ? AND image = ? AND noise = ? AND layer = ? AND damaged = 0"
+)
 _FrameName = tuple[str, int, int, int]  # purpose, image, noise, layer
 
 
@@ -182,7 +186,11 @@ class RunFile:
 
         The key's own attempt is ignored.
         """
-        rows = self._index().get((key.purpose, key.image, key.noise, layer), [])
+        name = (key.purpose, key.image, key.noise, layer)
+        if self._lock is None:  # somebody else may be writing, and a reader wants a frame or two
+            rows = [ShotRow(*row) for row in self._journal.all(_SELECT_FRAME, name)]
+        else:
+            rows = self._index().get(name, [])
         inside = [row for row in rows if first_slot <= row.first_slot < stop]
         return sorted(inside, key=lambda row: (row.first_slot, row.attempt))
 
@@ -202,12 +210,29 @@ class RunFile:
             raise RunFileError(f"run file {self.path} has no shot {shot}")
         whole = digest(row[:-1], *(trace[-1] for trace in found)) == row[-1]
         if not whole or any(digest(trace[:-1]) != trace[-1] for trace in found):
-            raise DamagedShotError(
-                f"run file {self.path}: shot {shot} (image {row[1]}, slots from {row[5]}) fails its checksum; "
-                f"`hil resume {self.path}` takes it again"
-            )
+            raise self._damaged(shot, row)
         wanted = [trace for trace in found if traces is None or trace[0] in traces]
         return to_capture(row[:-1], tuple(to_trace(trace[:-1]) for trace in wanted))
+
+    def counts(self, shot: int) -> Capture:
+        """A recorded shot without its traces, which are not even read: for whoever wants many; raises as `load`."""
+        row = self._journal.one(_SELECT_SHOT, (shot,))
+        if row is None:
+            raise RunFileError(f"run file {self.path} has no shot {shot}")
+        checks = self._journal.all("SELECT digest FROM traces WHERE shot = ? ORDER BY name", (shot,))
+        if digest(row[:-1], *(check for (check,) in checks)) != row[-1]:
+            raise self._damaged(shot, row)
+        return to_capture(row[:-1], ())
+
+    def _damaged(self, shot: int, row: tuple[Any, ...]) -> DamagedShotError:
+        return DamagedShotError(
+            f"run file {self.path}: shot {shot} (image {row[1]}, slots from {row[5]}) fails its checksum; "
+            f"`hil resume {self.path}` takes it again"
+        )
+
+    def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT, for the modules of this room that only read."""
+        return self._journal.all(sql, parameters)
 
     def check(self) -> None:
         """Have SQLite look at its own structure; raises RunFileError when that is damaged (contents have checksums)."""

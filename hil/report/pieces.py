@@ -1,0 +1,142 @@
+"""A shot with its traces as a page draws it: where slots begin, spikes, codes; and the raster of a kernel."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.decode.schmitt import find_pulses
+from drivers.errors import CaptureError
+from drivers.signals import FrameKey
+from drivers.timing import length_ticks
+
+if TYPE_CHECKING:
+    from drivers.signals import Capture, Trace
+    from hil.network.physical import Physical
+    from hil.run.config import RunConfig
+    from hil.store.runfile import RunFile
+
+AROUND = 6  # slots on either side of the chosen one
+_NS = 9  # digits after the point: times are sent in whole nanoseconds
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A capture and what its traces show: indices of its played slots (n,), rise and fall of sync (n + 1,), spikes, s.
+
+    Without a readable sync line the times are empty.
+    """
+
+    capture: Capture
+    played: NDArray[np.intp]
+    rise_s: NDArray[np.float64]
+    fall_s: NDArray[np.float64]
+    axon_s: NDArray[np.float64]
+
+
+def seen(capture: Capture, config: RunConfig) -> Seen:
+    """Find the slots of a capture in its traces."""
+    played = np.flatnonzero(capture.frame.played)
+    none = np.zeros(0)
+    try:
+        rise, fall = _edges(capture, config, "sync")
+        axon, _ = _edges(capture, config, "axon")
+    except CaptureError:
+        return Seen(capture, played, none, none, none)
+    if len(rise) != len(played) + 1:
+        return Seen(capture, played, none, none, axon)
+    return Seen(capture, played, rise, fall, axon)
+
+
+def _edges(capture: Capture, config: RunConfig, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rise and fall times of the pulses on a trace that count; none where the trace was not recorded."""
+    settings = config.bench.spikes
+    trace = next((trace for trace in capture.traces if trace.name == name), None)
+    if trace is None:
+        return np.zeros(0), np.zeros(0)
+    low, high = settings.threshold_v - settings.hysteresis_v / 2, settings.threshold_v + settings.hysteresis_v / 2
+    pulses = find_pulses(trace, low, high, inverted=settings.inverted and name == "axon")
+    pulses = pulses.at_least(settings.min_width_s)
+    return pulses.rise_s, pulses.fall_s
+
+
+def shot_of(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical, slot: int) -> int | None:
+    """Row id of the last shot that took this slot of a digit's frame; None where none did."""
+    rows = run.shots_of(FrameKey(config.command, index, noise), part.layer.index, 0, slot + 1)
+    covering = [row for row in rows if row.stop > slot]
+    return max(covering, key=lambda row: row.attempt).id if covering else None
+
+
+def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = None) -> dict[str, Any]:
+    """The played slots of a shot, or those about the slot with this index in it, with their traces."""
+    frame, first, last = shot.capture.frame, 0, len(shot.played)
+    if around is not None:
+        at = int(np.searchsorted(shot.played, around))
+        first, last = max(at - AROUND, 0), min(at + 1 + AROUND, last)
+    kept = shot.played[first:last]
+    rise = shot.rise_s[first : last + 1]
+    ends = (float(rise[0]), float(rise[-1])) if len(rise) else None
+    axon = shot.axon_s[(shot.axon_s >= ends[0]) & (shot.axon_s <= ends[1])] if ends else shot.axon_s[:0]
+    return {
+        "vth_v": config.vth_v,
+        "addresses": config.bench.board.addresses,
+        "attempt": frame.key.attempt,
+        "number": (kept + frame.first_slot).tolist(),
+        "channel": frame.channel[kept].tolist(),
+        "position": frame.position[kept].tolist(),
+        "pulses": frame.pulses[kept].tolist(),
+        "spikes": shot.capture.spikes[kept].tolist(),
+        "slot_s": shot.capture.slot_s[kept].round(_NS).tolist(),
+        "planned_s": (length_ticks(frame, tick_s)[kept] * tick_s).round(_NS).tolist(),
+        "rise_s": rise.round(_NS).tolist(),
+        "axon_s": axon.round(_NS).tolist(),
+        "traces": [_trace(trace, ends) for trace in shot.capture.traces] if ends else [],
+    }
+
+
+def _trace(trace: Trace, ends: tuple[float, float]) -> dict[str, Any]:
+    """The samples between two times."""
+    a, b = (
+        int(np.clip((end - trace.x_origin_s) / trace.x_increment_s + more, 0, len(trace.codes)))
+        for end, more in zip(ends, (0, 1), strict=True)
+    )
+    return {
+        "name": trace.name,
+        "codes": base64.b64encode(trace.codes[a:b].tobytes()).decode("ascii"),
+        "volts": trace.y_increment_v,
+        "zero": trace.y_origin + trace.y_reference,
+        "step_s": trace.x_increment_s,
+        "start_s": trace.x_origin_s + a * trace.x_increment_s,
+    }
+
+
+def raster(shots: list[Seen], config: RunConfig, channel: int) -> dict[str, Any] | None:
+    """Every spike of one kernel's played slots, by position, s after the slot's sync fell; None without traces."""
+    timing = config.timing
+    positions: list[int] = []
+    pulsed_s: list[float] = []
+    slot: list[int] = []
+    after_s: list[float] = []
+    for shot in shots:
+        frame = shot.capture.frame
+        mine = frame.channel[shot.played] == channel
+        if not len(shot.rise_s) or not mine.any():
+            continue
+        where = frame.position[shot.played]
+        positions += where[mine].tolist()
+        clock = frame.pulses[shot.played][mine] / timing.dendrite_clock_hz
+        pulsed_s += clock.round(_NS).tolist() if timing.mode == "adaptive" else [timing.window_s] * int(mine.sum())
+        interval = np.searchsorted(shot.rise_s, shot.axon_s, side="right") - 1
+        inside = (interval >= 0) & (interval < len(shot.played))
+        interval, axon = interval[inside], shot.axon_s[inside]
+        after = axon - shot.fall_s[interval]
+        keep = mine[interval] & (after >= 0)
+        slot += where[interval[keep]].tolist()
+        after_s += after[keep].round(_NS).tolist()
+    if not positions:
+        return None
+    return {"played": positions, "pulsed_s": pulsed_s, "slot": slot, "after_s": after_s}

@@ -1,0 +1,107 @@
+"""Sums over all slots of a run: spikes by pulses against the transfer curve, and slot lengths against the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.transfer import TransferCurve
+from drivers.timing import length_ticks
+
+if TYPE_CHECKING:
+    from drivers.signals import Capture
+    from hil.run.config import RunConfig
+
+Z_95 = 1.96
+_LEAST_SLOTS = 30  # of a pulse count, to be compared
+_SAMPLES_A_SHOT = 2_000
+_MOST_SAMPLES = 200_000
+_BINS = 41
+
+
+@dataclass
+class Statistics:
+    """Fed with every shot once: slots, sum and squares of spikes by pulses (n,), and how slot lengths are off."""
+
+    slots: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    measured: int = 0
+    lowest_s: float = np.inf
+    highest_s: float = -np.inf
+    worst_share: float = 0.0
+    retaken: int = 0
+    _sample_s: list[NDArray[np.float64]] = field(default_factory=list)
+    _samples: int = 0
+
+    def add(self, capture: Capture, tick_s: float) -> None:
+        """Count the trusted slots of a shot."""
+        frame = capture.frame
+        good = frame.played & capture.ok
+        pulses, spikes = frame.pulses[good], capture.spikes[good].astype(np.float64)
+        size = max(int(pulses.max(initial=-1)) + 1, len(self.slots))
+        self.slots = _grown(self.slots, size) + np.bincount(pulses, minlength=size)
+        self.total = _grown(self.total, size) + np.bincount(pulses, spikes, minlength=size)
+        self.squares = _grown(self.squares, size) + np.bincount(pulses, spikes**2, minlength=size)
+        self.retaken += int(np.count_nonzero(~capture.ok))
+        planned = length_ticks(frame, tick_s)[good] * tick_s
+        if not len(planned):
+            return
+        off = capture.slot_s[good] - planned
+        self.measured += len(off)
+        self.lowest_s = min(self.lowest_s, float(off.min()))
+        self.highest_s = max(self.highest_s, float(off.max()))
+        self.worst_share = max(self.worst_share, float((np.abs(off) / planned).max()))
+        if self._samples < _MOST_SAMPLES:
+            self._sample_s.append(off[:: max(1, len(off) // _SAMPLES_A_SHOT)].copy())
+            self._samples += len(self._sample_s[-1])
+
+    def view(self, config: RunConfig, sample_s: float | None) -> dict[str, Any] | None:
+        """For the page; `sample_s` is the oscilloscope's step, None without one. None when no slot was measured."""
+        if not self.measured:
+            return None
+        return {"firing": self._firing(config), "timing": self._timing(config, sample_s)}
+
+    def _firing(self, config: RunConfig) -> dict[str, Any]:
+        """Mean spikes by pulses against the transfer curve, with 95 % intervals."""
+        seen = np.flatnonzero(self.slots >= _LEAST_SLOTS)
+        seen = seen[seen > 0]
+        if not len(seen) or config.curve is None:
+            return {"text": "Too few slots to compare.", "points": [], "curve": None}
+        curve = TransferCurve.from_dict(config.curve)
+        slots, mean = self.slots[seen], self.total[seen] / self.slots[seen]
+        variance = np.maximum(self.squares[seen] / slots - mean**2, 0) * slots / (slots - 1)
+        expected = np.interp(seen, curve.pulses, curve.mean_spikes)
+        # The curve was measured too: its own error belongs to the comparison.
+        curve_variance = np.interp(seen, curve.pulses, curve.sd_spikes**2 / np.maximum(curve.slots, 1))
+        error = np.sqrt(variance / slots + curve_variance)
+        share = float((np.abs(mean - expected) <= Z_95 * np.maximum(error, 1e-12)).mean())
+        text = (
+            f"Mean spikes of {int(self.slots.sum()):,} slots by their pulses (orange, 95 % intervals) on the measured "
+            f"transfer curve (blue, with one standard deviation): {share:.0%} of {len(seen)} counts agree; 95 % would."
+        )
+        names = ("pulses", "mean", "low", "high", "slots")
+        columns = (seen, mean, mean - Z_95 * error, mean + Z_95 * error, slots)
+        points = [dict(zip(names, row, strict=True)) for row in zip(*(c.tolist() for c in columns), strict=True)]
+        shape = {"pulses": curve.pulses, "mean": curve.mean_spikes, "sd": curve.sd_spikes}
+        return {"text": text, "points": points, "curve": {name: values.tolist() for name, values in shape.items()}}
+
+    def _timing(self, config: RunConfig, sample_s: float | None) -> dict[str, Any]:
+        """How far measured slot lengths are from the plan: the finding in words, and a histogram, µs."""
+        sample_us = np.concatenate(self._sample_s) * 1e6
+        how = f"on the sync line, sampled every {sample_s * 1e6:.3g} µs" if sample_s else "by the bench itself"
+        text = (
+            f"{self.measured:,} slots measured {how}: {self.lowest_s * 1e6:+.3f} to {self.highest_s * 1e6:+.3f} µs "
+            f"off the plan, at worst {self.worst_share:.3%} of it (allowed {config.bench.spikes.slot_tolerance:.0%}); "
+            f"{self.retaken:,} slots were taken again."
+        )
+        reach = max(float(np.abs(sample_us).max()) * 1.1, 0.05)
+        heights, edges = np.histogram(sample_us, bins=_BINS, range=(-reach, reach))
+        return {"text": text, "edges": edges.tolist(), "heights": heights.tolist()}
+
+
+def _grown(values: NDArray[Any], size: int) -> NDArray[Any]:
+    return np.concatenate([values, np.zeros(size - len(values), dtype=values.dtype)])

@@ -1,0 +1,179 @@
+"""What a page is given of a run: plain objects for JSON, arrays as base64 of deflated bytes (RFC 1950).
+
+The live application sends them one by one; an exported report holds them all.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.errors import InputError, RunFileError
+from drivers.signals import FrameKey
+from hil.network.mnist import load_test
+from hil.network.physical import Physical, parse_physical
+from hil.run.config import noisy
+from hil.run.execute import execute
+from hil.run.session import again
+from hil.store.retakes import Shot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hil.network.weights import Weights
+    from hil.run.config import RunConfig
+    from hil.store.runfile import RunFile
+
+MISSING = 65_535  # of counts: a slot that was not recorded; a real count is cut off one below
+
+
+def packed(values: bytes | NDArray[Any]) -> str:
+    """Bytes, or an array in little-endian order, deflated and in base64."""
+    raw = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
+    return base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
+
+
+def packed_json(value: Any) -> str:
+    """An object as JSON, deflated and in base64."""
+    return packed(json.dumps(value, separators=(",", ":")).encode())
+
+
+def overview(run: RunFile, config: RunConfig, name: str) -> dict[str, Any]:
+    """What does not change while a run goes on."""
+    facts = run.facts
+    return {
+        "name": name,
+        "title": f"{config.physical} on {config.bench.name}: test digits {config.digits}",
+        "question": _question(config),
+        "wanted": len(config.images) * len(config.noise),
+        "setup": _setup(config),
+        "provenance": [
+            ["run file", name],
+            ["begun", str(facts.get("begun", ""))],
+            *([f"software: {key}", str(value)] for key, value in facts.get("software", {}).items() if value),
+            *([f"bench: {key}", str(value)] for key, value in facts.get("identity", {}).items()),
+            ["weights", config.weights_digest],
+        ],
+        "configuration": json.dumps(json.loads(config.model_dump_json(exclude={"curve"})), indent=1),
+        "opened": None,
+    }
+
+
+def _question(config: RunConfig) -> str:
+    slots = sum(part.slots for part in parse_physical(config.physical))
+    noise = ", ".join(f"{level} %" for level in config.noise)
+    if not slots:
+        return f"How well does the network recognise digits in software alone, with {noise} of the pixels set to zero?"
+    kind = "simulated" if config.bench.kind == "mock" else "physical"
+    return (
+        f"Can one {kind} memristive neuron, standing in for {slots:,} neurons one after another, recognise handwritten "
+        f"digits, with {noise} of the pixels set to zero?"
+    )
+
+
+def _setup(config: RunConfig) -> list[list[str]]:
+    slot = config.timing
+    adaptive = slot.mode == "adaptive"
+    pace = f"adaptive, {slot.dendrite_clock_hz:g} Hz" if adaptive else f"fixed, pulses spread over {slot.window_s:g} s"
+    scales = ", ".join(
+        f"{part.layer.name} {config.full_scale_pulses[part.layer.name]:,}" for part in parse_physical(config.physical)
+    )
+    return [
+        ["bench", f"{config.bench.name} ({config.bench.kind})"],
+        ["device", f"{config.device.id} {config.device.description}"],
+        ["on the neuron", config.physical],
+        ["threshold", f"{config.vth_v:g} V"],
+        ["slots", pace],
+        ["pulse width", f"{slot.pulse_width_s * 1e6:g} µs"],
+        ["full scale", f"{scales} pulses" if scales else "none"],
+        ["zeroed pixels", ", ".join(f"{level} %" for level in config.noise)],
+        ["calibration", config.calibration_id or "transfer curve measured as the run began"],
+        ["seed", f"{config.seed}"],
+    ]
+
+
+def check_digit(config: RunConfig, noise: int, index: int) -> None:
+    """Raise InputError when a run has no such digit."""
+    if noise not in config.noise or index not in config.images:
+        raise InputError(f"digit {index} at {noise} % is not part of this run: digits {config.digits}")
+
+
+def part_named(config: RunConfig, layer: str) -> Physical:
+    """The part of the network on the neuron with this layer's name; raises InputError."""
+    for part in parse_physical(config.physical):
+        if part.layer.name == layer:
+            return part
+    raise InputError(f"layer {layer!r} is not on the neuron in this run: {config.physical}")
+
+
+def image_of(config: RunConfig, noise: int, index: int) -> NDArray[np.uint8]:
+    """(28, 28) grey levels as the network was shown them."""
+    which = np.array([index])
+    return noisy(load_test()[0][which], which, noise, config.seed)[0]
+
+
+def digit_view(run: RunFile, config: RunConfig, noise: int, index: int) -> dict[str, Any]:
+    """One digit: its image, and the pulses and spikes of every slot recorded of it so far."""
+    check_digit(config, noise, index)
+    return {
+        "noise": noise,
+        "index": index,
+        "image": packed(image_of(config, noise, index)),
+        "parts": [_part(run, config, noise, index, part) for part in parse_physical(config.physical)],
+    }
+
+
+def _part(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical) -> dict[str, Any]:
+    pulses = np.full(part.slots, MISSING, dtype="<u2")
+    spikes = pulses.copy()
+    for shot in recorded_shots(run, config, noise, index, part):
+        capture = shot.merged()
+        first = capture.frame.first_slot
+        where = slice(first, first + len(capture.frame))
+        pulses[where] = np.minimum(capture.frame.pulses, MISSING - 1)
+        spikes[where] = np.where(capture.ok, np.minimum(capture.spikes, MISSING - 1), MISSING)
+    return {
+        "layer": part.layer.name,
+        "start": part.start,
+        "stop": part.stop,
+        "side": part.layer.side,
+        "pulses": packed(pulses),
+        "spikes": packed(spikes),
+    }
+
+
+def recorded_shots(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical) -> Iterator[Shot]:
+    """The shots recorded of a digit's frame, each with its retakes, without traces, in the order of slots."""
+    rows = run.shots_of(FrameKey(config.command, index, noise), part.layer.index)
+    for first in (row for row in rows if row.attempt == 0):
+        if first.stop > part.slots:
+            raise RunFileError(f"run file {run.path} is damaged: shot {first.id} ends at slot {first.stop}")
+        more = [row for row in rows if row.attempt > 0 and first.first_slot <= row.first_slot < first.stop]
+        chosen = [first, *sorted(more, key=lambda row: (row.attempt, row.first_slot))]
+        yield Shot([run.counts(row.id) for row in chosen])
+
+
+def maps_view(
+    run: RunFile, config: RunConfig, weights: Weights, wanted: set[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], dict[str, Any]]]:
+    """((noise, index), what every layer made of the digit) of finished digits: maps after ReLU and max-pool."""
+    every = [(noise, index) for noise in config.noise for index in config.images]
+    plain = config.model_copy(update={"physical": "none"})
+    done = dict.fromkeys((digit for digit in every if digit not in wanted), 0)
+    software = {(r.noise, r.index): r.answer for r, _ in execute(plain, weights, None, done=done)}
+    for result, maps in again(run, config, weights, run.counts, wanted, strict=False):
+        layers = {
+            name: {
+                "channels": len(found),
+                "side": found.shape[-1] if found.ndim == 3 else 1,
+                "values": packed(found.astype("<f8")),
+            }
+            for name, found in maps.items()
+        }
+        digit = result.noise, result.index
+        yield digit, {"layers": layers, "software": software[digit]}

@@ -1,0 +1,1 @@
+"""The live application: run files over HTTP while they are written."""
