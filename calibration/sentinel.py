@@ -125,6 +125,11 @@ class Sentinel:
     _up: _Sum = field(default_factory=lambda: _Sum(+1))
     _down: _Sum = field(default_factory=lambda: _Sum(-1))
 
+    @property
+    def statistic(self) -> float:
+        """The larger of the two sums, 0 or more; an alarm comes when it passes the limit."""
+        return max(self._up.value, self._down.value)
+
     def feed(self, expected: Expected, found: int) -> Drift | None:
         """Add one frame's total; an alarm, once, when a sum passes the limit. Frames expecting nothing are skipped."""
         if expected.sd <= 0:

@@ -19,6 +19,7 @@ import numpy as np
 from drivers.errors import CalibrationError, HilError, RunFileError
 from hil.network.physical import parse_physical
 from hil.run.execute import DigitResult, heading
+from hil.run.gauges import spent_s
 from hil.run.session import begin, device_history, free_bytes, go_on, new_path, results_of
 from hil.run.setup import add_common_arguments, open_measured, percent, settle
 from hil.terminal.interrupt import StopRequest
@@ -83,7 +84,7 @@ def play(
     drawn = figure is None
     slots = sum(part.slots for part in parse_physical(config.physical))
     before = len(results_of(run_file))
-    spent_before = _spent_s(bench)
+    spent_before = spent_s(bench)
     with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:
         try:
             for result, maps in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
@@ -101,16 +102,10 @@ def play(
         print(json.dumps({**summary(results, wall_s, live.bench_s), "run_file": str(run_file.path)}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
-        for name, seconds in _spent_s(bench).items():
+        for name, seconds in spent_s(bench).items():
             print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
         print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
-
-
-def _spent_s(bench: Bench | None) -> dict[str, float]:
-    """Where a bench of real parts spent its time; empty for one that does not say."""
-    spent: dict[str, float] = getattr(bench, "spent_s", {})
-    return spent
 
 
 def stopped(run_file: RunFile, error: BaseException) -> int:

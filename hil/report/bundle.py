@@ -12,7 +12,9 @@ import re
 from importlib.resources import files
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
-_DECLARED = re.compile(r"^(?:export )?(?:async )?(?:const|let|function\*?|class) (\w+|\[[^\]]*\]|\{[^}]*\})", re.MULTILINE)
+_DECLARED = re.compile(
+    r"^(?:export )?(?:async )?(?:const|let|function\*?|class) (\w+|\[[^\]]*\]|\{[^}]*\})", re.MULTILINE
+)
 _EXPORT = re.compile(r"^export ", re.MULTILINE)
 
 

@@ -88,7 +88,7 @@ def render(data: dict[str, Any]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
         f"<title>{title}</title>\n<style>{style}</style>\n</head>\n"
-        f"<body><h1>{title}</h1><noscript>This page draws a recorded run with JavaScript, which is switched off.</noscript>"
+        f"<body><h1>{title}</h1><noscript>This page draws a run with JavaScript, which is switched off.</noscript>"
         f'\n<script type="application/json" id="run">{content}</script>\n'
         f'<script type="module">{script}</script>\n</body>\n</html>\n'
     )
@@ -164,7 +164,7 @@ def _maps(
 def _traces(
     run: RunFile, config: RunConfig, chosen: list[Digit], most: int
 ) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Shots with traces, and rasters of their kernels, of as many of the chosen digits as fit; the first always does."""
+    """Shots with traces, and rasters of their kernels, of as many chosen digits as fit; the first always does."""
     pieces: dict[str, list[str]] = {}
     rasters: dict[str, str] = {}
     size = 0

@@ -114,7 +114,8 @@ def part_named(config: RunConfig, layer: str) -> Physical:
 def image_of(config: RunConfig, noise: int, index: int) -> NDArray[np.uint8]:
     """(28, 28) grey levels as the network was shown them."""
     which = np.array([index])
-    return noisy(load_test()[0][which], which, noise, config.seed)[0]
+    shown: NDArray[np.uint8] = noisy(load_test()[0][which], which, noise, config.seed)[0]
+    return shown
 
 
 def digit_view(run: RunFile, config: RunConfig, noise: int, index: int) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from drivers.passport import Passport, load_passport, mark_drifted
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
 from hil.run.execute import DigitResult, execute
+from hil.run.gauges import Gauges
 from hil.run.judge import ImplausibleError, Judge
 from hil.run.loop import Odometer
 from hil.run.recalibration import Recorded
@@ -155,6 +156,8 @@ def go_on(
         warmth_c = temperature_c(bench) if bench is not None else None
         keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
 
+    judge = Judge(config.drift, tell, alarms=run.count_events("drift"))
+    gauges = Gauges(bench, judge)
     try:
         for result, maps in execute(
             config,
@@ -163,12 +166,12 @@ def go_on(
             odometer=odometer,
             watch=watch,
             keep=True,
-            judge=Judge(config.drift, tell, alarms=run.count_events("drift")),
+            judge=judge,
             done={(result.noise, result.index): result.pulses for result in results_of(run)},
             recorded=recalibrations_of(run, config),
             renewed=renewed,
         ):
-            run.add_result(detail(result, maps))
+            run.add_result({**detail(result, maps), "bench": gauges.read()})
             yield result, maps
             if stopping():
                 raise KeyboardInterrupt

@@ -1,0 +1,36 @@
+"""What a bench says of itself while a run goes on, recorded with every digit: temperature, times by part, drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drivers.opening import temperature_c
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
+    from hil.run.judge import Judge
+
+
+class Gauges:
+    """Read between digits. `parts_s` is what each part of the bench spent since the last reading."""
+
+    def __init__(self, bench: Bench | None, judge: Judge) -> None:
+        self._bench = bench
+        self._judge = judge
+        self._before = spent_s(bench)
+
+    def read(self) -> dict[str, Any]:
+        """For the run file."""
+        now = spent_s(self._bench)
+        parts = {part: round(seconds - self._before.get(part, 0.0), 6) for part, seconds in now.items()}
+        self._before = now
+        warmth_c = temperature_c(self._bench) if self._bench is not None else None
+        sentinel = self._judge.sentinel
+        drift = {"statistic": round(sentinel.statistic, 4), "limit": round(sentinel.limit, 4)}
+        return {"parts_s": parts, "temperature_c": warmth_c, "drift": drift}
+
+
+def spent_s(bench: Bench | None) -> dict[str, float]:
+    """Where a bench of real parts has spent its time, s by part; empty for one that does not say."""
+    spent: dict[str, float] = dict(getattr(bench, "spent_s", {}))
+    return spent

@@ -1,0 +1,273 @@
+"""What the application reads of one run file: kept between looks, so that many readers cost what one costs.
+
+A file is opened for each look and closed after it. A hostile or damaged file becomes one line that says so.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from calibration.estimate import wilson_interval
+from drivers.errors import HilError, InputError, RunFileError
+from hil.network.weights import Weights, load_weights
+from hil.report.pieces import Seen, piece, raster, seen, shot_of
+from hil.report.progress import Progress
+from hil.report.sums import Statistics
+from hil.report.views import check_digit, digit_view, maps_view, overview, part_named, recorded_shots
+from hil.run.session import config_of, results_of
+from hil.store.locking import in_use
+from hil.store.runfile import RunFile
+
+if TYPE_CHECKING:
+    from hil.run.config import RunConfig
+
+_MOST_KEPT = 48  # answers about digits
+_MOST_SHOTS = 2  # with traces, some megabytes each
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[RunFile, RunConfig]]:
+    """The run file and its configuration; raises RunFileError for whatever a file may hold that is not a run."""
+    try:
+        with RunFile.open(path) as run:
+            yield run, config_of(run)
+    except HilError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, AttributeError) as error:
+        raise RunFileError(f"run file {path.name} is damaged: {type(error).__name__}: {error}") from error
+
+
+Value = TypeVar("Value")
+
+
+@dataclass
+class Kept(Generic[Value]):
+    """The answers given last, at most `most` of them; asked for twice at once, an answer is made once."""
+
+    most: int
+    _answers: OrderedDict[tuple[Any, ...], Value] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def get(self, key: tuple[Any, ...], make: Callable[[], Value]) -> Value:
+        """The answer, made if it is not there."""
+        with self._lock:
+            if key not in self._answers:
+                self._answers[key] = make()
+                while len(self._answers) > self.most:
+                    self._answers.popitem(last=False)
+            self._answers.move_to_end(key)
+            return self._answers[key]
+
+
+class Now(NamedTuple):
+    """A run at one moment: what has changed, the digits done in the order they came, and which reading that was of."""
+
+    state: dict[str, Any]
+    digits: list[dict[str, Any]]
+    generation: int
+
+
+class Reading:
+    """One run file, read by however many pages are open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._progress: Progress | None = None
+        self._fixed: dict[str, Any] = {}
+        self._signature: tuple[int, ...] = ()
+        self._lock = Lock()
+        self._counting = Lock()
+        self._statistics = Statistics()
+        self._counted = 0
+        self._generation = 0
+        self._sample_s: float | None = None
+        self._answers: Kept[dict[str, Any]] = Kept(_MOST_KEPT)
+        self._shots: Kept[Seen] = Kept(_MOST_SHOTS)
+        self._weights: Weights | None = None
+
+    def look(self) -> Progress:
+        """Read what has come since the last look; raises RunFileError."""
+        with self._lock:
+            now = signature(self.path)
+            if self._progress is None or now != self._signature:
+                with opened(self.path) as (run, config):
+                    progress = self._progress or Progress(config)
+                    progress.look(run)
+                    self._fixed = self._fixed or overview(run, config, self.path.name)
+                self._progress, self._signature = progress, now
+            return self._progress
+
+    def now(self) -> Now:
+        """What changes, for the page; raises HilError."""
+        running = in_use(self.path)  # asked first: what a process wrote before it let go is read after
+        progress = self.look()
+        sizes = signature(self.path)
+        with self._lock:
+            state = progress.state(running=running, size=sizes[1] + sizes[4])
+            return Now(state, list(progress.digits.values()), progress.generation)
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What does not change, once the file has been looked at."""
+        return self._fixed
+
+    def digit(self, noise: int, index: int) -> dict[str, Any]:
+        """See `digit_view`."""
+
+        def make() -> dict[str, Any]:
+            with opened(self.path) as (run, config):
+                return digit_view(run, config, noise, index)
+
+        return self._answers.get(("digit", noise, index, *self._version(noise, index)), make)
+
+    def maps(self, noise: int, index: int) -> dict[str, Any]:
+        """What every layer made of a finished digit; raises InputError where that cannot be told from here."""
+
+        def make() -> dict[str, Any]:
+            with opened(self.path) as (run, config):
+                check_digit(config, noise, index)
+                found = dict(maps_view(run, config, self._shipped(config), {(noise, index)}))
+                return found[noise, index]
+
+        if (noise, index) not in self.look().digits:
+            raise InputError(f"digit {index} at {noise} % is not finished")
+        return self._answers.get(("maps", noise, index, *self._version(noise, index)), make)
+
+    def _shipped(self, config: RunConfig) -> Weights:
+        """The weights that come with the package. A file that a run names is not read: it may lie anywhere."""
+        if self._weights is None:
+            self._weights = load_weights()
+        if self._weights.digest != config.weights_digest:
+            raise InputError("this run used other weights than those shipped; hil report shows its maps")
+        return self._weights
+
+    def kernel(self, noise: int, index: int, layer: str, channel: int) -> dict[str, Any]:
+        """The raster of one kernel, under `raster`; None without traces."""
+
+        def make() -> dict[str, Any]:
+            with opened(self.path) as (run, config):
+                check_digit(config, noise, index)
+                part = part_named(config, layer)
+                positions = part.layer.positions
+                first = (channel - part.start) * positions
+                captures = [c for s in recorded_shots(run, config, noise, index, part) for c in s.captures]
+                shots = [
+                    self._seen(run, config, shot)
+                    for shot in {
+                        shot_of(run, config, noise, index, part, c.frame.first_slot)
+                        for c in captures
+                        if c.frame.first_slot < first + positions and c.frame.first_slot + len(c.frame) > first
+                    }
+                    if shot is not None
+                ]
+                return {"raster": raster(shots, config, channel)}
+
+        return self._answers.get(("kernel", noise, index, layer, channel, *self._version(noise, index)), make)
+
+    def slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> dict[str, Any]:
+        """One slot and its neighbours with their traces, under `piece`, or `why` there are none."""
+        with opened(self.path) as (run, config):
+            check_digit(config, noise, index)
+            part = part_named(config, layer)
+            if not part.start <= channel < part.stop or not 0 <= position < part.layer.positions:
+                raise InputError(f"{layer} has no recorded slot at kernel {channel}, position {position}")
+            number = (channel - part.start) * part.layer.positions + position
+            shot = shot_of(run, config, noise, index, part, number)
+            if shot is None:
+                return {"piece": None, "why": "This slot has not been recorded."}
+            found = self._seen(run, config, shot)
+            within = number - found.capture.frame.first_slot
+            made = piece(found, config, run.fact("tick_s"), within)
+            return {"piece": made, "why": "" if found.capture.traces else "This run has no oscilloscope traces."}
+
+    def _seen(self, run: RunFile, config: RunConfig, shot: int) -> Seen:
+        return self._shots.get((shot,), lambda: seen(run.load(shot, None), config))
+
+    def statistics(self) -> dict[str, Any]:
+        """Sums over all slots so far; every shot is read once."""
+        generation = self.look().generation
+        with self._counting, opened(self.path) as (run, config):
+            if generation != self._generation:
+                self._generation, self._counted, self._statistics = generation, 0, Statistics()
+            for (shot,) in run.query("SELECT id FROM shots WHERE id > ? AND damaged = 0 ORDER BY id", (self._counted,)):
+                self._statistics.add(run.counts(shot), run.fact("tick_s"))
+                self._counted = shot
+            if self._sample_s is None:
+                steps = run.query("SELECT x_increment_s FROM traces LIMIT 1")
+                self._sample_s = float(steps[0][0]) if steps else None
+            return {"statistics": self._statistics.view(config, self._sample_s)}
+
+    def _version(self, noise: int, index: int) -> tuple[int, ...]:
+        """Of what is known about a digit: it changes only while the digit is under way, or when it is taken back."""
+        progress = self.look()
+        done = (noise, index) in progress.digits
+        return (progress.generation, -1 if done else progress.totals["shots"])
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """One line of the list of runs, with what a comparison wants; `trouble` where a file cannot be read."""
+    try:
+        with opened(path) as (run, config):
+            progress = Progress(config)
+            progress.look(run)
+            done, right = len(progress.digits), progress.correct
+            begun = str(run.facts.get("begun", ""))
+    except HilError as error:
+        return {"name": path.name, "trouble": str(error)}
+    totals = progress.totals
+    return {
+        "name": path.name,
+        "trouble": "",
+        "begun": begun,
+        "what": f"{config.physical}, digits {config.digits}, noise {','.join(map(str, config.noise))} %",
+        "physical": config.physical,
+        "device": config.device.id,
+        "vth_v": config.vth_v,
+        "timing": config.timing.key(),
+        "noise": ", ".join(f"{level} %" for level in config.noise),
+        "done": done,
+        "wanted": progress.wanted,
+        "correct": right,
+        "interval": list(wilson_interval(right, done)) if done else [0.0, 1.0],
+        "pulses": totals["pulses"],
+        "spikes": totals["spikes"],
+        "bench_s": progress.bench_s,
+        "bytes": run.bytes_on_disk,
+    }
+
+
+def compared(one: Path, two: Path) -> dict[str, Any]:
+    """How the answers of two runs differ on the digits that both have done; raises HilError."""
+    found = []
+    for path in (one, two):
+        with opened(path) as (run, _):
+            found.append({(r.noise, r.index): r for r in results_of(run)})
+    shared = found[0].keys() & found[1].keys()
+    pairs = [(found[0][digit], found[1][digit]) for digit in shared]
+    return {
+        "shared": len(pairs),
+        "agree": sum(a.answer == b.answer for a, b in pairs),
+        "only": [
+            sum(a.correct and not b.correct for a, b in pairs),
+            sum(b.correct and not a.correct for a, b in pairs),
+        ],
+    }
+
+
+def signature(path: Path) -> tuple[int, ...]:
+    """Changes whenever something is committed to a run file: inode, sizes and times of the file and its log."""
+    found: list[int] = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = file.stat()
+        except FileNotFoundError:
+            found += (0, 0, 0)
+        else:
+            found += (status.st_ino, status.st_size, status.st_mtime_ns)
+    return tuple(found)
