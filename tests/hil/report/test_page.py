@@ -1,22 +1,30 @@
-"""`hil report`: one page that needs nothing else, and that a browser can show."""
+"""`hil report`: one file that needs nothing else, in which every digit, kernel and slot can be opened."""
 
 from __future__ import annotations
 
-import io
+import base64
+import hashlib
+import json
 import re
-import shutil
-import subprocess
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from drivers.signals import FrameKey
 from hil.cli import main
-from hil.report.svg import Chart, ticks
+from hil.network.physical import parse_physical
+from hil.report.bundle import bundle
+from hil.report.export import frame_slots
+from hil.run.session import results_of
+from hil.store.runfile import RunFile
+from tests.hil.browser import Browser, browser, needs_browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-BROWSER = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,4200")
-OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND"
+HOSTILE = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>\u001b[31m'
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +40,17 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--traces",
         "--noise",
         "85",
-        "--out",
-        str(path),
-        "--json",
+        "--full-scale",
+        "conv1=12",
     ]
-    assert main([*argv, "--full-scale", "conv1=12"]) == 0
+    assert main([*argv, "--out", str(path), "--json"]) == 0
     return path
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 def page(path: Path, *argv: str) -> str:
@@ -45,23 +58,64 @@ def page(path: Path, *argv: str) -> str:
     return Path("r.html").read_text(encoding="utf-8")
 
 
-def test_the_page_shows_everything_and_needs_nothing(recorded: Path) -> None:
+def content(text: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="run">(.*?)</script>', text, flags=re.S)
+    assert found is not None
+    read: dict[str, Any] = json.loads(found[1])
+    return read
+
+
+def unpacked(text: str, kind: str) -> NDArray[Any]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=kind)
+
+
+def test_the_file_holds_every_slot_of_every_digit_as_it_was_recorded(recorded: Path) -> None:
+    held = content(page(recorded))
+    (part,) = parse_physical("conv1:0-1")
+    with RunFile.open(recorded) as run:
+        results = results_of(run)
+        for result in results:
+            (found,) = held["digits"][f"85/{result.index}"]["parts"]
+            truth = frame_slots(run, FrameKey("run", result.index, 85), part)
+            for name in ("pulses", "spikes"):
+                assert np.array_equal(unpacked(found[name], "<u2"), truth[name])
+    assert [digit["answer"] for digit in held["overview"]["digits"]] == [result.answer for result in results]
+    assert held["overview"]["state"] == "complete"
+    assert held["overview"]["totals"]["pulses"] == sum(result.pulses for result in results)
+    assert held["traced"]
+    points = held["statistics"]["firing"]["points"]
+    assert sum(point["slots"] for point in points) > 400
+    assert set(held["maps"]) == set(held["digits"])
+    conv1 = held["maps"]["85/3"]["layers"]["conv1"]
+    assert unpacked(conv1["values"], "<f8").shape == (32 * 14 * 14,)
+
+
+def test_the_file_asks_nobody_and_lets_no_script_in_but_its_own(recorded: Path) -> None:
     text = page(recorded)
-    for heading in (
-        *("Set-up", "Confusion", "Digits it got wrong", "One kernel, one slot", "Firing against the calibration"),
-        *("Slot timing, measured against planned", "Events", "Provenance"),
-    ):
-        assert f">{heading}" in text
-    assert "Can one simulated memristive neuron, standing in for 1,568 neurons one after another" in text
-    assert "95 % interval" in text
-    assert text.count("data:image/png;base64,") >= 5
     assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:)?//", text)
-    assert "$" not in re.sub(r"<script>.*?</script>", "", text, flags=re.S)  # no placeholder is left
+    script = re.search(r'<script type="module">(.*?)</script>', text, flags=re.S)
+    assert script is not None
+    named = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{named}';" in text
+    assert text.count("<script") == 2
 
 
-def test_the_chosen_slot_is_shown(recorded: Path) -> None:
-    text = page(recorded, "--image", "3", "--channel", "1", "--position", "400")
-    assert "digit 3, conv1 kernel 1, row 14, column 8" in text
+def test_it_opens_with_the_chosen_slot_and_holds_its_traces_whatever_the_budget(recorded: Path) -> None:
+    held = content(page(recorded, "--image", "3", "--channel", "1", "--position", "400", "--traces", "0"))
+    wanted = {"noise": 85, "index": 3, "layer": "conv1", "channel": 1, "position": 400}
+    assert held["overview"]["opened"] == wanted
+    assert set(held["pieces"]) == {"85/3/conv1"}
+    whole = content(page(recorded, "--traces", "1000"))
+    assert len(whole["pieces"]) == 8
+
+
+def test_the_components_are_joined_in_order_and_none_is_left_out() -> None:
+    joined = bundle("report.js")
+    assert not re.search(r"^(import|export)\b", joined, flags=re.M)
+    order = re.findall(r"^// (\w+\.js)$", joined, flags=re.M)
+    assert order[-1] == "report.js"
+    assert order.index("dom.js") < order.index("scope.js") < order.index("page.js")
+    assert {"runs.js", "served.js", "app.js"}.isdisjoint(order)
 
 
 @pytest.mark.parametrize(
@@ -70,10 +124,11 @@ def test_the_chosen_slot_is_shown(recorded: Path) -> None:
         (("--image", "99"), "--image 99: not among the finished digits"),
         (("--channel", "7"), "--channel 7: recorded are 0…1 of conv1"),
         (("--position", "784"), "--position 784: allowed 0…783"),
-        (("--out", "/dev/null/r.html"), "report /dev/null/r.html: /dev/null is not a folder"),
+        (("--out", "file/r.html"), "file is not a folder"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], recorded: Path, argv: tuple[str, ...], message: str) -> None:
+    Path("file").touch()
     assert main(["report", str(recorded), *argv]) == 2
     assert message in capsys.readouterr().err
 
@@ -82,47 +137,59 @@ def test_runs_without_traces_or_neuron_or_results_have_a_page_too(monkeypatch: p
     from hil.terminal.interrupt import StopRequest
 
     assert main(["run", "--digits", "0:2", "--physical", "none", "--out", "none.sqlite", "--json"]) == 0
-    assert "in software alone" in page(Path("none.sqlite"))
+    none = content(page(Path("none.sqlite")))
+    assert "in software alone" in none["overview"]["question"]
+    assert none["digits"]["0/1"]["parts"] == []
+    assert none["statistics"] is None
     assert main(["run", "--digits", "0:2", "--physical", "fc1:0-9", "--out", "fc1.sqlite", "--json"]) == 0
-    text = page(Path("fc1.sqlite"))
-    assert "This run has no oscilloscope traces" in text
-    assert "Least certain digits" in text
+    fc1 = content(page(Path("fc1.sqlite")))
+    assert not fc1["traced"]
+    assert fc1["pieces"] == {}
     monkeypatch.setattr(StopRequest, "__call__", lambda _: True)
     assert main(["run", "--digits", "0:2", "--physical", "conv1:0-0", "--out", "part.sqlite"]) == 130
-    assert "None is finished yet." in page(Path("part.sqlite"))
+    part = content(page(Path("part.sqlite")))
+    assert part["overview"]["digits"] == []
+    assert part["overview"]["state"] == "interrupted"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-def test_a_browser_without_network_draws_the_page(recorded: Path, tmp_path: Path) -> None:
-    from matplotlib import image
-
-    page(recorded)
+@needs_browser
+def test_a_browser_without_network_opens_any_slot(recorded: Path, tmp_path: Path, chromium: Browser) -> None:
+    page(recorded, "--image", "3", "--channel", "1")
     address = (tmp_path / "r.html").as_uri()
-    browser = [str(CHROMIUM), *BROWSER, OFFLINE, f"--user-data-dir={tmp_path / 'profile'}"]
-    dom = subprocess.run([*browser, "--dump-dom", address], capture_output=True, text=True, check=True).stdout
-    drawn = re.search(r'<svg id="scope".*?</svg>', dom, flags=re.S)
-    assert drawn is not None
-    assert drawn[0].count('class="wave"') == 4  # the script has drawn the four traces
-    subprocess.run([*browser, f"--screenshot={tmp_path / 'r.png'}", address], capture_output=True, check=True)
-    pixels = image.imread(io.BytesIO((tmp_path / "r.png").read_bytes()))
-    assert pixels.shape[:2] == (4200, 1200)
-    rows = np.ptp(pixels[:, :, :3].reshape(4200, -1), axis=1) > 0.1
-    assert rows[:2500].mean() > 0.6  # most of the page's lines hold something
+    chromium.size(1200, 900)
+    chromium.driver.get(address)
+    chromium.until("four traces", lambda: chromium.count(".scope .wave") == 4)
+    assert "digit 3, conv1 kernel 1" in chromium.text("#digit")
+    assert chromium.count(".scope .vth") == 1
+    assert chromium.count(".scope .grip") == 2
+    chromium.click(".kernel:first-child")
+    chromium.until("the other kernel", lambda: "digit 3, conv1 kernel 0" in chromium.text("#digit"))
+    wrong = chromium.js("document.querySelector('.strip .miss').getAttribute('aria-label')")
+    chromium.click(".strip .miss")
+    chromium.until("a wrong digit", lambda: wrong.split(",")[0] in chromium.text("#digit"))
+    chromium.until("its maps", lambda: chromium.count(".channels canvas") == 96)
+    chromium.picture(tmp_path / "report.png")
+    assert (tmp_path / "report.png").stat().st_size > 100_000
+    assert chromium.asked_for() == {address}
+    assert chromium.complaints() == []
 
 
-def test_ticks_are_round_and_inside() -> None:
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(784, 0) == [0, 200, 400, 600]
-    assert ticks(-0.22, 0.22) == [-0.2, -0.1, 0, 0.1, 0.2]
-
-
-def test_a_chart_puts_data_where_its_axes_say() -> None:
-    chart = Chart((0, 10), (0, 1), "x", "y & z", "a <chart>")
-    chart.dots([(5, 0.5, "half <way>")], "dot")
-    text = chart.render()
-    assert f'cx="{chart.x(5):.1f}" cy="{chart.y(0.5):.1f}"' in text
-    assert chart.x(0) < chart.x(10)
-    assert chart.y(0) > chart.y(1)
-    assert "y &amp; z" in text
-    assert "half &lt;way&gt;" in text
+@pytest.mark.slow
+@needs_browser
+def test_a_hostile_run_is_shown_as_text(tmp_path: Path, chromium: Browser) -> None:
+    device = Path("hostile.toml")
+    nominal = (Path(__file__).parents[3] / "drivers/mock/devices/nominal.toml").read_text(encoding="utf-8")
+    lines = [line for line in nominal.splitlines() if not line.startswith("description")]
+    device.write_text("\n".join([f"description = {json.dumps(HOSTILE)}", *lines]), encoding="utf-8")
+    out = "h.sqlite"
+    argv = ["run", "--digits", "0:1", "--physical", "conv1:0-0", "--device", str(device), "--out", out, "--json"]
+    assert main(argv) == 0
+    with RunFile.open(Path(out), write=True) as run:
+        run.add_event("</script><script>window.hurt=1</script>", HOSTILE)
+    page(Path(out))
+    chromium.driver.get((tmp_path / "r.html").as_uri())
+    chromium.until("its setup", lambda: "window.hurt" in chromium.text(".facts") + chromium.text("main"))
+    assert chromium.js("window.hurt") is None
+    assert chromium.count("img") == 0
+    assert chromium.complaints() == []
