@@ -20,7 +20,7 @@ from hil.network.physical import Physical, parse_physical
 from hil.run.config import noisy
 from hil.run.execute import execute
 from hil.run.session import again
-from hil.store.retakes import Shot
+from hil.store.retakes import Shot, with_retakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,13 +150,11 @@ def _part(run: RunFile, config: RunConfig, noise: int, index: int, part: Physica
 
 def recorded_shots(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical) -> Iterator[Shot]:
     """The shots recorded of a digit's frame, each with its retakes, without traces, in the order of slots."""
-    rows = run.shots_of(FrameKey(config.command, index, noise), part.layer.index)
-    for first in (row for row in rows if row.attempt == 0):
-        if first.stop > part.slots:
-            raise RunFileError(f"run file {run.path} is damaged: shot {first.id} ends at slot {first.stop}")
-        more = [row for row in rows if row.attempt > 0 and first.first_slot <= row.first_slot < first.stop]
-        chosen = [first, *sorted(more, key=lambda row: (row.attempt, row.first_slot))]
-        yield Shot([run.counts(row.id) for row in chosen])
+    key = FrameKey(config.command, index, noise)
+    for rows in with_retakes(run.shots_of(key, part.layer.index), key.attempt):
+        if rows[0].stop > part.slots:
+            raise RunFileError(f"run file {run.path} is damaged: shot {rows[0].id} ends at slot {rows[0].stop}")
+        yield Shot([run.counts(row.id) for row in rows])
 
 
 def maps_view(
