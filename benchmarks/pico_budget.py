@@ -120,6 +120,7 @@ def measured(cut: list[Frame]) -> None:
 
         server.chip.answer = timed  # type: ignore[method-assign]
         pico = Pico(_bench(server.port))
+        pico.prepare()
         pico.set_threshold(0.7)
         began = board.clock()
         wrong = _play(pico, cut)

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivers.bench import AxonReader
+from drivers.benchfile import ScopeSettings
 from drivers.errors import CaptureError
+from drivers.parts import table
+from drivers.parts.kind import Opening, PartKind
 
 if TYPE_CHECKING:
-    from drivers.bench import AxonReader
+    from drivers.checks import Check
     from drivers.signals import BoolArray, Capture, Frame, IntArray
 
 EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
@@ -29,6 +33,31 @@ class AuditedReader:
         self._counter, self._auditor, self._every = counter, auditor, every
         self._shots = 0
         self._auditing = False
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Of both."""
+        return {**self._counter.identity, **self._auditor.identity}
+
+    @property
+    def most_slots(self) -> int | None:
+        """Of the counter, which sees every shot."""
+        return self._counter.most_slots
+
+    @property
+    def most_pulses(self) -> int | None:
+        """Of the counter, which sees every shot."""
+        return self._counter.most_pulses
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Of the auditor: the counter's time is lost in it."""
+        return self._auditor.spent_s
+
+    def prepare(self) -> None:
+        """Both."""
+        self._counter.prepare()
+        self._auditor.prepare()
 
     def arm(self, frame: Frame) -> None:
         """Arm the counter, and the auditor when it is its turn."""
@@ -80,3 +109,17 @@ class AuditedReader:
             self._counter.close()
         finally:
             self._auditor.close()
+
+
+def _open(opening: Opening, settings: ScopeSettings) -> AuditedReader:
+    counter, auditor = (opening.part(*part) for part in _USES)
+    assert isinstance(counter, AxonReader) and isinstance(auditor, AxonReader)  # noqa: S101, PT018 (ours)
+    return AuditedReader(counter, auditor, settings.audit_every)
+
+
+def _check(_opening: Opening, _settings: ScopeSettings) -> tuple[Check, ...]:
+    return ()  # both are checked by themselves
+
+
+_USES: tuple[tuple[table.Role, str], ...] = (("axon_reader", "pico"), ("axon_reader", "scope"))
+PART = PartKind(_open, _check, ScopeSettings, "scope", uses=_USES)

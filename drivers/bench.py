@@ -21,8 +21,28 @@ class Bench(Protocol):
         """Makers, models, serials and versions of the parts, for the run file."""
         ...
 
-    def set_threshold(self, volts: float) -> None:
-        """Set the comparator's V_th; raises InputError outside the bench's limits."""
+    @property
+    def tick_s(self) -> float:
+        """The time step that the pulse source rounds slot times and periods to; see `drivers.timing.made`."""
+        ...
+
+    @property
+    def temperature_c(self) -> float | None:
+        """Of a part that has a sensor, °C; None without one. Only between shots."""
+        ...
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Where time went so far, s by what was done; empty where nobody looks."""
+        ...
+
+    @property
+    def threshold_v(self) -> float | None:
+        """The V_th really made, V; None while parked."""
+        ...
+
+    def set_threshold(self, volts: float) -> float:
+        """Set the comparator's V_th; returns the volts really made. Raises InputError outside the bench's limits."""
         ...
 
     def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
@@ -42,12 +62,51 @@ class Bench(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-class PulseSource(Protocol):
+@runtime_checkable
+class Part(Protocol):
+    """What all parts of a bench share. Making one changes nothing on the board; `prepare` does."""
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Maker, model, serial number, version: what the part says of itself; its keys are its own."""
+        ...
+
+    def prepare(self) -> None:
+        """Take the part over for playing: lines low, V_th parked, what a dead host left forgotten."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the part, at rest if it was prepared; idempotent."""
+        ...
+
+
+@runtime_checkable
+class Thermometer(Protocol):
+    """A part that measures a temperature on the bench."""
+
+    @property
+    def temperature_c(self) -> float | None:
+        """°C; None where the part has no sensor after all. Only between shots."""
+        ...
+
+
+@runtime_checkable
+class PulseSource(Part, Protocol):
     """Makes the pulses of a shot on the lines."""
 
     @property
     def tick_s(self) -> float:
         """The time step that slot times and periods are rounded to."""
+        ...
+
+    @property
+    def most_slots(self) -> int | None:
+        """Most played slots of a shot; None where there is no such bound."""
+        ...
+
+    @property
+    def gapless(self) -> bool:
+        """Whether the next shot may be started while one plays, and then follows it without a pause."""
         ...
 
     def load(self, frame: Frame) -> None:
@@ -66,13 +125,25 @@ class PulseSource(Protocol):
         """Stop at once, all lines low; idempotent."""
         ...
 
-    def close(self) -> None:
-        """Let go of the part, at rest; idempotent."""
+
+@runtime_checkable
+class AxonReader(Part, Protocol):
+    """Reads the axon spikes of a shot."""
+
+    @property
+    def most_slots(self) -> int | None:
+        """Most played slots of a shot; None where there is no such bound."""
         ...
 
+    @property
+    def most_pulses(self) -> int | None:
+        """Most pulses of a shot, each of which may be a spike; None where there is no such bound."""
+        ...
 
-class AxonReader(Protocol):
-    """Reads the axon spikes of a shot."""
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Where time went while reading, s: transfer, decoding; empty where nobody looks."""
+        ...
 
     def arm(self, frame: Frame) -> None:
         """Get ready for this shot; returns when a trigger cannot be missed."""
@@ -82,12 +153,9 @@ class AxonReader(Protocol):
         """The capture of the armed shot, after it has been played; raises CaptureError."""
         ...
 
-    def close(self) -> None:
-        """Let go of the part, at rest; idempotent."""
-        ...
 
-
-class ThresholdSource(Protocol):
+@runtime_checkable
+class ThresholdSource(Part, Protocol):
     """Makes V_th."""
 
     def set_threshold(self, volts: float) -> float:
@@ -98,12 +166,9 @@ class ThresholdSource(Protocol):
         """Go to the configured maximum, where the neuron never fires."""
         ...
 
-    def close(self) -> None:
-        """Let go of the part, at rest; idempotent."""
-        ...
 
-
-class Panel(Protocol):
+@runtime_checkable
+class Panel(Part, Protocol):
     """Bench enable, emergency stop and status lamp."""
 
     def check(self) -> None:
@@ -112,8 +177,4 @@ class Panel(Protocol):
 
     def enable(self, on: bool) -> None:
         """Switch the bench supply and the lamp."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the part, at rest; idempotent."""
         ...

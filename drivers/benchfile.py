@@ -6,18 +6,19 @@ import os
 import warnings
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.device import parse_toml, read_text
 from drivers.errors import HilWarning, InputError, LimitError
+from drivers.parts import table
 from drivers.pins import I2C_PINS, WAVE_PINS, free_output, pi_output_fault, pico_output_fault
 from drivers.signals import Frame, Line, SlotTiming
+from drivers.timing import made
 
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
-WAVE_TICK_S = 1e-6  # pigpio: waves count microseconds
-PICO_TICK_S = 40e-9  # the firmware runs its PIO at 25 MHz
+MOCK_TICK_S = 1e-6  # as pigpio: what is planned here can be played there
 COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
 
 
@@ -156,9 +157,9 @@ class PicoSettings(Section):
 
 
 class ThresholdSettings(Section):
-    """What makes V_th when it is not the Pico."""
+    """What makes V_th, by its name in `drivers.parts.table`, and where a DAC on the Pi's I²C bus is."""
 
-    source: Literal["pico", "mcp4728", "mcp4725", "manual"] = "pico"
+    source: str = "pico"
     i2c_bus: int = Field(default=1, ge=0)
     address: int = Field(default=0x60, ge=0x08, le=0x77)
     vdd_v: float = Field(default=3.3, gt=0, le=5.5)
@@ -192,7 +193,12 @@ class PanelSettings(Section):
 
 
 class BenchFile(Section):
-    """One bench: its parts, wiring, slot timing and limits."""
+    """One bench: its parts, wiring, slot timing and limits.
+
+    Parts are named as in `drivers.parts.table`; `parts` are the settings of those that come from other packages. That
+    they exist is checked when a bench file is loaded and when a bench is opened, not here: a run that was recorded
+    with a part stays readable where that part is not installed.
+    """
 
     name: str = Field(min_length=1, max_length=64)
     kind: Literal["mock", "pi"]
@@ -203,14 +209,15 @@ class BenchFile(Section):
     spikes: SpikeSettings = SpikeSettings()
     vth_v: float = Field(default=0.7, gt=0)
     calibration: str = ""
-    pulse_source: Literal["pigpio", "pico"] | None = None
-    axon_reader: Literal["scope", "pico", "both"] | None = None
+    pulse_source: str | None = None
+    axon_reader: str | None = None
     wiring: Wiring | None = None
     pigpio: PigpioSettings = PigpioSettings()
     scope: ScopeSettings | None = None
     pico: PicoSettings | None = None
     threshold: ThresholdSettings = ThresholdSettings()
     panel: PanelSettings | None = None
+    parts: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
     def _settles(self) -> BenchFile:
@@ -236,17 +243,11 @@ class BenchFile(Section):
                 f"wiring.select has {len(self.wiring.select)} pins; board.addresses = {self.board.addresses} "
                 f"({self.board.select}) needs {self.board.select_lines}"
             )
-        if self.scope is None and self.axon_reader in ("scope", "both"):
-            raise ValueError(f"axon_reader = {self.axon_reader} needs a [scope] table")
-        if self.pico is None and "pico" in (self.pulse_source, self.axon_reader, self.threshold.source):
-            raise ValueError("pulse_source, axon_reader or threshold.source is the Pico: a [pico] table is needed")
-        if self.pico is None and self.axon_reader == "both":
-            raise ValueError("axon_reader = both needs a [pico] table")
         return self._pins_possible(self.wiring)
 
     def _pins_possible(self, wiring: Wiring) -> BenchFile:
         for line in wiring.lines():
-            fault = pico_output_fault(line.pin)
+            fault = pico_output_fault(line.pin) if self.pulse_source == "pico" else None
             if self.pulse_source == "pigpio":
                 fault = pi_output_fault(line.pin)
                 if line.pin not in WAVE_PINS:
@@ -285,8 +286,37 @@ class BenchFile(Section):
 
     @property
     def tick_s(self) -> float:
-        """The time step of this bench's pulse source: pigpio waves and the mock 1 µs, the Pico's PIO 40 ns."""
-        return PICO_TICK_S if self.pulse_source == "pico" else WAVE_TICK_S
+        """The time step of this bench's pulse source; raises InputError for one that is not installed."""
+        if self.kind == "mock" or self.pulse_source is None:
+            return MOCK_TICK_S
+        tick_s: float = table.find("pulse_source", self.pulse_source).tick_s
+        return tick_s
+
+    def wired(self) -> Wiring:
+        """Its wiring; raises InputError where there is none."""
+        if self.wiring is None:
+            raise InputError(f"bench {self.name!r} has no [wiring] table")
+        return self.wiring
+
+    def roles(self) -> list[tuple[table.Role, str]]:
+        """Which parts a bench of kind pi names, and for what."""
+        found: list[tuple[table.Role, str]] = [("threshold", self.threshold.source)]
+        if self.axon_reader is not None:
+            found.insert(0, ("axon_reader", self.axon_reader))
+        if self.pulse_source is not None:
+            found.insert(0, ("pulse_source", self.pulse_source))
+        return [*found, ("panel", "gpio")] if self.panel is not None else found
+
+    def check_parts(self) -> None:
+        """Raise InputError when a part does not exist, lacks its table, has wrong settings, or settings no part has."""
+        if self.kind == "mock":
+            return
+        named = self.roles()
+        for role, name in named:
+            table.find(role, name).settings_in(self, role, name)
+        unknown = sorted(self.parts.keys() - {name for _, name in named})
+        if unknown:
+            raise InputError(f"[parts.{unknown[0]}]: bench {self.name!r} names no part {unknown[0]!r}")
 
     def check_threshold(self, volts: float) -> None:
         """Raise InputError when V_th cannot be made on this bench."""
@@ -297,21 +327,24 @@ class BenchFile(Section):
             )
 
     def check_frame(self, frame: Frame) -> None:
-        """Raise LimitError when a frame would exceed the bench's pulse width, rate or duty."""
-        timing, limits = frame.timing, self.limits
-        most = int(frame.pulses.max(initial=0))
-        rate = timing.dendrite_clock_hz if timing.mode == "adaptive" else most / timing.window_s
+        """Raise LimitError when a frame, as the pulse source makes it, would exceed pulse width, rate or duty."""
+        if not frame.total_pulses:
+            return
+        timing, limits, tick_s = frame.timing, self.limits, self.tick_s
+        most = int(frame.pulses.max())
+        real = made(timing, tick_s, most)
+        rate_hz = timing.dendrite_clock_hz if timing.mode == "adaptive" else most / timing.window_s
         checks = (
-            ("pulse width", timing.pulse_width_s, limits.pulse_width_max_s, "s"),
-            ("pulse rate", rate, limits.pulse_rate_max_hz, "Hz"),
-            ("duty", rate * timing.pulse_width_s, limits.duty_max, ""),
+            ("pulse width", timing.pulse_width_s, real.width_s, limits.pulse_width_max_s, " s"),
+            ("pulse rate", rate_hz, real.rate_hz, limits.pulse_rate_max_hz, " Hz"),
+            ("duty", rate_hz * timing.pulse_width_s, real.duty, limits.duty_max, ""),
         )
-        for what, value, limit, unit in checks:
+        for what, asked, value, limit, unit in checks:
             if value > limit * (1 + 1e-9):
+                rounded = abs(value - asked) > 1e-6 * asked
+                why = f" ({asked:g}{unit} in steps of {tick_s:g} s)" if rounded else ""
                 raise LimitError(
-                    f"{what} = {value:g} {unit} exceeds the limit of bench {self.name!r}, {limit:g} {unit}".replace(
-                        " ,", ","
-                    )
+                    f"{what} = {value:g}{unit}{why} exceeds the limit of bench {self.name!r}, {limit:g}{unit}"
                 )
 
 
@@ -322,7 +355,12 @@ def load_bench(name: str) -> BenchFile:
     """
     path = Path(name)
     if path.suffix == ".toml":
-        return _anchored(parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}"), path)
+        file = parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}")
+        try:
+            file.check_parts()
+        except InputError as error:
+            raise InputError(f"bench file {name}: {error}") from error
+        return _anchored(file, path)
     shipped = files("drivers") / "benches"
     names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
     if name not in names:

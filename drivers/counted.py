@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import LimitError
 from drivers.passport import load_passport, save_passport
+from drivers.timing import made
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -32,20 +34,28 @@ class CountedBench:
         return self._inner.identity
 
     @property
+    def tick_s(self) -> float:
+        """Of the bench inside."""
+        return self._inner.tick_s
+
+    @property
     def temperature_c(self) -> float | None:
-        """Of the bench inside, if it has a sensor."""
-        found: float | None = getattr(self._inner, "temperature_c", None)
-        return found
+        """Of the bench inside."""
+        return self._inner.temperature_c
 
     @property
     def spent_s(self) -> dict[str, float]:
-        """Where the bench inside spent its time, if it says."""
-        spent: dict[str, float] = getattr(self._inner, "spent_s", {})
-        return spent
+        """Of the bench inside."""
+        return self._inner.spent_s
 
-    def set_threshold(self, volts: float) -> None:
+    @property
+    def threshold_v(self) -> float | None:
+        """Of the bench inside."""
+        return self._inner.threshold_v
+
+    def set_threshold(self, volts: float) -> float:
         """See the bench inside."""
-        self._inner.set_threshold(volts)
+        return self._inner.set_threshold(volts)
 
     def make_safe(self) -> None:
         """See the bench inside."""
@@ -90,8 +100,8 @@ class CountedBench:
 
     def _hold(self, timing: SlotTiming, pulses: int) -> None:
         """Before a frame: a bench that is killed may have played what it queues at most."""
-        fastest = timing.dendrite_clock_hz if timing.mode == "adaptive" else pulses / timing.window_s
-        self._update(in_hand=min(pulses, round(SHOT_S * fastest)))
+        fastest_hz = made(timing, self.tick_s, pulses).rate_hz
+        self._update(in_hand=min(pulses, math.ceil(SHOT_S * fastest_hz)))
 
     def _count(self, pulses: int, resets: int, seconds: float) -> None:
         was = self.passport

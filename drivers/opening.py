@@ -21,12 +21,6 @@ def open_bench(
     return make_bench(file, load_device(device or file.device), seed=seed, fidelity=fidelity, traces=traces)
 
 
-def temperature_c(bench: Bench) -> float | None:
-    """What a bench's sensor says between shots; None for a bench without one."""
-    found: float | None = getattr(bench, "temperature_c", None)
-    return found
-
-
 def make_bench(
     file: BenchFile, device: DeviceFile, *, seed: int = 0, fidelity: Fidelity = "pulses", traces: bool = False
 ) -> Bench:

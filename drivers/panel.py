@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import Any
 
+from drivers.benchfile import PanelSettings
+from drivers.checks import Check
 from drivers.errors import BenchError, EmergencyStopError, HilError, InputError, UnsafeError
-
-if TYPE_CHECKING:
-    from drivers.benchfile import PanelSettings
+from drivers.parts.kind import Opening, PartKind
 
 BLINK_S = 0.15
 
@@ -24,20 +25,35 @@ class GpioPanel:
     """
 
     def __init__(self, settings: PanelSettings, on_stop: Callable[[], object], *, factory: Any = None) -> None:
-        from gpiozero import LED, DigitalInputDevice, OutputDevice
+        from gpiozero import DigitalInputDevice
 
         self._on_stop = on_stop
         self._latched = threading.Event()
         self._failure: HilError | None = None
         self._closed = False
         self._devices: list[Any] = []
-        self._supply = self._device(OutputDevice, "enable", settings.enable, factory)
-        self._lamp = self._device(LED, "lamp", settings.lamp, factory)
+        self._settings, self._factory = settings, factory
+        self._supply: Any = None
+        self._lamp: Any = None
         self._stop = self._device(DigitalInputDevice, "estop", settings.estop, factory, pull_up=True)
         if self._stop is not None:
             if self._pressed:
                 self._latched.set()
             self._stop.when_deactivated = self._tripped  # active is low: the contact is closed
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Nothing: pins have no names of their own."""
+        return {}
+
+    def prepare(self) -> None:
+        """Take supply and lamp over, switched off; raises InputError when a pin cannot be used. Idempotent."""
+        from gpiozero import LED, OutputDevice
+
+        if self._supply is None:
+            self._supply = self._device(OutputDevice, "enable", self._settings.enable, self._factory)
+        if self._lamp is None:
+            self._lamp = self._device(LED, "lamp", self._settings.lamp, self._factory)
 
     def check(self) -> None:
         """Raise EmergencyStopError when the stop is pressed or latched."""
@@ -56,6 +72,7 @@ class GpioPanel:
         self._check_open()
         if on:
             self.check()
+            self.prepare()
         for device in (self._supply, self._lamp):
             if device is not None:
                 device.value = on
@@ -116,3 +133,19 @@ class GpioPanel:
     def _let_go(self) -> None:
         for device in self._devices:
             device.close()
+
+
+def _open(opening: Opening, settings: PanelSettings) -> GpioPanel:
+    return GpioPanel(settings, opening.on_stop)
+
+
+def _check(opening: Opening, settings: PanelSettings) -> list[Check]:
+    with closing(_open(opening, settings)) as panel:
+        try:
+            panel.check()
+        except EmergencyStopError as error:
+            return [Check("panel", False, str(error), "release the stop")]
+    return [Check("panel", True, "stop released")]
+
+
+PART = PartKind(_open, _check, PanelSettings, "panel", advice="check the pins in [panel]")

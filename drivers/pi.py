@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
 from drivers.errors import BenchError, HilError, UnsafeError
-from drivers.parts import Parts, open_parts
+from drivers.parts.assembly import Parts, open_parts
 from drivers.signals import nothing_played
 from drivers.timing import shots
 
@@ -33,6 +33,12 @@ class PiBench:
         self._vth_v: float | None = None
         self._closed = False
         self._parts = parts if parts is not None else open_parts(file, self._emergency)
+        try:
+            self._parts.prepare()
+        except BaseException:
+            with ExitStack() as stack:
+                self._parts.close_with(stack)
+            raise
 
     @property
     def identity(self) -> dict[str, str]:
@@ -40,23 +46,29 @@ class PiBench:
         return {"bench": self.file.name, "kind": "pi", "device": self.device.id, **self._parts.identity()}
 
     @property
+    def tick_s(self) -> float:
+        """Of the pulse source."""
+        return self._parts.source.tick_s
+
+    @property
     def temperature_c(self) -> float | None:
         """Of the part that has a sensor, the Pico's chip; None without one. Only between shots."""
-        return self._parts.thermometer.temperature_c if self._parts.thermometer is not None else None
+        found = (part.temperature_c for part in self._parts.thermometers())
+        return next((celsius for celsius in found if celsius is not None), None)
 
     @property
     def spent_s(self) -> dict[str, float]:
         """Where time went so far, s: compiling, arming, playing, reading; of the last, transfer where it is known."""
-        inside: dict[str, float] = getattr(self._parts.reader, "spent_s", {})
-        known: dict[str, float] = {name: inside[name] for name in ("transfer", "decoding") if name in inside}
+        known = self._parts.reader.spent_s
         spent = self._spent_s | known
         spent["reading"] = max(0.0, spent["reading"] - sum(known.values()))
         return spent
 
-    def set_threshold(self, volts: float) -> None:
-        """Set V_th; raises InputError outside the bench's limits."""
+    def set_threshold(self, volts: float) -> float:
+        """Set V_th; returns the volts really made. Raises InputError outside the bench's limits."""
         self.file.check_threshold(volts)
-        self._vth_v = self._parts.threshold.set_threshold(volts)
+        self._vth_v = made_v = self._parts.threshold.set_threshold(volts)
+        return made_v
 
     @property
     def threshold_v(self) -> float | None:
@@ -79,7 +91,8 @@ class PiBench:
         for frame in frames:
             self.file.check_frame(frame)
             parts = self._parts
-            yield from shots(frame, parts.source.tick_s, most_slots=parts.most_slots, most_pulses=parts.most_pulses)
+            tick_s, reader = parts.source.tick_s, parts.reader
+            yield from shots(frame, tick_s, most_slots=parts.most_slots, most_pulses=reader.most_pulses)
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
         """The next shot is compiled while one plays, and plays while the caller works on the last."""

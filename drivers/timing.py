@@ -48,16 +48,51 @@ def slot_ticks(timing: SlotTiming, tick_s: float) -> SlotTicks:
     )
 
 
+@dataclass(frozen=True)
+class Made:
+    """The pulses that a source really makes: as wide and as far apart as its steps allow, at their fastest."""
+
+    width_s: float
+    period_s: float
+
+    @property
+    def rate_hz(self) -> float:
+        """Pulses a second while a slot's pulses last."""
+        return 1 / self.period_s
+
+    @property
+    def duty(self) -> float:
+        """Share of that time for which the dendrite is high."""
+        return self.width_s / self.period_s
+
+
+def made(timing: SlotTiming, tick_s: float, most_pulses: int = 1) -> Made:
+    """What a source with steps of `tick_s` makes of a slot of `most_pulses`, the fullest of its shot."""
+    period = int(_periods(timing, np.array([max(most_pulses, 1)], dtype=np.int64), tick_s)[0])
+    return Made(slot_ticks(timing, tick_s).width * tick_s, max(period, 1) * tick_s)
+
+
+def fastest_clock_hz(timing: SlotTiming, tick_s: float, rate_max_hz: float, duty_max: float) -> float:
+    """The fastest adaptive dendrite clock that a source with steps of `tick_s` really makes within both limits."""
+    width = slot_ticks(timing, tick_s).width
+    least = max(1 / (rate_max_hz * tick_s), width / duty_max)
+    return 1 / (int(np.ceil(least * (1 - 1e-9))) * tick_s)
+
+
 def period_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
     """(slots,) dendrite period of every slot in ticks, 0 for an empty slot.
 
     Adaptive: 1/clock to the nearest tick. Fixed: window/n rounded down, so that all pulses fit the window.
     """
-    if frame.timing.mode == "adaptive":
-        period = max(1, round(1 / (frame.timing.dendrite_clock_hz * tick_s)))
-        return np.where(frame.pulses > 0, period, 0).astype(np.int64)
-    window = int(frame.timing.window_s / tick_s + 1e-6)
-    return np.where(frame.pulses > 0, window // np.maximum(frame.pulses, 1), 0).astype(np.int64)
+    return np.where(frame.pulses > 0, _periods(frame.timing, frame.pulses, tick_s), 0).astype(np.int64)
+
+
+def _periods(timing: SlotTiming, pulses: NDArray[np.integer], tick_s: float) -> NDArray[np.int64]:
+    """(slots,) period in ticks of slots of `pulses`, empty ones as if they had one."""
+    if timing.mode == "adaptive":
+        return np.full(len(pulses), max(1, round(1 / (timing.dendrite_clock_hz * tick_s))), dtype=np.int64)
+    window = int(timing.window_s / tick_s + 1e-6)
+    return np.asarray(window // np.maximum(pulses, 1), dtype=np.int64)
 
 
 def length_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:

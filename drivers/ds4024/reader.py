@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivers.benchfile import ScopeSettings
 from drivers.checks import Check
 from drivers.decode.spikes import decode
 from drivers.ds4024.link import Pace, ScopeLink
@@ -23,11 +25,12 @@ from drivers.ds4024.settings import (
     wanted_settings,
 )
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
+from drivers.parts.kind import Opening, PartKind
 from drivers.signals import Capture, Trace
 from drivers.timing import length_ticks, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import ScopeSettings, SpikeSettings
+    from drivers.benchfile import SpikeSettings
     from drivers.signals import Frame
 
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
@@ -35,10 +38,10 @@ _INCREMENT_TOLERANCE = 0.05  # beyond it XINCrement is not believed
 
 
 class ScopeReader:
-    """Reads axon spikes with a DS4024; connects when it is first armed. See `drivers.bench.AxonReader`.
+    """Reads axon spikes with a DS4024; connects when it is first armed. See `drivers.bench.AxonReader`."""
 
-    `spent_s` adds up where time goes: arming, transfer, decoding.
-    """
+    most_slots: int | None = None  # the record's length bounds a shot, which a second does before it
+    most_pulses: int | None = None
 
     def __init__(
         self,
@@ -59,12 +62,21 @@ class ScopeReader:
         self._plan: CapturePlan | None = None
         self._shot: Frame | None = None
         self._lost = 0
-        self.spent_s = {"arming": 0.0, "transfer": 0.0, "decoding": 0.0}
+        self._spent_s = {"transfer": 0.0, "decoding": 0.0}
 
     @property
     def identity(self) -> dict[str, str]:
         """Maker, model, serial number and firmware, once connected."""
         return dict(self._identity)
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Where time went while reading, s: transfer, decoding."""
+        return dict(self._spent_s)
+
+    def prepare(self) -> None:
+        """Connect and check who answers; its settings change when it is armed."""
+        self._persist(lambda: None)
 
     @property
     def plan(self) -> CapturePlan | None:
@@ -87,13 +99,11 @@ class ScopeReader:
 
     def arm(self, frame: Frame) -> None:
         """Set up for this shot and wait until a trigger cannot be missed."""
-        start = time.monotonic()
         shot_s = self._shot_s(frame)
         ideal = plan_capture(shot_s, self._axon_width_s, self._settings)
         plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
         self._persist(lambda: self._arm(plan))
         self._plan, self._shot = plan, frame
-        self.spent_s["arming"] += time.monotonic() - start
 
     def _shot_s(self, frame: Frame) -> float:
         ticks = int(length_ticks(frame, self._tick_s).sum()) + slot_ticks(frame.timing, self._tick_s).lead
@@ -164,11 +174,11 @@ class ScopeReader:
         except NoRecordError as error:
             return self._lost_shot(shot, str(error))
         finally:
-            self.spent_s["transfer"] += time.monotonic() - start
+            self._spent_s["transfer"] += time.monotonic() - start
         self._lost = 0
         start = time.monotonic()
         capture = decode(shot, traces, self._spikes, self._tick_s, self._shot_s(shot))
-        self.spent_s["decoding"] += time.monotonic() - start
+        self._spent_s["decoding"] += time.monotonic() - start
         return capture
 
     def _stopped(self, plan: CapturePlan) -> None:
@@ -261,3 +271,16 @@ class ScopeReader:
         ok = low > edge if inverted else high < edge
         advice = "" if ok else f"at rest {name} must be {'high' if inverted else 'low'}: check wiring and scope.probe"
         return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)
+
+
+def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
+    file = opening.file
+    return ScopeReader(settings, file.spikes, file.board.axon_width_s, file.tick_s)
+
+
+def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
+    with closing(_open(opening, settings)) as scope:
+        return scope.checks()
+
+
+PART = PartKind(_open, _check, ScopeSettings, "scope")

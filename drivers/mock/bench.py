@@ -57,10 +57,31 @@ class MockBench:
         """What is behind the seam."""
         return {"bench": self.file.name, "kind": "mock", "device": self.device.id, "fidelity": self.fidelity}
 
-    def set_threshold(self, volts: float) -> None:
-        """Set V_th; raises InputError outside the bench's limits."""
+    @property
+    def tick_s(self) -> float:
+        """1 µs, as pigpio."""
+        return TICK_S
+
+    @property
+    def temperature_c(self) -> float | None:
+        """None: the twin's neuron has no temperature."""
+        return None
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Empty: nobody waits for anything."""
+        return {}
+
+    @property
+    def threshold_v(self) -> float | None:
+        """V_th, None while parked."""
+        return self._vth_v
+
+    def set_threshold(self, volts: float) -> float:
+        """Set V_th, made just as asked; raises InputError outside the bench's limits."""
         self.file.check_threshold(volts)
         self._vth_v = volts
+        return volts
 
     def make_safe(self) -> None:
         """Park V_th; there is nothing else to bring to rest."""

@@ -49,6 +49,8 @@ class Pico:
     most_slots = 1024
     most_stamped = 4096  # spikes the Pico can time-stamp in a shot that pigpio plays; no spike comes without a pulse
 
+    gapless = True
+
     def __init__(self, file: BenchFile) -> None:
         if file.pico is None or file.wiring is None:
             raise InputError(f"bench {file.name!r} has no [pico] table or no wiring")
@@ -59,7 +61,7 @@ class Pico:
         self._loaded: _Shot | None = None
         self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end
         self._unread: deque[_Shot] = deque()
-        self._closed = False
+        self._prepared = self._closed = False
         self._link = PicoLink(file.pico.port or find_port())
         try:
             self._greet(file.pico.heartbeat_timeout_s / 4)
@@ -68,7 +70,7 @@ class Pico:
             raise
 
     def _greet(self, beat_s: float) -> None:
-        """Who is there? Then tell it its wiring, and take the latch off."""
+        """Who is there? Nothing on the board changes."""
         self._link.begin(beat_s)
         try:
             self._id = self._link.ask("id")
@@ -82,8 +84,16 @@ class Pico:
                 f"{self._id.get('protocol')}; this program speaks {protocol.VERSION}: run `hil flash`"
             )
         self._limits = {name: int(value) for name, value in self._link.ask("limits").items()}
-        self._ask_setup()
-        self._link.ask("clear")
+
+    def prepare(self) -> None:
+        """Tell it its wiring, whereupon lines are low and V_th is parked, and take the latch off; idempotent.
+
+        Raises InputError where the wiring does not suit it.
+        """
+        if not self._prepared:
+            self._ask_setup()
+            self._prepared = True
+            self._link.ask("clear")
 
     def _ask_setup(self) -> None:
         try:
@@ -102,6 +112,16 @@ class Pico:
         """Firmware, interpreter, chip and its number."""
         wanted = ("firmware", "protocol", "digest", "micropython", "machine", "uid")
         return {f"pico_{name}": self._id[name] for name in wanted}
+
+    @property
+    def most_pulses(self) -> int | None:
+        """Most pulses of a shot whose slots have to be stamped, because pigpio plays it."""
+        return None if self._plays else self.most_stamped
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Empty: reading counts takes no time to speak of."""
+        return {}
 
     @property
     def temperature_c(self) -> float | None:
@@ -186,7 +206,7 @@ class Pico:
         self._loaded = None
         self._started.clear()
         self._unread.clear()
-        if not self._closed and self._link.lost is None:
+        if self._prepared and not self._closed and self._link.lost is None:
             self._link.ask("abort")
 
     # ---- axon reader --------------------------------------------------------------------------------------------
@@ -293,13 +313,13 @@ class Pico:
 
     def park(self) -> None:
         """V_th to the configured maximum, where the neuron never fires."""
-        if not self._closed and self._link.lost is None:
+        if self._prepared and not self._closed and self._link.lost is None:
             self._link.ask("park")
 
     # ---- the rest -----------------------------------------------------------------------------------------------
 
     def checks(self) -> list[Check]:
-        """The start-up checks; one sync pulse is made, nothing reaches the neuron."""
+        """The start-up checks, after `prepare`; one sync pulse is made, nothing reaches the neuron."""
         test, status = self._link.ask("test"), self._link.ask("status")
         ours = firmware_digest()
         found = [
@@ -331,7 +351,7 @@ class Pico:
             return
         self._closed = True
         try:
-            if self._link.lost is None:
+            if self._prepared and self._link.lost is None:
                 self._link.ask("safe")
         finally:
             self._link.close()

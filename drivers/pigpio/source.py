@@ -5,19 +5,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from drivers.benchfile import PigpioSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, UnsafeError
-from drivers.pigpio.checks import link_checks
+from drivers.parts.kind import Opening, PartKind
+from drivers.pigpio.checks import link_checks, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.stream import WaveStream
-from drivers.pigpio.waves import TICK_S, Wave, made_hz, plan_waves
-from drivers.timing import period_ticks
+from drivers.pigpio.waves import TICK_S, Wave, plan_waves
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, PigpioSettings, Wiring
+    from drivers.benchfile import BoardSettings, Wiring
     from drivers.signals import Frame
 
 LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s
@@ -26,15 +24,16 @@ LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s
 class PigpioPulses:
     """Plays shots on the lines; see `drivers.bench.PulseSource`.
 
-    `frequencies_hz` (slots,) are the dendrite frequencies really made in the loaded shot (periods are whole µs), 0
-    where there are no pulses. `underruns` counts the pauses in the last shot in which the daemon had nothing
+    `underruns` counts the pauses in the last shot in which the daemon had nothing
     to play: each makes the slot before it too long, which an axon reader sees.
     """
+
+    most_slots: int | None = None
+    gapless = False
 
     def __init__(
         self, settings: PigpioSettings, wiring: Wiring, board: BoardSettings, *, clock: Clock | None = None
     ) -> None:
-        self.frequencies_hz: NDArray[np.float64] = np.empty(0)
         self._wiring = wiring
         self._board = board
         self._clock = Clock() if clock is None else clock
@@ -42,9 +41,10 @@ class PigpioPulses:
         self._stream: WaveStream | None = None
         self._mask = sum(1 << line.pin for line in wiring.lines())
         self._deleting = threading.Lock()
+        self._prepared = False
         self._link = PigpioLink(settings)
         try:
-            self._take_over()
+            self._identity = self._ask_identity()
         except BaseException:
             self._link.close()
             raise
@@ -71,11 +71,12 @@ class PigpioPulses:
     def load(self, frame: Frame) -> None:
         """Compile the shot that is to be played next; raises LimitError if no waves can play it."""
         waves = plan_waves(frame, self._wiring, self._board)
-        self.frequencies_hz = made_hz(period_ticks(frame, TICK_S))
         self._loaded = waves, [_pulses(wave) for wave in waves]
 
     def start(self) -> None:
         """Start the loaded shot."""
+        if not self._prepared:
+            raise BenchError("the pulse source was not prepared: prepare before start")
         if self._loaded is None:
             raise BenchError("no shot is loaded: load before start")
         if self._stream is not None and self._stream.playing:
@@ -105,7 +106,8 @@ class PigpioPulses:
                 f"the connection to pigpiod at {self._link.where} is gone: what was queued ends with all lines low "
                 "within 2 s, but nobody can confirm it; switch the bench off before touching it"
             )
-        self._rest()
+        if self._prepared:
+            self._rest()
 
     def close(self) -> None:
         """Stop, and let go of the daemon; idempotent."""
@@ -114,8 +116,15 @@ class PigpioPulses:
         finally:
             self._link.close()
 
-    def _take_over(self) -> None:
-        """Let a killed host's waves end, forget them, and drive every line low."""
+    def _ask_identity(self) -> dict[str, str]:
+        return {
+            "pigpiod": self._link.where,
+            "pigpiod_version": str(self._link.call("get_pigpio_version")),
+            "pi_revision": f"{self._link.call('get_hardware_revision'):x}",
+        }
+
+    def prepare(self) -> None:
+        """Let a killed host's waves end, forget them, and drive every line low; raises BenchError."""
         until_s = self._clock.now_s() + LEFTOVER_S
         while self._link.call("wave_tx_busy"):
             if self._clock.now_s() > until_s:
@@ -124,17 +133,13 @@ class PigpioPulses:
                     "pigpiod for itself"
                 )
             self._clock.wait(threading.Event(), 0.05)
+        self._prepared = True
         self._link.call("wave_clear")
-        self._identity = {
-            "pigpiod": self._link.where,
-            "pigpiod_version": str(self._link.call("get_pigpio_version")),
-            "pi_revision": f"{self._link.call('get_hardware_revision'):x}",
-        }
         for line in self._wiring.lines():
             self._link.call("write", line.pin, 0)
 
     def _rest_if_possible(self) -> None:
-        if not self._link.lost:
+        if self._prepared and not self._link.lost:
             self._rest()
 
     def _rest(self) -> None:
@@ -157,3 +162,14 @@ def _pulses(wave: Wave) -> list[Any]:
     rows = list(zip(wave.on.tolist(), wave.off.tolist(), wave.delay_us.tolist(), strict=True))
     made = {row: pigpio.pulse(*row) for row in set(rows)}
     return [made[row] for row in rows]
+
+
+def _open(opening: Opening, settings: PigpioSettings) -> PigpioPulses:
+    return PigpioPulses(settings, opening.file.wired(), opening.file.board)
+
+
+def _check(opening: Opening, settings: PigpioSettings) -> list[Check]:
+    return pigpio_checks(settings, opening.file.wired())
+
+
+PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S)

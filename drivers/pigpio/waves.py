@@ -79,11 +79,6 @@ def plan_waves(shot: Frame, wiring: Wiring, board: BoardSettings) -> list[Wave]:
     return [_wave(t[a : b + 1], pins[a : b + 1]) for a, b in pairwise(_cuts(shot, t, levels))]
 
 
-def made_hz(period_ticks: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) the dendrite frequencies really made with periods of whole ticks, Hz; 0 where there are no pulses."""
-    return np.divide(1 / TICK_S, period_ticks, out=np.zeros(len(period_ticks)), where=period_ticks > 0)
-
-
 def _changes(t: Times, levels: Levels) -> tuple[Times, Levels]:
     """Without the rows that change nothing."""
     keep = levels != np.concatenate([[0], levels[:-1]])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from drivers.benchfile import ThresholdSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, ConnectionLostError, InputError
+from drivers.parts.kind import Opening, PartKind
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Limits, ThresholdSettings
+    from drivers.benchfile import Limits
 
 CODES = 4096
 INTERNAL_REFERENCE_V = 2.048  # MCP4728: Microchip DS22187E
@@ -48,6 +51,10 @@ class Mcp4728:
         """Volts in channel A's input register, None if it is set up otherwise than by `message`."""
         return self._volts(reply[0:3])
 
+    def answered(self, reply: bytes) -> bool:
+        """Whether it is one that answered: it names the channel of every register."""
+        return all(reply[3 * i] >> 4 & 3 == i // 2 for i in range(8))
+
     def power_up(self, reply: bytes) -> float | None:
         """Volts in channel A's EEPROM, None if it is set up otherwise."""
         return self._volts(reply[3:6])
@@ -84,6 +91,10 @@ class Mcp4725:
         code = int.from_bytes(reply[1:3], "big") >> 4
         return self.vdd_v * code / CODES if reply[0] >> 1 & 3 == 0 else None
 
+    def answered(self, reply: bytes) -> bool:
+        """Whether somebody answered; registers of an MCP4725 have no names. Setting it tells more."""
+        return any(byte != 0xFF for byte in reply)
+
     def power_up(self, reply: bytes) -> float | None:
         """Volts in the EEPROM, None if it is powered down."""
         word = int.from_bytes(reply[3:5], "big")
@@ -94,7 +105,7 @@ Dac = Mcp4728 | Mcp4725  # V = full_scale_v · code / 4096
 
 
 class DacThreshold:
-    """V_th from a DAC on I²C; see `drivers.bench.ThresholdSource`. Parked when opened and when closed.
+    """V_th from a DAC on I²C; see `drivers.bench.ThresholdSource`. Parked by `prepare`, and from then on when closed.
 
     Every setting is read back. The EEPROM is never written: it wears, and takes 50 ms. `bus` is an open smbus2.SMBus;
     without one the bus of the settings is opened. Raises InputError if the DAC cannot make the bench's limits,
@@ -106,14 +117,17 @@ class DacThreshold:
         self._limits = limits
         self._address = settings.address
         self._where = f"{self._dac.name} at 0x{settings.address:02x} on I²C bus {settings.i2c_bus}"
-        self._closed = False
+        self._prepared = self._closed = False
         self._bus = _open_bus(settings.i2c_bus) if bus is None else bus
-        self.park()
 
     @property
     def identity(self) -> dict[str, str]:
         """Which chip makes V_th, and where."""
         return {"threshold": self._where}
+
+    def prepare(self) -> None:
+        """Park V_th; raises ConnectionLostError, BenchError."""
+        self.park()
 
     @property
     def step_v(self) -> float:
@@ -133,28 +147,32 @@ class DacThreshold:
         self._make(self._most)
 
     def checks(self) -> list[Check]:
-        """What the DAC makes now and when it is powered up."""
+        """What the DAC makes now, which nobody need have set yet, and when it is powered up. Only reads."""
         reply = self._read()
         now, power_up = self._dac.now(reply), self._dac.power_up(reply)
         described = ["another reference or powered down" if v is None else f"{v:.4g} V" for v in (now, power_up)]
         low = power_up is None or power_up < self._limits.vth_max_v - self.step_v
+        known = self._dac.answered(reply)
         return [
             Check(
                 "threshold DAC",
-                now is not None,
+                known,
                 f"{self._where}: {described[0]} now, {described[1]} at power-up",
                 "until the host has started the comparator sees the power-up value: switch the bench on after it"
-                if low
+                if low and known
+                else f"not an {self._dac.name}: check threshold.source and address"
+                if not known
                 else "",
             )
         ]
 
     def close(self) -> None:
-        """Park, and let go of the bus; idempotent."""
+        """Park what was ever set, and let go of the bus; idempotent."""
         if self._closed:
             return
         try:
-            self.park()
+            if self._prepared:
+                self.park()
         finally:
             self._closed = True
             self._bus.close()
@@ -166,6 +184,7 @@ class DacThreshold:
     def _make(self, code: int) -> float:
         from smbus2 import i2c_msg
 
+        self._prepared = True
         volts = self.step_v * code
         self._transfer(i2c_msg.write(self._address, self._dac.message(code)))
         found = self._dac.now(self._read())
@@ -220,3 +239,15 @@ def _open_bus(number: int) -> I2cBus:
             f"I²C bus {number} cannot be opened ({error.strerror}): enable it with raspi-config and join group i2c"
         ) from error
     return bus
+
+
+def _open_part(opening: Opening, settings: ThresholdSettings) -> DacThreshold:
+    return DacThreshold(settings, opening.file.limits)
+
+
+def _check(opening: Opening, settings: ThresholdSettings) -> list[Check]:
+    with closing(_open_part(opening, settings)) as dac:
+        return dac.checks()
+
+
+PART = PartKind(_open_part, _check, ThresholdSettings, "threshold", advice="check i2c_bus, address and wiring")

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from drivers.benchfile import ThresholdSettings
 from drivers.errors import InputError
+from drivers.parts.kind import Opening, PartKind
 
 if TYPE_CHECKING:
     from drivers.benchfile import Limits
+    from drivers.checks import Check
 
 
 def _ask_terminal(question: str) -> str:
@@ -41,6 +44,9 @@ class ManualThreshold:
     def identity(self) -> dict[str, str]:
         """That a person makes V_th."""
         return {"threshold": "manual"}
+
+    def prepare(self) -> None:
+        """Nothing to take over: a person turns the knob."""
 
     def set_threshold(self, volts: float) -> float:
         """Have the supply set to V_th; returns what it really shows. Raises InputError outside the limits."""
@@ -80,3 +86,14 @@ class ManualThreshold:
                 return read
             question = f"{read:g} V is not {volts:.4g} ± {self.TOLERANCE_V:g} V. Set it, and type what it shows: "
         raise InputError(f"V_th = {volts:g} V was not confirmed in {self.ATTEMPTS} attempts")
+
+
+def _open(opening: Opening, _settings: ThresholdSettings) -> ManualThreshold:
+    return ManualThreshold(opening.file.limits)
+
+
+def _check(_opening: Opening, _settings: ThresholdSettings) -> tuple[Check, ...]:
+    return ()  # nobody is asked for anything
+
+
+PART = PartKind(_open, _check, ThresholdSettings, "threshold")

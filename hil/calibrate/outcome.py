@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from calibration.record import CalibrationRecord
 from drivers.errors import BenchError, InputError, RunFileError
-from drivers.opening import temperature_c
 from drivers.passport import Entry, add_entry, load_passport
 from hil.calibrate.sweeps import CalibrateConfig, Findings
 from hil.run.session import software
@@ -25,7 +24,7 @@ def begin(path: Path, config: CalibrateConfig, bench: Bench) -> RunFile:
     facts = {
         "calibrate": config.model_dump_json(),
         "identity": dict(bench.identity),
-        "temperature_c": temperature_c(bench),
+        "temperature_c": bench.temperature_c,
         "software": software(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": config.device.id,

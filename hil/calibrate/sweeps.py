@@ -17,6 +17,7 @@ from calibration.transfer import TransferCurve, transfer_slots
 from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.signals import SlotTiming
+from drivers.timing import fastest_clock_hz
 
 if TYPE_CHECKING:
     from calibration.measure.search import Progress
@@ -63,7 +64,7 @@ class CalibrateConfig(BaseModel):
     def fastest_hz(self) -> float:
         """The dendrite clock that this bench may make at most with these pulses."""
         limits = self.bench.limits
-        return min(limits.pulse_rate_max_hz, limits.duty_max / self.timing.pulse_width_s)
+        return fastest_clock_hz(self.timing, self.bench.tick_s, limits.pulse_rate_max_hz, limits.duty_max)
 
 
 @dataclass

@@ -46,7 +46,9 @@ def _checks(file: BenchFile, device: str, *, loopback: bool) -> Iterator[Check]:
     yield _device(device)
     yield _weights()
     if file.kind == "pi":
-        parts = list(_parts(file))
+        from drivers.parts.assembly import check_parts
+
+        parts = list(check_parts(file))
         yield from parts
         if not all(check.ok for check in parts):
             return
@@ -70,67 +72,6 @@ def _weights() -> Check:
     except InputError as error:
         return Check("weights", False, str(error), "reinstall the package, or hil train")
     return Check("weights", True, f"{weights.metadata.get('command', 'of unknown origin')}, {weights.digest[:12]}")
-
-
-def _parts(file: BenchFile) -> Iterator[Check]:
-    """Each part by itself, so that one that is missing does not hide the others."""
-    if file.pulse_source == "pigpio" and file.wiring is not None:
-        from drivers.pigpio.checks import pigpio_checks
-
-        yield from pigpio_checks(file.pigpio, file.wiring)
-    if file.scope is not None:
-        from drivers.ds4024.reader import ScopeReader
-
-        scope = ScopeReader(file.scope, file.spikes, file.board.axon_width_s, tick_s=1e-6)
-        yield from scope.checks()
-        scope.close()
-    if file.pico is not None:
-        yield from _pico(file)
-    if file.threshold.source in ("mcp4728", "mcp4725"):
-        yield from _dac(file)
-    if file.panel is not None:
-        yield _panel(file)
-
-
-def _pico(file: BenchFile) -> Iterator[Check]:
-    from drivers.pico.device import Pico
-
-    try:
-        pico = Pico(file)
-    except (BenchError, InputError) as error:
-        yield Check("Pico", False, str(error), "see firmware/README.md")
-        return
-    yield from pico.checks()
-    pico.close()
-
-
-def _dac(file: BenchFile) -> Iterator[Check]:
-    from drivers.threshold.dac import DacThreshold
-
-    try:
-        dac = DacThreshold(file.threshold, file.limits)
-    except (BenchError, InputError) as error:
-        yield Check("threshold DAC", False, str(error), "check i2c_bus, address and wiring")
-        return
-    yield from dac.checks()
-    dac.close()
-
-
-def _panel(file: BenchFile) -> Check:
-    from drivers.panel import GpioPanel
-
-    assert file.panel is not None  # noqa: S101 (asked before)
-    try:
-        panel = GpioPanel(file.panel, lambda: None)
-    except InputError as error:
-        return Check("panel", False, str(error), "check the pins in [panel]")
-    try:
-        panel.check()
-    except BenchError as error:
-        return Check("panel", False, str(error), "release the stop")
-    finally:
-        panel.close()
-    return Check("panel", True, "stop released")
 
 
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:

@@ -32,5 +32,5 @@ class Gauges:
 
 def spent_s(bench: Bench | None) -> dict[str, float]:
     """Where a bench of real parts has spent its time, s by part; empty for one that does not say."""
-    spent: dict[str, float] = dict(getattr(bench, "spent_s", {}))
+    spent = bench.spent_s if bench is not None else {}
     return spent

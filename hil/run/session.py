@@ -23,7 +23,6 @@ from calibration.transfer import TransferCurve
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import CalibrationError, InputError, RunFileError
-from drivers.opening import temperature_c
 from drivers.passport import Passport, load_passport, mark_drifted
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
@@ -153,7 +152,7 @@ def go_on(
         print(text, file=sys.stderr)
 
     def renewed(number: int, curve: TransferCurve) -> None:
-        warmth_c = temperature_c(bench) if bench is not None else None
+        warmth_c = bench.temperature_c if bench is not None else None
         keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
 
     judge = Judge(config.drift, tell, alarms=run.count_events("drift"))

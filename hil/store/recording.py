@@ -146,10 +146,32 @@ class RecordingBench:
         recorded: dict[str, str] = self._run.fact("identity")
         return recorded
 
-    def set_threshold(self, volts: float) -> None:
-        """Set V_th of the bench inside."""
+    @property
+    def tick_s(self) -> float:
+        """Of the bench inside, or of the one that was recorded."""
         if self._inner is not None:
-            self._inner.set_threshold(volts)
+            return self._inner.tick_s
+        recorded: float = self._run.fact("tick_s")
+        return recorded
+
+    @property
+    def temperature_c(self) -> float | None:
+        """Of the bench inside; None in a replay."""
+        return self._inner.temperature_c if self._inner is not None else None
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        """Of the bench inside; empty in a replay."""
+        return self._inner.spent_s if self._inner is not None else {}
+
+    @property
+    def threshold_v(self) -> float | None:
+        """Of the bench inside; None in a replay."""
+        return self._inner.threshold_v if self._inner is not None else None
+
+    def set_threshold(self, volts: float) -> float:
+        """Set V_th of the bench inside."""
+        return self._inner.set_threshold(volts) if self._inner is not None else volts
 
     def make_safe(self) -> None:
         """Bring the bench inside to rest."""

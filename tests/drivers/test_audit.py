@@ -20,6 +20,20 @@ class Counting:
         self.spikes = np.array(spikes, dtype=np.int32)
         self.armed = 0
 
+    most_slots: int | None = 64
+    most_pulses: int | None = None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"reader": "counting"}
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        return {}
+
+    def prepare(self) -> None:
+        self.armed = 0
+
     def arm(self, frame: Frame) -> None:
         self.armed += 1
 

@@ -4,11 +4,14 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.benchfile import BenchFile, BoardSettings, load_bench
 from drivers.device import load_device
 from drivers.errors import HilWarning, InputError, LimitError
 from drivers.signals import SlotTiming, probe_frame
+from drivers.timing import Made, fastest_clock_hz, made
 
 PI = """
 name = "bench 1"
@@ -100,12 +103,67 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 def test_a_frame_beyond_the_limits_is_refused() -> None:
     bench = load_bench("mock")
     bench.check_frame(probe_frame("test", SlotTiming(), [32]))
-    with pytest.raises(LimitError, match=r"pulse rate = 300000 Hz exceeds the limit of bench 'mock', 250000 Hz"):
-        bench.check_frame(probe_frame("test", SlotTiming(dendrite_clock_hz=300e3, pulse_width_s=1e-6), [32]))
+    with pytest.raises(LimitError, match=r"pulse rate = 500000 Hz exceeds the limit of bench 'mock', 250000 Hz"):
+        bench.check_frame(probe_frame("test", SlotTiming(dendrite_clock_hz=500e3, pulse_width_s=1e-6), [32]))
     with pytest.raises(LimitError, match="duty"):
         bench.check_frame(probe_frame("test", SlotTiming(pulse_width_s=6e-6), [32]))
     with pytest.raises(LimitError, match="pulse rate"):
         bench.check_frame(probe_frame("test", SlotTiming(mode="fixed", window_s=1e-3), [300]))
+
+
+def test_limits_hold_for_what_is_made_and_not_for_what_is_asked(tmp_path: Path) -> None:
+    """290 kHz in steps of 1 µs is a pulse every 3 µs, and 1.2 µs are 2 µs wide; a Pico's steps are finer."""
+    text = "[limits]\npulse_rate_max_hz = 300e3\npulse_width_max_s = 1.5e-6\nduty_max = 0.5\n"
+    coarse = load_bench(pi(tmp_path, more=text))
+    fast = SlotTiming(dendrite_clock_hz=290e3, pulse_width_s=1e-6)
+    with pytest.raises(LimitError, match=r"pulse rate = 333333 Hz \(290000 Hz in steps of 1e-06 s\) exceeds .*300000"):
+        coarse.check_frame(probe_frame("test", fast, [1]))
+    wide = SlotTiming(dendrite_clock_hz=100e3, pulse_width_s=1.2e-6)
+    with pytest.raises(LimitError, match=r"pulse width = 2e-06 s \(1.2e-06 s in steps of 1e-06 s\) exceeds"):
+        coarse.check_frame(probe_frame("test", wide, [1]))
+    both = SlotTiming(dendrite_clock_hz=290e3, pulse_width_s=1.2e-6)
+    loose = coarse.limits.model_copy(update={"pulse_rate_max_hz": 340e3, "pulse_width_max_s": 2e-6})
+    with pytest.raises(LimitError, match=r"duty = 0.66\d* \(0.348 in steps"):
+        coarse.model_copy(update={"limits": loose}).check_frame(probe_frame("test", both, [1]))
+    coarse.check_frame(probe_frame("test", both, [0, 0]))
+    fine = coarse.model_copy(update={"pulse_source": "pico"})
+    assert fine.tick_s == 40e-9
+    fine.check_frame(probe_frame("test", fast, [1]))
+    fine.check_frame(probe_frame("test", wide, [1]))
+
+
+@given(st.floats(1e3, 1e6), st.floats(0.05, 1.0), st.floats(0.1e-6, 5e-6), st.sampled_from([1e-6, 40e-9]))
+def test_the_fastest_clock_is_within_the_limits_and_the_next_is_not(
+    rate_hz: float, duty: float, width_s: float, tick_s: float
+) -> None:
+    timing = SlotTiming(dendrite_clock_hz=1e3, pulse_width_s=width_s)
+
+    def at(clock_hz: float) -> Made:
+        return made(timing.model_copy(update={"dendrite_clock_hz": clock_hz}), tick_s, 8)
+
+    fastest = fastest_clock_hz(timing, tick_s, rate_hz, duty)
+    assert at(fastest).rate_hz == pytest.approx(fastest)
+    assert at(fastest).rate_hz <= rate_hz * (1 + 1e-6)
+    assert at(fastest).duty <= duty * (1 + 1e-6)
+    faster = at(1 / (1 / fastest - tick_s)) if fastest * tick_s < 0.9 else None
+    assert faster is None or faster.rate_hz > rate_hz or faster.duty > duty
+
+
+def test_a_part_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    file = Path(pi(tmp_path))
+    text = file.read_text()
+    for wrong, message in (
+        (text.replace('"pigpio"', '"gpio"'), "bench file .*: pulse_source = 'gpio' is none of: pigpio, pico"),
+        (text.replace('"scope"', '"rtb2000"'), "axon_reader = 'rtb2000' is none of: scope, pico, both"),
+        (text.replace('"manual"', '"knob"'), "threshold.source = 'knob' is none of: pico, mcp4728, mcp4725, manual"),
+        (text.replace('"scope"', '"pico"'), r"axon_reader = pico needs a \[pico\] table"),
+        (text.replace('"scope"', '"both"'), r"axon_reader = pico needs a \[pico\] table"),
+        (text[: text.index("[scope]")], r"axon_reader = scope needs a \[scope\] table"),
+        (text + "[parts.knob]\n", r"\[parts.knob\]: bench 'bench 1' names no part 'knob'"),
+    ):
+        file.write_text(wrong)
+        with pytest.raises(InputError, match=message):
+            load_bench(str(file))
 
 
 def test_a_threshold_that_cannot_be_made_is_refused() -> None:

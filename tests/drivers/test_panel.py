@@ -39,6 +39,7 @@ class Rig:
             lambda: self.stops.append(self.supply()),
             factory=self.factory,
         )
+        self.panel.prepare()
 
     def supply(self) -> bool:
         return bool(self.factory.pin(ENABLE).state)
@@ -143,6 +144,7 @@ def test_pressing_the_stop_in_a_shot_brings_the_lines_low() -> None:
     done = threading.Event()
     with PigpiodServer(board, wiring) as server:
         source = PigpioPulses(PigpioSettings(host=server.host, port=server.port), wiring, BoardSettings())
+        source.prepare()
         server.drive(ESTOP, 0)
         factory = PiGPIOFactory(server.host, server.port)
 

@@ -14,6 +14,13 @@ class BoardThreshold:
         self._board = board
         self.parked = 0
 
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"threshold": "board"}
+
+    def prepare(self) -> None:
+        self.park()
+
     def set_threshold(self, volts: float) -> float:
         self._board.set_threshold(volts)
         return volts

@@ -14,7 +14,7 @@ from drivers.ds4024.reader import ScopeReader
 from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.parts import Parts
+from drivers.parts.assembly import Parts
 from drivers.pi import PiBench
 from drivers.pigpio.source import PigpioPulses
 from tests.wire.board_threshold import BoardThreshold

@@ -59,6 +59,17 @@ def new_board(**faults: Any) -> Board:
     return Board(load_device("ideal"), BOARD, **faults)
 
 
+def opened(file: BenchFile) -> Pico:
+    """A Pico that may be played."""
+    pico = Pico(file)
+    try:
+        pico.prepare()
+    except BaseException:
+        pico.close()
+        raise
+    return pico
+
+
 def bench_file(port: str, **changes: Any) -> BenchFile:
     pico: dict[str, Any] = {"port": port, "heartbeat_timeout_s": changes.pop("heartbeat_timeout_s", 2.0)}
     pico |= {name: changes.pop(name) for name in ("estop_pin", "axon_pin") if name in changes}
@@ -84,7 +95,7 @@ def server() -> Iterator[PicoServer]:
 
 @pytest.fixture
 def pico(server: PicoServer) -> Iterator[Pico]:
-    pico = Pico(bench_file(server.port))
+    pico = opened(bench_file(server.port))
     pico.set_threshold(0.7)
     yield pico
     pico.close()
@@ -170,7 +181,7 @@ def test_the_board_sees_just_the_planned_shot(server: PicoServer, pico: Pico, sh
 
 def test_it_runs_in_cpython_where_there_is_no_micropython() -> None:
     with PicoServer(new_board(), interpreter=sys.executable) as server:
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         pico.set_threshold(0.7)
         assert play(pico, frame([4, 0, 9])).spikes.tolist() == [4, 0, 9]
         pico.close()
@@ -208,7 +219,7 @@ def test_spikes_can_be_stamped(pico: Pico) -> None:
 
 def test_the_realistic_profile_differs_in_nothing_but_time() -> None:
     with PicoServer(new_board(), profile="realistic") as server:
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         pico.set_threshold(0.7)
         assert play(pico, frame([4, 0, 9])).spikes.tolist() == [4, 0, 9]
         pico.close()
@@ -218,7 +229,7 @@ def test_binary_addresses_reach_their_lines() -> None:
     binary = BoardSettings(addresses=5, select="binary")
     wiring = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7))
     with PicoServer(Board(load_device("ideal"), binary), wiring=wiring) as server:
-        pico = Pico(bench_file(server.port, board=binary, wiring=wiring))
+        pico = opened(bench_file(server.port, board=binary, wiring=wiring))
         pico.set_threshold(0.7)
         began = server.chip.board.clock()
         play(pico, frame([1] * 7))
@@ -236,7 +247,7 @@ def listening() -> Iterator[tuple[Board, Pico]]:
     board = new_board()
     wiring = Wiring(dendrite=17, reset=27, sync=22, select=(9, 10, 11, 12))
     with PicoServer(board, wiring=wiring, sync_input=14) as server:
-        pico = Pico(bench_file(server.port, pulse_source="pigpio", wiring=wiring))
+        pico = opened(bench_file(server.port, pulse_source="pigpio", wiring=wiring))
         pico.set_threshold(0.7)
         yield board, pico
         pico.close()
@@ -314,7 +325,7 @@ def test_misuse_is_named(pico: Pico) -> None:
 )
 def test_wiring_that_the_pico_cannot_have_is_refused(server: PicoServer, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        Pico(bench_file(server.port, **changes))
+        opened(bench_file(server.port, **changes))
 
 
 # ---- threshold ----------------------------------------------------------------------------------------------------
@@ -322,7 +333,7 @@ def test_wiring_that_the_pico_cannot_have_is_refused(server: PicoServer, changes
 
 def test_threshold_is_set_in_steps_and_parked_on_every_way_out(server: PicoServer) -> None:
     board = server.chip.board
-    pico = Pico(bench_file(server.port))
+    pico = opened(bench_file(server.port))
     assert at_rest(board)
     assert pico.set_threshold(0.70012) == pytest.approx(0.7)
     assert board.threshold_v == pytest.approx(0.7)
@@ -360,7 +371,7 @@ def test_all_checks_are_well_on_a_good_bench(pico: Pico) -> None:
 def test_a_check_fails_where_something_is_wrong(options: dict[str, str], failing: str) -> None:
     board = new_board(faults=[options.pop("fault")]) if "fault" in options else new_board()
     with PicoServer(board, **options) as server:  # type: ignore[arg-type]
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         assert failing in [check.name for check in pico.checks() if not check.ok and check.advice]
         pico.close()
 
@@ -368,7 +379,7 @@ def test_a_check_fails_where_something_is_wrong(options: dict[str, str], failing
 def test_another_firmware_than_ours_is_noticed(server: PicoServer) -> None:
     with (server.flash / "dac.py").open("a") as file:
         file.write("# changed\n")
-    pico = Pico(bench_file(server.port))
+    pico = opened(bench_file(server.port))
     assert [check.name for check in pico.checks() if not check.ok] == ["Pico firmware"]
     pico.close()
 
@@ -377,7 +388,7 @@ def test_another_firmware_than_ours_is_noticed(server: PicoServer) -> None:
 
 
 def begin_long(server: PicoServer, **changes: Any) -> Pico:
-    pico = Pico(bench_file(server.port, **changes))
+    pico = opened(bench_file(server.port, **changes))
     pico.set_threshold(0.7)
     shot = frame(LONG)
     pico.load(shot)
@@ -401,7 +412,7 @@ def test_a_lost_or_rebooted_board_is_noticed_within_a_second(fault: str, named: 
 
 
 def test_a_board_lost_between_shots_is_noticed_by_the_heartbeat(server: PicoServer) -> None:
-    pico = Pico(bench_file(server.port))
+    pico = opened(bench_file(server.port))
     server.unplug()
     assert soon(lambda: pico._link.lost is not None, 2.0)
     with pytest.raises(ConnectionLostError, match=r"plug it in again|does not answer"):
@@ -412,7 +423,7 @@ def test_a_board_lost_between_shots_is_noticed_by_the_heartbeat(server: PicoServ
 def test_a_garbled_reply_is_asked_for_again() -> None:
     counts = np.arange(1, 60)
     with PicoServer(new_board(), faults=["garbled_line"]) as server:
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         pico.set_threshold(0.7)
         assert play(pico, frame(counts)).spikes.tolist() == counts.tolist()
         assert server.faults == set()  # it has struck
@@ -439,7 +450,7 @@ def test_stale_firmware_is_refused_with_the_remedy() -> None:
         PicoServer(new_board(), faults=["stale_firmware"]) as server,
         pytest.raises(BenchError, match=r"0\.9\.0.*hil flash"),
     ):
-        Pico(bench_file(server.port))
+        opened(bench_file(server.port))
 
 
 def test_a_hanging_interpreter_is_reset_by_the_chips_watchdog() -> None:
@@ -452,7 +463,7 @@ def test_a_hanging_interpreter_is_reset_by_the_chips_watchdog() -> None:
         assert soon(lambda: board.levels() == 0 and board.busy_until_ns() <= board.clock())
         pico.close()
         assert soon(lambda: at_rest(board))
-        again = Pico(bench_file(server.port))
+        again = opened(bench_file(server.port))
         again.close()
 
 
@@ -480,9 +491,9 @@ def test_e_stop_stops_the_shot_with_its_own_error() -> None:
         assert at_rest(server.chip.board)
         pico.close()
         with pytest.raises(EmergencyStopError, match="pressed or its wire is broken"):
-            Pico(bench_file(server.port, estop_pin=22))
+            opened(bench_file(server.port, estop_pin=22))
         server.pins.estop_high = True
-        Pico(bench_file(server.port, estop_pin=22)).close()
+        opened(bench_file(server.port, estop_pin=22)).close()
 
 
 def test_silence_in_a_session_is_an_unsafe_error(server: PicoServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,7 +508,7 @@ def test_silence_in_a_session_is_an_unsafe_error(server: PicoServer, monkeypatch
 @pytest.mark.parametrize("fault", ["stuck_axon_high", "inverted_comparator"])
 def test_a_wrong_axon_line_is_a_capture_error_that_says_so(fault: str) -> None:
     with PicoServer(new_board(faults=[fault])) as server:
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         pico.set_threshold(0.7)
         with pytest.raises(CaptureError, match=r"edges of sync.*axon is high at rest"):
             play(pico, frame([5, 3, 4]))
@@ -509,7 +520,7 @@ def test_a_program_that_the_twin_has_not_been_proven_for_is_refused() -> None:
     text = (server.flash / "sequencer.py").read_text()
     (server.flash / "sequencer.py").write_text(text.replace('jmp("settle").side(0)', 'jmp("settle").side(4)'))
     with server:
-        pico = Pico(bench_file(server.port))
+        pico = opened(bench_file(server.port))
         pico.load(frame([3]))
         with pytest.raises(BenchError, match="proven"):
             pico.start()
@@ -521,10 +532,9 @@ def test_a_program_that_the_twin_has_not_been_proven_for_is_refused() -> None:
 HOST = """
     import sys
     import numpy as np
-    from drivers.pico.device import Pico
     from drivers.signals import SlotTiming, probe_frame
-    from tests.drivers.pico.test_device import LONG, bench_file
-    pico = Pico(bench_file(sys.argv[1], heartbeat_timeout_s=float(sys.argv[2])))
+    from tests.drivers.pico.test_device import LONG, bench_file, opened
+    pico = opened(bench_file(sys.argv[1], heartbeat_timeout_s=float(sys.argv[2])))
     pico.set_threshold(0.7)
     shot = probe_frame("test", SlotTiming(dendrite_clock_hz=20e3), LONG)
     pico.load(shot)
@@ -560,7 +570,7 @@ def test_a_killed_host_leaves_the_board_at_rest_within_the_watchdog_time(server:
         while not line.startswith(b"OK 9"):
             line = port.read_until(b"\n")
     assert b"latch=silence" in line
-    again = Pico(bench_file(server.port))  # a new host clears it
+    again = opened(bench_file(server.port))  # a new host clears it
     again.set_threshold(0.7)
     assert play(again, frame([2, 3])).spikes.tolist() == [2, 3]
     again.close()
@@ -650,13 +660,13 @@ def test_no_pico_and_two_picos_are_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_port_that_is_not_there_is_said() -> None:
     with pytest.raises(ConnectionLostError, match="cannot be opened"):
-        Pico(bench_file("/dev/ttyNONE"))
+        opened(bench_file("/dev/ttyNONE"))
 
 
 def test_something_else_on_the_port_is_said() -> None:
     ours, theirs = os.openpty()
     with pytest.raises(ConnectionLostError, match="hil flash"):
-        Pico(bench_file(os.ttyname(theirs)))
+        opened(bench_file(os.ttyname(theirs)))
     os.close(ours)
     os.close(theirs)
 

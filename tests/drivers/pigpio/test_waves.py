@@ -12,7 +12,7 @@ from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.errors import LimitError
 from drivers.mock.pigpiod.memory import Pulses, WaveMemory
 from drivers.mock.strict import check_levels
-from drivers.pigpio.waves import PAD_PERCENT, TICK_S, Wave, compile_edges, made_hz, plan_waves
+from drivers.pigpio.waves import PAD_PERCENT, TICK_S, Wave, compile_edges, plan_waves
 from drivers.signals import Frame, SlotTiming, probe_frame
 
 BOARD = BoardSettings(addresses=4)
@@ -121,7 +121,3 @@ def test_edges_break_before_they_make() -> None:
     for set_mask, clear_mask in zip(on.tolist(), off.tolist(), strict=True):
         state = (state | set_mask) & ~clear_mask
     assert state == 0
-
-
-def test_frequencies_made() -> None:
-    assert made_hz(np.array([10, 11, 12, 0])).tolist() == pytest.approx([100e3, 90_909.0909, 83_333.3333, 0])

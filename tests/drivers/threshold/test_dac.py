@@ -54,8 +54,9 @@ def test_what_is_reported_is_what_the_comparator_sees(volts: float, source: str)
 
 
 @pytest.mark.parametrize("source", ["mcp4728", "mcp4725"])
-def test_it_parks_when_opened_and_closed(source: str) -> None:
+def test_it_parks_when_prepared_and_closed(source: str) -> None:
     threshold, _, board = made(source)
+    threshold.prepare()
     assert board.threshold_v == pytest.approx(2.0, abs=threshold.step_v)
     assert board.threshold_v <= 2.0
     threshold.set_threshold(0.7)
@@ -71,7 +72,7 @@ def test_volts_outside_the_limits_are_refused(volts: float) -> None:
     threshold, _, board = made("mcp4728")
     with pytest.raises(InputError, match=r"allowed 0\.2…2 V"):
         threshold.set_threshold(volts)
-    assert board.threshold_v == pytest.approx(2.0, abs=1e-3)
+    assert board.threshold_v == 0.0
 
 
 def test_a_high_limit_takes_gain_2_and_an_impossible_one_is_refused() -> None:
@@ -86,7 +87,7 @@ def test_a_high_limit_takes_gain_2_and_an_impossible_one_is_refused() -> None:
 
 def test_a_chip_that_is_missing_or_goes_is_named() -> None:
     with pytest.raises(ConnectionLostError, match=r"MCP4728 at 0x60 on I²C bus 1 \(Remote I/O error\)"):
-        DacThreshold(ThresholdSettings(source="mcp4728"), LIMITS, bus=MockI2cBus({}))
+        DacThreshold(ThresholdSettings(source="mcp4728"), LIMITS, bus=MockI2cBus({})).prepare()
     threshold, _, _ = made("mcp4728")
     threshold._bus.devices.clear()  # type: ignore[attr-defined]
     with pytest.raises(ConnectionLostError, match="check its wires"):
@@ -94,8 +95,9 @@ def test_a_chip_that_is_missing_or_goes_is_named() -> None:
 
 
 def test_another_chip_at_the_address_is_noticed() -> None:
+    wrong = MockI2cBus({0x60: MockMcp4728(lambda _: None)})
     with pytest.raises(BenchError, match="is it the right chip"):
-        DacThreshold(ThresholdSettings(source="mcp4725"), LIMITS, bus=MockI2cBus({0x60: MockMcp4728(lambda _: None)}))
+        DacThreshold(ThresholdSettings(source="mcp4725"), LIMITS, bus=wrong).prepare()
 
 
 def test_a_bus_that_is_switched_off_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +113,26 @@ def test_the_check_tells_what_it_makes_now_and_at_power_up(source: str) -> None:
     assert check.ok
     assert "V now, 0 V at power-up" in check.detail
     assert "switch the bench on after it" in check.advice
+
+
+def test_another_chip_is_told_by_the_check() -> None:
+    bus = MockI2cBus({0x60: MockMcp4725(lambda _: None)})
+    (check,) = DacThreshold(ThresholdSettings(source="mcp4728"), LIMITS, bus=bus).checks()
+    assert not check.ok
+    assert check.advice == "not an MCP4728: check threshold.source and address"
+
+
+@pytest.mark.parametrize("source", ["mcp4728", "mcp4725"])
+def test_looking_at_a_dac_in_use_leaves_its_volts_alone(source: str) -> None:
+    """`hil doctor` beside a run: V_th stays where the run has it."""
+    running, chip, board = made(source)
+    made_v = running.set_threshold(0.7)
+    beside = DacThreshold(ThresholdSettings(source=source), LIMITS, bus=MockI2cBus({0x60: chip}))
+    (check,) = beside.checks()
+    beside.close()
+    assert check.ok
+    assert f"{made_v:.4g} V now" in check.detail
+    assert board.threshold_v == made_v
 
 
 # ---- the chips themselves -------------------------------------------------------------------------------------------
