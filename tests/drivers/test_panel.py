@@ -130,9 +130,23 @@ def test_closing_switches_off_once_and_use_after_it_is_an_error(rig: Rig) -> Non
 
 def test_a_pin_that_is_taken_is_named() -> None:
     factory = MockFactory()
-    with pytest.raises(InputError, match=r"panel.estop = 23: .*in use"):
-        GpioPanel(PanelSettings(enable=23, estop=23), lambda: None, factory=factory)
-    assert not factory.pin(23).state
+    panel = GpioPanel(PanelSettings(enable=23, estop=23), lambda: None, factory=factory)
+    with pytest.raises(InputError, match=r"panel.enable = 23: .*in use"):
+        panel.prepare()
+    factory.reset()
+
+
+def test_looking_at_the_stop_switches_nothing() -> None:
+    """`hil doctor` beside a run makes a panel of its own; supply and lamp stay as they are."""
+    factory = MockFactory()
+    supply = factory.pin(ENABLE)
+    supply.function = "output"
+    supply.state = True
+    factory.pin(ESTOP, pin_class=Contact).drive_low()
+    panel = GpioPanel(PanelSettings(enable=ENABLE, estop=ESTOP, lamp=LAMP), lambda: None, factory=factory)
+    panel.check()
+    panel.close()
+    assert supply.state
     factory.reset()
 
 

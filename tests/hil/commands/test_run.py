@@ -78,7 +78,7 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], 
 
 def test_a_frame_beyond_the_limits_is_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--clock", "3e5"]) == 1
-    assert "pulse rate = 300000 Hz exceeds the limit" in capsys.readouterr().err
+    assert "pulse rate = 333333 Hz (300000 Hz in steps of 1e-06 s) exceeds the limit" in capsys.readouterr().err
 
 
 def test_help_lists_every_command_without_importing_any() -> None:

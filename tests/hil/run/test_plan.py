@@ -106,7 +106,7 @@ def test_the_plan_is_shown_and_drawn(capsys: pytest.CaptureFixture[str], tmp_pat
 
 def test_what_exceeds_a_limit_is_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["plan", "--clock", "3e5"]) == 1
-    assert "pulse rate = 300000 Hz exceeds the limit" in capsys.readouterr().err
+    assert "pulse rate = 333333 Hz (300000 Hz in steps of 1e-06 s) exceeds the limit" in capsys.readouterr().err
     Path("d.toml").write_text('id = "worn"\nendurance_pulses = 10_000_000\nendurance_resets = 10\n')
     assert main(["plan", "--digits", "0:1", "--device", "d.toml"]) == 1
     assert "resets; device 'worn' has 10 left of its budget of 10" in capsys.readouterr().err
