@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drivers.opening import temperature_c
-
 if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.run.judge import Judge
@@ -24,7 +22,7 @@ class Gauges:
         now = spent_s(self._bench)
         parts = {part: round(seconds - self._before.get(part, 0.0), 6) for part, seconds in now.items()}
         self._before = now
-        warmth_c = temperature_c(self._bench) if self._bench is not None else None
+        warmth_c = self._bench.temperature_c if self._bench is not None else None
         sentinel = self._judge.sentinel
         drift = {"statistic": round(sentinel.statistic, 4), "limit": round(sentinel.limit, 4)}
         return {"parts_s": parts, "temperature_c": warmth_c, "drift": drift}
@@ -32,5 +30,4 @@ class Gauges:
 
 def spent_s(bench: Bench | None) -> dict[str, float]:
     """Where a bench of real parts has spent its time, s by part; empty for one that does not say."""
-    spent = bench.spent_s if bench is not None else {}
-    return spent
+    return bench.spent_s if bench is not None else {}
