@@ -13,12 +13,16 @@ from rich.table import Table
 from drivers.errors import InputError, RunFileError
 from hil.run.session import RUNS, SUFFIX, config_of, results_of
 from hil.store.locking import in_use
+from hil.store.reading import log_of
 from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil runs`."""
     parser.add_argument("where", nargs="*", type=Path, metavar="FOLDER|RUN", help="default: runs/")
+    parser.add_argument(
+        "--pack", type=Path, metavar="RUN", help="bring a run that was killed into one file, which can be copied"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -54,6 +58,8 @@ class RunSummary:
 
 def run(args: argparse.Namespace) -> int:
     """List; returns the exit code."""
+    if args.pack is not None:
+        return pack(args.pack)
     found = [summarise(path) for path in files(args.where or [RUNS], given=bool(args.where))]
     if args.json:
         print(json.dumps({"runs": [item.to_dict() for item in found]}))
@@ -62,6 +68,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         console = Console()
         Console(width=console.width if console.is_terminal else 160).print(table(found))
+    return 0
+
+
+def pack(path: Path) -> int:
+    """Bring a run file and its log into one file; returns the exit code."""
+    RunFile.open(path, write=True).close()
+    if log_of(path).exists():
+        raise RunFileError(f"run file {path} is being read by another program: close that, then pack it again")
+    print(f"{path} is one file, {path.stat().st_size / 1e6:,.1f} MB")
     return 0
 
 

@@ -89,6 +89,13 @@ class Journal:
             wait([self._committing])
             self._committing = None
 
+    def into_one_file(self) -> None:
+        """Bring the log into the file and do without it; raises RunFileError while somebody else reads it."""
+        self._settle()
+        self.execute("PRAGMA busy_timeout = 200")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.execute("PRAGMA journal_mode = DELETE")
+
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._settle()

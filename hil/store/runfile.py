@@ -1,6 +1,6 @@
 """The run file: everything one command recorded, in one SQLite file that survives a power cut.
 
-Write-ahead logging with synchronous=FULL: a transaction is on the disk before it counts as done (SQLite documentation,
+Write-ahead logging with synchronous=EXTRA: a transaction is on the disk before it counts as done (SQLite documentation,
 "Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
@@ -20,10 +21,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from drivers.durable import place, unfinished
-from drivers.errors import RunFileError
+from drivers.errors import HilWarning, RunFileError
 from drivers.signals import Capture, FrameKey
 from hil.store.journal import Connection, Journal
 from hil.store.locking import check_header, explained, lock
+from hil.store.reading import connect, lacks_its_log, log_of
 from hil.store.rows import (
     KEY_COLUMNS,
     SHOT_COLUMNS,
@@ -38,7 +40,7 @@ from hil.store.rows import (
 )
 from hil.store.schema import SCHEMA_VERSION, statements
 
-_BUSY_S = 10.0
+WHOLE_WHEN_CLOSED = "whole_when_closed"  # a fact of such files; older ones stayed in the mode of the log
 _INSERT_SHOT = (
     f"INSERT INTO shots ({', '.join(SHOT_COLUMNS)}, digest) VALUES ({', '.join('?' * (len(SHOT_COLUMNS) + 1))}) "  # noqa: S608
     "RETURNING id"
@@ -72,6 +74,7 @@ class RunFile:
         self.path = path
         self._journal = Journal(path, connection)
         self._lock = lock
+        self._undo = ExitStack()
         self._facts: dict[str, Any] = {}
         self._shots: defaultdict[_FrameName, list[ShotRow]] | None = None
         self._results: list[tuple[Any, ...]] = []  # to be written with the next transaction
@@ -87,7 +90,7 @@ class RunFile:
             partial = unfinished(path)
             try:
                 with explained(path), closing(sqlite3.connect(partial, isolation_level=None)) as connection:
-                    initialise(connection, facts)
+                    initialise(connection, {**facts, WHOLE_WHEN_CLOSED: True})
                 path = place(partial, _numbered(path) if numbered else [path])
             finally:
                 partial.unlink(missing_ok=True)
@@ -108,25 +111,28 @@ class RunFile:
             if held is not None:
                 undo.callback(os.close, held)
             with explained(path):
-                connection = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode={'rw' if write else 'ro'}",
-                    uri=True,
-                    isolation_level=None,
-                    timeout=_BUSY_S,
-                    check_same_thread=False,
-                )
-                undo.callback(connection.close)
+                alone = lacks_its_log(path)
+                connection = connect(path, write=write, undo=undo)
                 connection.text_factory = _lenient
                 opened = cls(path, connection, held)
                 opened.prepare()
-            undo.pop_all()
+            if alone and opened.facts.get(WHOLE_WHEN_CLOSED):
+                warnings.warn(
+                    f"run file {path} was not closed and has no {log_of(path).name} beside it: if this is a copy, what "
+                    "was recorded last was left behind. Copy both files, or `hil runs --pack RUN` first",
+                    HilWarning,
+                    stacklevel=2,
+                )
+            opened._undo = undo.pop_all()
         return opened
 
     def prepare(self) -> None:
         """Set durability, check the schema and read the facts; raises RunFileError."""
         if self._lock is not None:
+            # As FULL with the log, and beyond it without: where the file leaves its mode, a rollback journal that comes
+            # back after a power cut, because only its folder forgot it, would be played into what came later.
+            self._journal.execute("PRAGMA synchronous = EXTRA")
             self._journal.execute("PRAGMA journal_mode = WAL")
-            self._journal.execute("PRAGMA synchronous = FULL")
         version = self._journal.one("PRAGMA user_version")[0]
         if version > SCHEMA_VERSION:
             raise RunFileError(
@@ -352,10 +358,12 @@ class RunFile:
         if self._results:
             with suppress(RunFileError), self._transaction():
                 pass
-        self._journal.close()
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            with suppress(RunFileError):  # somebody reads it: then the log stays beside it
+                self._journal.into_one_file()
+        self._journal.close()
+        self._lock = None
+        self._undo.close()
 
     def __enter__(self) -> Self:
         return self

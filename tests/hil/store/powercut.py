@@ -15,7 +15,7 @@ SECTOR = 512  # what a disk writes at once or not at all
 
 @dataclass(frozen=True)
 class Op:
-    """One thing SQLite did to one file: write (data at offset), truncate (to offset) or sync; or a note of the test."""
+    """One thing SQLite did to one file: write (data at offset), truncate (to offset), delete or sync; or a note."""
 
     kind: str
     file: str = ""
@@ -34,6 +34,13 @@ class LoggingVfs(apsw.VFS):
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802 (SQLite's name)
         return _LoggingFile(self.log, name, flags)
+
+    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
+        super().xDelete(filename, syncdir)
+        name = os.path.basename(filename)  # noqa: PTH119
+        self.log.append(Op("delete", name))
+        if syncdir:
+            self.log.append(Op("sync", name))
 
 
 class _LoggingFile(apsw.VFSFile):
@@ -59,7 +66,7 @@ def after_power_cut(start: dict[str, bytes], log: list[Op], rng: random.Random) 
     """What the disk may hold when power fails at the end of `log`.
 
     Everything synced is there. Each later write is there or not, whatever came before or after it, and the sectors of
-    one write fare separately; a truncation is there or not.
+    one write fare separately; a truncation or the removal of a file happened or not.
     """
     disk = {name: bytearray(content) for name, content in start.items()}
     pending: list[Op] = []
@@ -68,11 +75,11 @@ def after_power_cut(start: dict[str, bytes], log: list[Op], rng: random.Random) 
             for done in (p for p in pending if p.file == op.file):
                 _apply(disk, done)
             pending = [p for p in pending if p.file != op.file]
-        elif op.kind in ("write", "truncate"):
+        elif op.kind in ("write", "truncate", "delete"):
             pending.append(op)
     share = rng.random()
     for op in pending:
-        if op.kind == "truncate":
+        if op.kind != "write":
             if rng.random() < share:
                 _apply(disk, op)
             continue
@@ -83,6 +90,9 @@ def after_power_cut(start: dict[str, bytes], log: list[Op], rng: random.Random) 
 
 
 def _apply(disk: dict[str, bytearray], op: Op) -> None:
+    if op.kind == "delete":
+        disk.pop(op.file, None)
+        return
     content = disk.setdefault(op.file, bytearray())
     if op.kind == "truncate":
         del content[op.offset :]

@@ -20,7 +20,7 @@ CUTS = 150
 PLAYED = frames(10, 20)
 
 
-def recorded(folder: Path, synchronous: str) -> tuple[dict[str, bytes], list[Op]]:
+def recorded(folder: Path, synchronous: str | None) -> tuple[dict[str, bytes], list[Op]]:
     """Record a run on a logged disk; returns the disk before it and everything that happened to it."""
     folder.mkdir()
     path = folder / "run.sqlite"
@@ -30,10 +30,13 @@ def recorded(folder: Path, synchronous: str) -> tuple[dict[str, bytes], list[Op]
     connection = apsw.Connection(str(path), vfs=vfs.name)
     with RunFile(path, connection, os.open(path, os.O_RDONLY)) as run:
         run.prepare()
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        if synchronous is not None:
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+        begun = len(vfs.log)
         connection.execute("PRAGMA wal_autocheckpoint = 20").fetchall()  # pages, so that many cuts hit a checkpoint
         for capture in RecordingBench(bench(), run).play(PLAYED):
             vfs.log.append(Op("committed", note=(capture.frame.key.image, capture.frame.first_slot)))
+        assert any(op.kind == "sync" for op in vfs.log[begun:]) == (synchronous != "OFF")
     vfs.unregister()
     return start, vfs.log
 
@@ -51,12 +54,12 @@ def survives(path: Path, relied_on: set[tuple[int, int]]) -> bool:
     return relied_on <= set(found) and len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize(("synchronous", "safe"), [("FULL", True), ("NORMAL", False), ("OFF", False)])
-def test_power_cuts(tmp_path: Path, synchronous: str, safe: bool) -> None:
-    """With less than synchronous=FULL the same cuts do lose shots, so the simulated disk is no friend."""
+@pytest.mark.filterwarnings("ignore:.*was not closed and has no:drivers.errors.HilWarning")  # the log never got there
+@pytest.mark.parametrize(("synchronous", "safe"), [(None, True), ("NORMAL", False), ("OFF", False)])
+def test_power_cuts(tmp_path: Path, synchronous: str | None, safe: bool) -> None:
+    """As it ships nothing is lost. With weaker settings the same cuts lose shots: the simulated disk is no friend."""
     start, log = recorded(tmp_path / "whole", synchronous)
     assert sum(op.kind == "committed" for op in log) >= 20
-    assert any(op.kind == "sync" for op in log) == (synchronous != "OFF")
     wanted = rows(tmp_path / "whole" / "run.sqlite")
     rng = random.Random(11)
     lost = 0

@@ -191,6 +191,7 @@ except RunFileError as error:
 """
 
 
+@pytest.mark.filterwarnings("ignore:.*was not closed and has no:drivers.errors.HilWarning")
 def test_a_disk_that_takes_no_more_stops_the_run_and_keeps_what_it_has(tmp_path: Path) -> None:
     """The kernel refuses to let the file grow (RLIMIT_FSIZE), as a full disk does; afterwards it goes on."""
     path = tmp_path / "r.sqlite"
