@@ -140,6 +140,20 @@ def _park(station, args):
     return [("uv", station.threshold.most_uv)]
 
 
+def _store(station, args):
+    """What the DAC's EEPROM makes at power-up; with `write` as argument the parked V_th is written there first."""
+    if station.threshold is None:
+        raise ProtocolError("state", "no DAC: setup first")
+    if args:
+        if args != ["write"]:
+            raise ProtocolError("args", "store takes nothing, or write")
+        if station.player.playing:
+            raise ProtocolError("state", "a shot plays")
+        station.threshold.store()
+    code = station.threshold.stored()
+    return [("uv", station.threshold.microvolts(code) if code >= 0 else "none"), ("code", code)]
+
+
 def _timing(station, args):
     if args[0] not in ("adaptive", "fixed"):
         raise ProtocolError("range", "mode is adaptive or fixed")
@@ -281,6 +295,7 @@ HANDLERS = {
     "setup": _setup,
     "vth": _vth,
     "park": _park,
+    "store": _store,
     "timing": _timing,
     "load": _load,
     "data": _data,

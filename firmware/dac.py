@@ -1,8 +1,13 @@
 """The threshold DAC on I²C: microvolts to codes, and the chips that may be fitted. Codes are read back.
 
-Integers throughout: code = V · 4096 / V_ref to the nearest (Microchip MCP4728, MCP4725 data sheets). The EEPROM is left
-alone: writing it takes 25 to 50 ms and wears it out.
+Integers throughout: code = V · 4096 / V_ref to the nearest (Microchip MCP4728, MCP4725 data sheets). The EEPROM is
+written on request only: that takes 25 to 50 ms and wears it out.
 """
+
+import time
+
+STORING_MS = 60  # both data sheets: 50 ms at most
+READY = 0x80
 
 
 class DacError(Exception):
@@ -26,9 +31,19 @@ class Mcp4728:
     def read(self) -> int:
         """The code in channel A's register; -1 where its reference, gain or power-down bits are not as written."""
         data = self.i2c.readfrom(self.address, 24)
-        if data[1] & 0xF0 != 0x80:
-            return -1
-        return (data[1] & 0x0F) << 8 | data[2]
+        return self._code(data[1], data[2])
+
+    def store(self, code: int) -> None:
+        """Single write of channel A: register and EEPROM."""
+        self.i2c.writeto(self.address, bytes([0x58, 0x80 | code >> 8, code & 0xFF]))
+
+    def stored(self) -> int:
+        """The code in the EEPROM; -1 where it is set up otherwise, -2 while it is being written."""
+        data = self.i2c.readfrom(self.address, 24)
+        return self._code(data[4], data[5]) if data[0] & READY else -2
+
+    def _code(self, high: int, low: int) -> int:
+        return (high & 0x0F) << 8 | low if high & 0xF0 == 0x80 else -1
 
 
 class Mcp4725:
@@ -51,6 +66,17 @@ class Mcp4725:
         if data[0] & 0x06:
             return -1
         return data[1] << 4 | data[2] >> 4
+
+    def store(self, code: int) -> None:
+        """Write register and EEPROM, powered."""
+        self.i2c.writeto(self.address, bytes([0x60, code >> 4, (code & 15) << 4]))
+
+    def stored(self) -> int:
+        """The code in the EEPROM; -1 where it is powered down, -2 while it is being written."""
+        data = self.i2c.readfrom(self.address, 5)
+        if not data[0] & READY:
+            return -2
+        return -1 if data[3] & 0x60 else (data[3] & 0x0F) << 8 | data[4]
 
 
 CHIPS = {"mcp4728": Mcp4728, "mcp4725": Mcp4725}
@@ -94,3 +120,27 @@ class Threshold:
     def park(self) -> int:
         """Go where the neuron never fires, the configured maximum. Raises DacError."""
         return self.set(self.most_uv)
+
+    def stored(self) -> int:
+        """The code that the EEPROM holds, -1 where that is no V_th. Raises DacError."""
+        try:
+            return self.chip.stored()
+        except OSError as error:
+            raise DacError("%s at 0x%02x does not answer: %s" % (self.chip.name, self.chip.address, error))
+
+    def store(self) -> int:
+        """Write the parked V_th to the EEPROM and read it back; returns the code. Raises DacError."""
+        code = self.park()
+        try:
+            self.chip.store(code)
+            found = -2
+            for _ in range(5):
+                time.sleep_ms(STORING_MS)
+                found = self.chip.stored()
+                if found != -2:
+                    break
+        except OSError as error:
+            raise DacError("%s at 0x%02x does not answer: %s" % (self.chip.name, self.chip.address, error))
+        if found != code:
+            raise DacError("the EEPROM of the %s holds code %d, not %d" % (self.chip.name, found, code))
+        return code

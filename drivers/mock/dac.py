@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from drivers.errors import TwinError
@@ -13,6 +14,8 @@ from drivers.errors import TwinError
 I2C_M_RD = 1  # flag of a reading message, linux/i2c.h
 REFERENCE_V = 2.048
 POWERED = 0
+READY = 0x80
+BUSY_READS = 2  # how many reads find the EEPROM still being written
 
 
 class I2cDevice(Protocol):
@@ -71,11 +74,38 @@ class Register:
         return Register(word & 0xFFF, word >> 13 & 3, bool(word >> 15), 2 if word >> 12 & 1 else 1)
 
 
+class _Storing:
+    """The EEPROM while it is written: the old value is read, RDY is 0, and nothing else is taken."""
+
+    def __init__(self) -> None:
+        self._reads_left = 0
+        self._finish: Callable[[], object] = lambda: None
+
+    def begin(self, finish: Callable[[], object]) -> None:
+        """Writing starts; `finish` puts the new value there."""
+        self._reads_left, self._finish = BUSY_READS, finish
+
+    def ready(self) -> int:
+        """The RDY bit of a read that comes now."""
+        if self._reads_left:
+            self._reads_left -= 1
+            if self._reads_left:
+                return 0
+            self._finish()
+        return READY
+
+    def check(self, chip: str) -> None:
+        """Raise TwinError while the EEPROM is being written."""
+        if self._reads_left:
+            raise TwinError(f"{chip}: a command while its EEPROM is being written is ignored")
+
+
 @dataclass
 class MockMcp4728:
     """Four channels; `on_change` is told channel A's volts. LDAC is tied high: outputs follow only where UDAC is 0.
 
-    Leaves the factory with all codes 0. Truncated and undefined commands raise TwinError; the chip ignores them.
+    Leaves the factory with all codes 0. Truncated and undefined commands raise TwinError, and so do any while the EEPROM
+    is being written; the chip ignores them.
     """
 
     on_change: Callable[[float], None]
@@ -86,10 +116,12 @@ class MockMcp4728:
 
     def __post_init__(self) -> None:
         self.inputs = [Register(**vars(r)) for r in self.eeprom]
+        self._storing = _Storing()
         self._update()
 
     def write(self, data: bytes) -> None:
         """A write to its address."""
+        self._storing.check("MCP4728")
         if data and data[0] >> 3 == 0b01000:
             self._multi_write(data)
         elif data and data[0] >> 6 == 0b00:
@@ -109,10 +141,10 @@ class MockMcp4728:
 
     def read(self, count: int) -> bytes:
         """Input register and EEPROM of each channel, three bytes each; then ones, as nobody drives the bus."""
-        reply = bytearray()
+        reply, ready = bytearray(), self._storing.ready()
         for channel, pair in enumerate(zip(self.inputs, self.eeprom, strict=True)):
             for register in pair:
-                reply += bytes([0xC0 | channel << 4, *register.word().to_bytes(2, "big")])
+                reply += bytes([ready | 0x40 | channel << 4, *register.word().to_bytes(2, "big")])
         return bytes(reply[:count]).ljust(count, b"\xff")
 
     def volts(self) -> float:
@@ -136,7 +168,8 @@ class MockMcp4728:
 
     def _single_write(self, data: bytes) -> None:
         channel, word = data[0] >> 1 & 3, int.from_bytes(data[1:3], "big")
-        self.inputs[channel], self.eeprom[channel] = Register.of(word), Register.of(word)
+        self.inputs[channel] = Register.of(word)
+        self._storing.begin(partial(self.eeprom.__setitem__, channel, Register.of(word)))
         self.eeprom_writes += 1
         if not data[0] & 1:
             self._update()
@@ -158,24 +191,26 @@ class MockMcp4725:
     power_up_code: int = 0
 
     def __post_init__(self) -> None:
+        self._storing = _Storing()
         self._set(self.power_up_code, POWERED)
 
     def write(self, data: bytes) -> None:
         """A write to its address."""
+        self._storing.check("MCP4725")
         if len(data) >= 2 and len(data) % 2 == 0 and all(byte >> 6 == 0 for byte in data[::2]):
             word = int.from_bytes(data[-2:], "big")
             self._set(word & 0xFFF, word >> 12 & 3)
         elif len(data) == 3 and data[0] >> 5 in (0b010, 0b011):
             self._set(int.from_bytes(data[1:3], "big") >> 4, data[0] >> 1 & 3)
             if data[0] >> 5 == 0b011:
-                self.power_up_code = self._code
+                self._storing.begin(partial(setattr, self, "power_up_code", self._code))
                 self.eeprom_writes += 1
         else:
             raise TwinError(f"MCP4725: {data.hex(' ') or 'nothing'} is no complete command")
 
     def read(self, count: int) -> bytes:
         """Status, DAC register, EEPROM; then ones, as nobody drives the bus."""
-        status = bytes([0xC0 | self._power_down << 1])
+        status = bytes([self._storing.ready() | 0x40 | self._power_down << 1])
         reply = status + (self._code << 4).to_bytes(2, "big") + self.power_up_code.to_bytes(2, "big")
         return reply[:count].ljust(count, b"\xff")
 

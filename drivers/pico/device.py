@@ -316,6 +316,15 @@ class Pico:
         if self._prepared and not self._closed and self._link.lost is None:
             self._link.ask("park")
 
+    def power_up_v(self) -> float | None:
+        """What the DAC's EEPROM makes at power-up, V; None where it is set up otherwise or powered down."""
+        found = self._link.ask("store")["uv"]
+        return None if found == "none" else int(found) * 1e-6
+
+    def store_park(self) -> float:
+        """Write the parked V_th to the DAC's EEPROM; returns the volts read back. Raises BenchError."""
+        return int(self._link.ask("store", "write")["uv"]) * 1e-6
+
     # ---- the rest -----------------------------------------------------------------------------------------------
 
     def checks(self) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CODES = 4096
 INTERNAL_REFERENCE_V = 2.048  # MCP4728: Microchip DS22187E
+READY = 0x80  # RDY/BSY in the first byte of a reply: 0 while the EEPROM is written, 50 ms at most (both data sheets)
+STORING_MOST_S, STORING_POLL_S = 0.5, 0.01
 _ROUNDING = 1e-9  # of a code
 
 
@@ -46,6 +49,10 @@ class Mcp4728:
     def message(self, code: int) -> bytes:
         """Multi-write of channel A's input register with UDAC = 0, so that the output follows; not of the EEPROM."""
         return bytes([0x40, *self._word(code).to_bytes(2, "big")])
+
+    def store_message(self, code: int) -> bytes:
+        """Single write of channel A's input register and EEPROM, the output following."""
+        return bytes([0x58, *self._word(code).to_bytes(2, "big")])
 
     def now(self, reply: bytes) -> float | None:
         """Volts in channel A's input register, None if it is set up otherwise than by `message`."""
@@ -86,6 +93,10 @@ class Mcp4725:
         """Fast write of the DAC register, powered up; not of the EEPROM."""
         return code.to_bytes(2, "big")
 
+    def store_message(self, code: int) -> bytes:
+        """Write of DAC register and EEPROM, powered up."""
+        return bytes([0x60, code >> 4, (code & 15) << 4])
+
     def now(self, reply: bytes) -> float | None:
         """Volts in the DAC register, None if it is powered down."""
         code = int.from_bytes(reply[1:3], "big") >> 4
@@ -107,7 +118,7 @@ Dac = Mcp4728 | Mcp4725  # V = full_scale_v · code / 4096
 class DacThreshold:
     """V_th from a DAC on I²C; see `drivers.bench.ThresholdSource`. Parked by `prepare`, and from then on when closed.
 
-    Every setting is read back. The EEPROM is never written: it wears, and takes 50 ms. `bus` is an open smbus2.SMBus;
+    Every setting is read back. The EEPROM, which wears and takes 50 ms, is written by `store_park` only. `bus` is an open smbus2.SMBus;
     without one the bus of the settings is opened. Raises InputError if the DAC cannot make the bench's limits,
     ConnectionLostError if it does not answer.
     """
@@ -158,13 +169,37 @@ class DacThreshold:
                 "threshold DAC",
                 known,
                 f"{self._where}: {described[0]} now, {described[1]} at power-up",
-                "until the host has started the comparator sees the power-up value: switch the bench on after it"
+                "until the host has started the comparator sees the power-up value: run `hil bench park-dac` once"
                 if low and known
                 else f"not an {self._dac.name}: check threshold.source and address"
                 if not known
                 else "",
             )
         ]
+
+    def power_up_v(self) -> float | None:
+        """What the EEPROM makes at power-up, V; None where it is set up otherwise or powered down."""
+        return self._dac.power_up(self._read())
+
+    def store_park(self) -> float:
+        """Write the parked V_th to the EEPROM, so that it is there from power-up on; returns the volts read back.
+
+        Raises BenchError where the EEPROM is not ready in time or holds something else afterwards.
+        """
+        from smbus2 import i2c_msg
+
+        volts = self.step_v * self._most
+        self._transfer(i2c_msg.write(self._address, self._dac.store_message(self._most)))
+        deadline = time.monotonic() + STORING_MOST_S
+        while not (reply := self._read())[0] & READY:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self._where} has not written its EEPROM in {STORING_MOST_S:g} s; power it anew")
+            time.sleep(STORING_POLL_S)
+        found = self._dac.power_up(reply)
+        if found != volts:
+            shown = "something else" if found is None else f"{found:.4g} V"
+            raise BenchError(f"the EEPROM of the {self._where} holds {shown} instead of {volts:.4g} V: is it worn out?")
+        return volts
 
     def close(self) -> None:
         """Park what was ever set, and let go of the bus; idempotent."""

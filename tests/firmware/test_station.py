@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.edges import compile_levels
+from drivers.mock.dac import MockMcp4725
 from drivers.pico.packing import unpack_counts
 from drivers.signals import SlotTiming, probe_frame
 from firmware import protocol
@@ -119,6 +120,35 @@ def test_a_dac_that_does_not_answer_is_named_and_stops_nothing(inside: Inside) -
     assert inside.ask("safe")["latch"] == "host"
     assert inside.ask("status")["parked"] == "0"
     assert inside.ask("test")["dac"] == "bad"
+
+
+def test_the_eeprom_is_read_and_written_on_request_only(inside: Inside) -> None:
+    inside.ask(f"setup {' '.join(SETUP)} vth_max_uv=1500000")
+    assert inside.ask("store") == {"uv": "2000000", "code": "4000"}
+    dac = inside.chip._dac
+    assert dac is not None
+    assert dac.eeprom_writes == 0
+    assert inside.ask("store write") == {"uv": "1500000", "code": "3000"}
+    assert inside.ask("store")["code"] == "3000"
+    assert dac.eeprom_writes == 1
+    assert refused(inside, "store now") == "args"
+
+
+def test_an_eeprom_that_does_not_take_it_is_named(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside.ask(f"setup {' '.join(SETUP)} vth_max_uv=1500000")
+    assert inside.chip._dac is not None
+    monkeypatch.setattr(inside.chip._dac._storing, "begin", lambda _finish: None)
+    with pytest.raises(ProtocolError, match="holds code 4000, not 3000"):
+        inside.ask("store write")
+
+
+def test_mcp4725_keeps_its_eeprom_in_another_order(inside: Inside) -> None:
+    inside.ask(f"setup {' '.join(SETUP)}")
+    chip = inside.modules.dac.Mcp4725(inside.station.threshold.chip.i2c, 0x60, 3_300_000)
+    inside.chip._dac = MockMcp4725(inside.board.set_threshold)
+    chip.store(0x9A5)
+    assert [chip.stored(), chip.stored()] == [-2, 0x9A5]
+    assert chip.read() == 0x9A5
 
 
 # ---- shots --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from drivers.benchfile import Wiring
 from drivers.edges import SYNC
 from drivers.errors import TwinError
 from drivers.mock.board import Board
-from drivers.mock.pico.dacs import Mcp4725, Mcp4728
+from drivers.mock.dac import MockMcp4725, MockMcp4728, Register
 from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words
 
 PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
@@ -82,11 +82,11 @@ class Chip:
         self.temperature_c = 31.0
         self.fed_ns = board.clock()
         self._reset = reset
-        self._dac: Mcp4728 | Mcp4725 | None = None
+        self._dac: MockMcp4728 | MockMcp4725 | None = None  # with an EEPROM that parks at 2.0 V
         if dac == "mcp4728":
-            self._dac = Mcp4728(board.set_threshold)
+            self._dac = MockMcp4728(board.set_threshold, vdd_v, eeprom=[Register(4000) for _ in range(4)])
         elif dac == "mcp4725":
-            self._dac = Mcp4725(board.set_threshold, vdd_v)
+            self._dac = MockMcp4725(board.set_threshold, vdd_v, power_up_code=2482)
         self._bit = {line.pin: 1 << i for i, line in enumerate(pins.wiring.lines())}
         self.power_on(cause=1)
 
@@ -176,7 +176,7 @@ class Chip:
     def _op_i2c_read(self, address: int, count: int) -> list[int]:
         return list(self._on_bus(address).read(count))
 
-    def _on_bus(self, address: int) -> Mcp4728 | Mcp4725:
+    def _on_bus(self, address: int) -> MockMcp4728 | MockMcp4725:
         if self._dac is None or address != DAC_ADDRESS:
             raise OSError(errno.EIO, "no acknowledge")
         return self._dac

@@ -331,6 +331,14 @@ def test_wiring_that_the_pico_cannot_have_is_refused(server: PicoServer, changes
 # ---- threshold ----------------------------------------------------------------------------------------------------
 
 
+def test_the_parked_threshold_is_stored_in_its_dac(server: PicoServer) -> None:
+    pico = Pico(bench_file(server.port, limits=Limits(vth_max_v=1.8)))
+    assert pico.power_up_v() == pytest.approx(2.0)
+    assert pico.store_park() == pytest.approx(1.8)
+    assert pico.power_up_v() == pytest.approx(1.8)
+    pico.close()
+
+
 def test_threshold_is_set_in_steps_and_parked_on_every_way_out(server: PicoServer) -> None:
     board = server.chip.board
     pico = opened(bench_file(server.port))

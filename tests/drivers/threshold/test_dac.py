@@ -67,6 +67,30 @@ def test_it_parks_when_prepared_and_closed(source: str) -> None:
         threshold.set_threshold(0.7)
 
 
+@pytest.mark.parametrize("source", ["mcp4728", "mcp4725"])
+def test_the_parked_value_is_stored_on_request_and_read_back(source: str) -> None:
+    threshold, chip, board = made(source)
+    assert threshold.power_up_v() == 0.0
+    (check,) = threshold.checks()
+    assert "park-dac" in check.advice
+    stored = threshold.store_park()
+    assert stored == pytest.approx(2.0, abs=threshold.step_v)
+    assert chip.eeprom_writes == 1
+    assert threshold.power_up_v() == stored == pytest.approx(board.threshold_v)
+    (check,) = threshold.checks()
+    assert check.advice == ""
+    threshold.set_threshold(0.7)
+    assert threshold.power_up_v() == stored
+
+
+@pytest.mark.parametrize("source", ["mcp4728", "mcp4725"])
+def test_an_eeprom_that_does_not_take_it_is_named(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threshold, chip, _ = made(source)
+    monkeypatch.setattr(chip._storing, "begin", lambda _finish: None)  # a worn cell: nothing is kept
+    with pytest.raises(BenchError, match=r"holds 0 V instead of \S+ V: is it worn out"):
+        threshold.store_park()
+
+
 @pytest.mark.parametrize("volts", [0.19, 2.01, float("nan")])
 def test_volts_outside_the_limits_are_refused(volts: float) -> None:
     threshold, _, board = made("mcp4728")
@@ -112,7 +136,7 @@ def test_the_check_tells_what_it_makes_now_and_at_power_up(source: str) -> None:
     assert threshold.identity["threshold"] in check.detail
     assert check.ok
     assert "V now, 0 V at power-up" in check.detail
-    assert "switch the bench on after it" in check.advice
+    assert "hil bench park-dac" in check.advice
 
 
 def test_another_chip_is_told_by_the_check() -> None:
@@ -163,6 +187,9 @@ def test_mcp4728_commands_byte_by_byte() -> None:
     assert chip.eeprom_writes == 0
     assert write(0x58, 0x85, 0x78) == pytest.approx(0.7)
     assert chip.eeprom_writes == 1
+    with pytest.raises(TwinError, match="being written"):
+        write(0x40, 0x85, 0x78)
+    assert [chip.read(1)[0] & 0x80 for _ in range(3)] == [0, 0x80, 0x80]
     assert MockMcp4728(seen.append, eeprom=chip.eeprom).volts() == pytest.approx(0.7)
 
 
@@ -183,6 +210,7 @@ def test_mcp4725_commands_byte_by_byte() -> None:
     assert seen[-1] == 0.0  # powered down
     assert chip.read(6) == bytes([0xC2, 0x36, 0x50, 0x00, 0x00, 0xFF])
     chip.write(bytes([0x60, 0x80, 0x00]))
+    assert [chip.read(1)[0] & 0x80 for _ in range(2)] == [0, 0x80]
     assert (chip.eeprom_writes, chip.power_up_code) == (1, 2048)
     for data in (b"", b"\x03", b"\x80\x00\x00", b"\x40\x00"):
         with pytest.raises(TwinError, match="MCP4725"):
