@@ -104,8 +104,8 @@ class _Storing:
 class MockMcp4728:
     """Four channels; `on_change` is told channel A's volts. LDAC is tied high: outputs follow only where UDAC is 0.
 
-    Leaves the factory with all codes 0. Truncated and undefined commands raise TwinError, and so do any while the EEPROM
-    is being written; the chip ignores them.
+    Leaves the factory with all codes 0. Truncated and undefined commands raise TwinError, and so does any command while
+    the EEPROM is being written; the chip ignores them.
     """
 
     on_change: Callable[[float], None]

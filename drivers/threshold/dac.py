@@ -118,9 +118,9 @@ Dac = Mcp4728 | Mcp4725  # V = full_scale_v · code / 4096
 class DacThreshold:
     """V_th from a DAC on I²C; see `drivers.bench.ThresholdSource`. Parked by `prepare`, and from then on when closed.
 
-    Every setting is read back. The EEPROM, which wears and takes 50 ms, is written by `store_park` only. `bus` is an open smbus2.SMBus;
-    without one the bus of the settings is opened. Raises InputError if the DAC cannot make the bench's limits,
-    ConnectionLostError if it does not answer.
+    Every setting is read back. The EEPROM, which wears and takes 50 ms, is written by `store_park` only. `bus` is an
+    open smbus2.SMBus; without one the bus of the settings is opened. Raises InputError if the DAC cannot make the
+    bench's limits, ConnectionLostError if it does not answer.
     """
 
     def __init__(self, settings: ThresholdSettings, limits: Limits, *, bus: I2cBus | None = None) -> None:

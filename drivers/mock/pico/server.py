@@ -30,7 +30,7 @@ from drivers.benchfile import Wiring
 from drivers.errors import InputError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import Chip, Pins
-from firmware.protocol import FILES
+from firmware.protocol import FILES, FIRMWARE
 
 FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})
 WIRING = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7, 8))
@@ -140,7 +140,7 @@ class PicoServer:
         for name in FILES:
             text = (files("firmware") / name).read_text(encoding="utf-8")
             if name == "protocol.py" and "stale_firmware" in self.faults:
-                text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace('"1.1.0"', '"0.9.0"')
+                text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace(f'"{FIRMWARE}"', '"0.9.0"')
             (self.flash / name).write_text(text, encoding="utf-8")
 
     def _soft_reset(self, *, tell: bool) -> None:
