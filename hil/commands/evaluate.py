@@ -22,7 +22,6 @@ from rich.progress import Progress
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
 from hil.commands.run import show_plan, stopped
-from hil.network.physical import parse_physical
 from hil.run.execute import DigitResult, execute, heading
 from hil.run.judge import Judge
 from hil.run.session import begin, go_on, new_path, results_of
@@ -100,7 +99,7 @@ def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> 
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(path, config, identity, sources))
-        slots = sum(part.slots for part in parse_physical(config.physical))
+        slots = sum(part.slots for part in config.parts)
         live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
         try:
             for _ in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):

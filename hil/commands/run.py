@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import CalibrationError, HilError, RunFileError
-from hil.network.physical import parse_physical
 from hil.run.execute import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import begin, device_history, free_bytes, go_on, new_path, results_of
@@ -82,7 +81,7 @@ def play(
     """Play what the run file lacks on an open bench, record it and print what comes of it; returns the exit code."""
     began = time.perf_counter()
     drawn = figure is None
-    slots = sum(part.slots for part in parse_physical(config.physical))
+    slots = sum(part.slots for part in config.parts)
     before = len(results_of(run_file))
     spent_before = spent_s(bench)
     with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:

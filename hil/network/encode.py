@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.signals import Frame, FrameKey, IntArray, SlotTiming
-from hil.network.pooled import NOT_PLAYED
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gain:
-    """Pulses a unit of drive (units, 1), and the pulses of full scale, for the physical units of one layer."""
+    """Pulses a unit of drive (channels, 1), and the pulses of full scale, for the physical part of one layer."""
 
     pulses_per_drive: NDArray[np.float32]
     full_scale_pulses: int
@@ -33,14 +32,14 @@ class Gain:
     @classmethod
     def of(cls, part: Physical, weights: LayerWeights, full_scale_pulses: int) -> Gain:
         """From the full scales stored with the weights."""
-        full_scale = weights.full_scale[part.start : part.stop, None].astype(np.float32)
+        full_scale = weights.full_scale[part.channels.start : part.channels.stop, None].astype(np.float32)
         return cls(np.float32(full_scale_pulses) / full_scale, full_scale_pulses)
 
 
 def to_pulses(gain: Gain, drive: Floats, chosen: NDArray[np.bool_] | None = None) -> tuple[IntArray, int]:
-    """Drives (units, positions) → pulses (units, positions) and how many were saturated.
+    """Drives (channels, positions) → pulses (channels, positions) and how many were saturated.
 
-    `chosen` (units, positions) says which are played (`hil.network.pooled`); the others get no pulses.
+    `chosen` (channels, positions) says which are played (`hil.network.pooled`); the others get no pulses.
     """
     wanted = np.rint(drive * gain.pulses_per_drive)
     if chosen is not None:
@@ -49,17 +48,17 @@ def to_pulses(gain: Gain, drive: Floats, chosen: NDArray[np.bool_] | None = None
     return np.clip(wanted, 0, gain.full_scale_pulses).astype(np.int32), saturated
 
 
-def to_drives(gain: Gain, curve: TransferCurve, spikes: IntArray, chosen: NDArray[np.bool_] | None = None) -> Floats:
-    """Spikes (units, positions) → estimated drives (units, positions); below all others where it was not `chosen`."""
+def to_drives(gain: Gain, curve: TransferCurve, spikes: IntArray) -> Floats:
+    """Spikes (channels, positions) → estimated drives (channels, positions)."""
     drive: Floats = curve.decode(spikes).astype(np.float32) / gain.pulses_per_drive
-    return drive if chosen is None else np.where(chosen, drive, NOT_PLAYED)
+    return drive
 
 
 def slot_identities(part: Physical) -> tuple[IntArray, IntArray, IntArray]:
-    """(slots,) layer, channel and position of the slots of a frame for `part`: all positions of a unit in turn."""
-    units = np.arange(part.start, part.stop, dtype=np.int32)
-    channel = np.repeat(units, part.layer.positions).astype(np.int32)
-    position = np.tile(np.arange(part.layer.positions, dtype=np.int32), len(units))
+    """(slots,) layer, channel and position of the slots of a frame for `part`: all positions of a channel in turn."""
+    channels = np.array(part.channels, dtype=np.int32)
+    channel = np.repeat(channels, part.layer.positions).astype(np.int32)
+    position = np.tile(np.arange(part.layer.positions, dtype=np.int32), len(channels))
     return np.full(part.slots, part.layer.index, dtype=np.int32), channel, position
 
 

@@ -66,12 +66,9 @@ def halves(layer: Layer, weights: LayerWeights, maps: Floats) -> Floats:
     return _sums(layer, weights.played_weight, maps)
 
 
-def subtracted(weights: LayerWeights, drive: Floats) -> Floats:
-    """The drives (…, units, positions) of a layer from those of its halves (…, halves · units, positions)."""
-    if weights.halves == 1:
-        return drive
-    units = drive.shape[-2] // 2
-    return drive[..., :units, :] - drive[..., units:, :]
+def subtracted(drive: Floats) -> Floats:
+    """Drives (…, units, positions) from those of positive and negative halves in turn (…, 2 · units, positions)."""
+    return drive[..., 0::2, :] - drive[..., 1::2, :]
 
 
 def _sums(layer: Layer, weight: Floats, maps: Floats) -> Floats:

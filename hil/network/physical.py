@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.errors import InputError
 from hil.network.layers import LAYERS, Layer
@@ -13,16 +13,22 @@ _PART = re.compile(r"(?P<layer>\w+)(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?")
 
 @dataclass(frozen=True)
 class Physical:
-    """Units start…stop−1 of a layer, played on the neuron."""
+    """Units start…stop−1 of a layer, played on the neuron, each as one channel or, with two halves, as two."""
 
     layer: Layer
     start: int
     stop: int
+    halves: int = 1
+
+    @property
+    def channels(self) -> range:
+        """What is played, in order: unit k, or its positive half as 2k and its negative one as 2k + 1."""
+        return range(self.halves * self.start, self.halves * self.stop)
 
     @property
     def slots(self) -> int:
         """Slots a frame of these units has."""
-        return (self.stop - self.start) * self.layer.positions
+        return len(self.channels) * self.layer.positions
 
     def __str__(self) -> str:
         if (self.start, self.stop) == (0, self.layer.units):
@@ -30,13 +36,13 @@ class Physical:
         return f"{self.layer.name}:{self.start}-{self.stop - 1}"
 
 
-def parse_physical(text: str) -> tuple[Physical, ...]:
-    """The parts in order of layers, at most one range a layer; raises InputError."""
+def parse_physical(text: str, halves: int = 1) -> tuple[Physical, ...]:
+    """The parts in order of layers, at most one range a layer, of so many halves a unit; raises InputError."""
     if text == "none":
         return ()
     if text == "all":
-        return tuple(Physical(layer, 0, layer.units) for layer in LAYERS)
-    parts = [_parse_part(part.strip()) for part in text.split(",")]
+        return tuple(Physical(layer, 0, layer.units, halves) for layer in LAYERS)
+    parts = [replace(_parse_part(part.strip()), halves=halves) for part in text.split(",")]
     names = [part.layer.name for part in parts]
     if len(set(names)) != len(names):
         raise InputError(f"--physical {text!r} names a layer twice; give one range a layer")

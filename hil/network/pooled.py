@@ -8,13 +8,18 @@ so that the largest of four answers is larger than the answer to the largest; pl
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.network.layers import drives, halves, subtracted
+
 if TYPE_CHECKING:
     from hil.network.layers import Floats, Layer
+    from hil.network.physical import Physical
+    from hil.network.weights import LayerWeights
 
 Play = Literal["all", "pooled"]
 NOT_PLAYED = np.float32(-np.inf)  # below every drive, so that the pool takes the one that was played
@@ -37,3 +42,43 @@ def played(play: Play, layer: Layer, drive: Floats) -> NDArray[np.bool_] | None:
         here &= ~taken
         taken |= here
     return chosen.reshape(drive.shape)
+
+
+@dataclass(frozen=True)
+class Offered:
+    """What images bring to a part that is played.
+
+    `units` (images, units, positions) are the drives of the whole layer, `channels` (images, channels, positions) those
+    of what is played: of the part's units, or of their halves. `chosen`, shaped like these, says where; None: all.
+    """
+
+    part: Physical
+    units: Floats
+    channels: Floats
+    chosen: NDArray[np.bool_] | None
+
+    def which(self, image: int) -> NDArray[np.bool_] | None:
+        """(channels, positions) where this one of the images is played; None: everywhere."""
+        return None if self.chosen is None else self.chosen[image]
+
+    def take_back(self, image: int, answered: Floats) -> None:
+        """Put what came back for an image (channels, positions) in the place of the drives of the part's units."""
+        part, which = self.part, self.which(image)
+        one = answered if part.halves == 1 else subtracted(answered)
+        if which is not None:
+            one = np.where(which[:: part.halves], one, NOT_PLAYED)
+        self.units[image, part.start : part.stop] = one
+
+
+def offer(part: Physical, weights: LayerWeights, maps: Floats, play: Play) -> Offered:
+    """What these maps (images, channels, rows, columns) bring to the part's layer, and what of it is played."""
+    if part.halves == 1:
+        units = drives(part.layer, weights, maps)
+        channels = units[:, part.start : part.stop]
+    else:
+        every = halves(part.layer, weights, maps)
+        units, channels = subtracted(every), every[:, part.channels.start : part.channels.stop]
+    chosen = played(play, part.layer, units[:, part.start : part.stop])
+    if chosen is not None and part.halves == 2:
+        chosen = np.repeat(chosen, 2, axis=1)
+    return Offered(part, units, channels, chosen)

@@ -36,8 +36,8 @@ SHIPPED = {"positive": "weights.safetensors", "differential": "differential.safe
 class LayerWeights:
     """One layer: weight, bias (units,), and the drives (halves · units,) that count as full scale.
 
-    Weights are non-negative, unless there are two halves: the full scales are then those of the positive halves of all
-    units, followed by those of the negative halves.
+    Weights are non-negative, unless there are two halves: the full scales are then those of each unit's positive half
+    and of its negative one, in turn.
     """
 
     name: str
@@ -55,7 +55,8 @@ class LayerWeights:
         """(halves · units, …) the non-negative weights that the neuron is played with."""
         if self.halves == 1:
             return self.weight
-        return np.concatenate([np.maximum(self.weight, 0), np.maximum(-self.weight, 0)])
+        halves = np.stack([np.maximum(self.weight, 0), np.maximum(-self.weight, 0)], axis=1)
+        return halves.reshape(-1, *self.weight.shape[1:])
 
 
 @dataclass(frozen=True)

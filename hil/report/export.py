@@ -21,7 +21,7 @@ from drivers.durable import replacing
 from drivers.signals import FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
-from hil.network.physical import Physical, parse_physical
+from hil.network.physical import Physical
 from hil.report.patient import PatientFile
 from hil.run.execute import heading
 from hil.run.session import config_of, results_of
@@ -130,7 +130,7 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress) -
                 if (level, index) in results:
                     values[n, i] = getattr(results[level, index], name)
         _variable(file, name, values, (noise, image), unit, text)
-    for part in parse_physical(config.physical):
+    for part in config.parts:
         _write_layer(run, config, file, part, (noise, image), progress)
     if traces:
         _write_traces(run, file.create_group("traces"), progress)
@@ -172,7 +172,7 @@ def _write_layer(
 
 def slot_scales(part: Physical) -> dict[str, NDArray[np.int32]]:
     """The dimensions of a layer's slots by name, with their coordinates."""
-    units = np.arange(part.start, part.stop, dtype=np.int32)
+    units = np.array(part.channels, dtype=np.int32)
     if not part.layer.is_convolution:
         return {"unit": units}
     side = np.arange(part.layer.side, dtype=np.int32)
@@ -255,9 +255,7 @@ def _digit_rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
 
 def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> Iterator[tuple[Any, ...]]:
     tick_s = run.fact("tick_s")
-    wanted = [
-        (noise, image, p) for noise in config.noise for image in config.images for p in parse_physical(config.physical)
-    ]
+    wanted = [(noise, image, p) for noise in config.noise for image in config.images for p in config.parts]
     for done, (noise, image, part) in enumerate(wanted, start=1):
         for _, shot in measured_shots(run, FrameKey(config.command, image, noise), part.layer.index):
             capture = shot.merged()

@@ -12,7 +12,6 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import InputError
-from hil.network.physical import parse_physical
 from hil.report.bundle import bundle, component, source_hash
 from hil.report.pieces import piece, raster, seen
 from hil.report.progress import Progress
@@ -107,7 +106,7 @@ def _opened(
     position: int | None,
 ) -> dict[str, Any] | None:
     """Where the page opens: the first wrong digit, or else the one it was least sure of, unless chosen."""
-    parts = parse_physical(config.physical)
+    parts = config.parts
     if not results or (not parts and (channel is not None or position is not None)):
         if any(choice is not None for choice in (image, channel, position)):
             raise InputError(f"run {run.path} has no recorded slot to show")
@@ -118,8 +117,9 @@ def _opened(
     if not parts:
         return {"noise": result.noise, "index": result.index}
     part = parts[0]
-    if channel is not None and not part.start <= channel < part.stop:
-        raise InputError(f"--channel {channel}: recorded are {part.start}…{part.stop - 1} of {part.layer.name}")
+    if channel is not None and channel not in part.channels:
+        first, last = part.channels[0], part.channels[-1]
+        raise InputError(f"--channel {channel}: recorded are {first}…{last} of {part.layer.name}")
     if position is not None and not 0 <= position < part.layer.positions:
         raise InputError(f"--position {position}: allowed 0…{part.layer.positions - 1}")
     place = {"layer": part.layer.name, "channel": channel, "position": position}
@@ -169,7 +169,7 @@ def _traces(
     rasters: dict[str, str] = {}
     size = 0
     for digit in chosen:
-        made = [_traced(run, config, digit, part) for part in parse_physical(config.physical)]
+        made = [_traced(run, config, digit, part) for part in config.parts]
         more = sum(len(text) for _, texts, _ in made for text in texts)
         if not more or (pieces and size + more > most):
             break
@@ -191,5 +191,5 @@ def _traced(run: RunFile, config: RunConfig, digit: Digit, part: Physical) -> tu
             if whole.traces:
                 shots.append(seen(whole, config))
     texts = [packed_json(piece(shot, config, run.fact("tick_s"))) for shot in shots]
-    found = {channel: raster(shots, config, channel) for channel in range(part.start, part.stop)} if shots else {}
+    found = {channel: raster(shots, config, channel) for channel in part.channels} if shots else {}
     return _key(*digit, part.layer.name), texts, packed_json(found)

@@ -12,7 +12,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hil.network.layers import LAYERS
-from hil.network.physical import parse_physical
 from hil.store.tail import News, ShotCost, Tail
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Progress:
         last = self._last
         if last is None or (last.noise, last.image) in self.digits:
             return None
-        part = next((part for part in parse_physical(self.config.physical) if part.layer.index == last.layer), None)
+        part = next((part for part in self.config.parts if part.layer.index == last.layer), None)
         if part is None:
             return None
         return {
@@ -112,7 +111,7 @@ class Progress:
         now = self.under_way()
         state = "complete" if done >= wanted else "running" if running else "interrupted"
         left_s = median(self._paces_s) * (wanted - done) if self._paces_s else None
-        parts = sum(part.slots for part in parse_physical(self.config.physical))
+        parts = sum(part.slots for part in self.config.parts)
         half = now["slots"] / max(parts, 1) if now is not None else 0.0
         return {
             "state": state,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drivers.errors import InputError, RunFileError
 from drivers.signals import FrameKey
 from hil.network.mnist import load_test
-from hil.network.physical import Physical, parse_physical
+from hil.network.physical import Physical
 from hil.run.config import noisy
 from hil.run.execute import execute
 from hil.run.session import again
@@ -65,7 +65,7 @@ def overview(run: RunFile, config: RunConfig, name: str) -> dict[str, Any]:
 
 
 def _question(config: RunConfig) -> str:
-    slots = sum(part.slots for part in parse_physical(config.physical))
+    slots = sum(part.slots for part in config.parts)
     noise = ", ".join(f"{level} %" for level in config.noise)
     if not slots:
         return f"How well does the network recognise digits in software alone, with {noise} of the pixels set to zero?"
@@ -80,13 +80,11 @@ def _setup(config: RunConfig) -> list[list[str]]:
     slot = config.timing
     adaptive = slot.mode == "adaptive"
     pace = f"adaptive, {slot.dendrite_clock_hz:g} Hz" if adaptive else f"fixed, pulses spread over {slot.window_s:g} s"
-    scales = ", ".join(
-        f"{part.layer.name} {config.full_scale_pulses[part.layer.name]:,}" for part in parse_physical(config.physical)
-    )
+    scales = ", ".join(f"{part.layer.name} {config.full_scale_pulses[part.layer.name]:,}" for part in config.parts)
     return [
         ["bench", f"{config.bench.name} ({config.bench.kind})"],
         ["device", f"{config.device.id} {config.device.description}"],
-        ["on the neuron", config.physical],
+        ["on the neuron", config.physical if config.play == "all" else f"{config.physical}, {config.play}"],
         ["threshold", f"{config.vth_v:g} V"],
         ["slots", pace],
         ["pulse width", f"{slot.pulse_width_s * 1e6:g} µs"],
@@ -105,7 +103,7 @@ def check_digit(config: RunConfig, noise: int, index: int) -> None:
 
 def part_named(config: RunConfig, layer: str) -> Physical:
     """The part of the network on the neuron with this layer's name; raises InputError."""
-    for part in parse_physical(config.physical):
+    for part in config.parts:
         if part.layer.name == layer:
             return part
     raise InputError(f"layer {layer!r} is not on the neuron in this run: {config.physical}")
@@ -125,7 +123,7 @@ def digit_view(run: RunFile, config: RunConfig, noise: int, index: int) -> dict[
         "noise": noise,
         "index": index,
         "image": packed(image_of(config, noise, index)),
-        "parts": [_part(run, config, noise, index, part) for part in parse_physical(config.physical)],
+        "parts": [_part(run, config, noise, index, part) for part in config.parts],
     }
 
 
@@ -140,8 +138,8 @@ def _part(run: RunFile, config: RunConfig, noise: int, index: int, part: Physica
         spikes[where] = np.where(capture.ok, np.minimum(capture.spikes, MISSING - 1), MISSING)
     return {
         "layer": part.layer.name,
-        "start": part.start,
-        "stop": part.stop,
+        "start": part.channels.start,
+        "stop": part.channels.stop,
         "side": part.layer.side,
         "pulses": packed(pulses),
         "spikes": packed(spikes),

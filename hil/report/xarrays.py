@@ -9,7 +9,6 @@ import numpy as np
 
 from drivers.errors import InputError
 from drivers.signals import FrameKey
-from hil.network.physical import parse_physical
 from hil.report.export import MISSING, RESULT_COLUMNS, SLOT_COLUMNS, frame_slots, slot_scales
 from hil.run.execute import heading
 from hil.run.session import config_of, results_of
@@ -36,7 +35,7 @@ def to_xarray(run: RunFile, digits: Sequence[int] | None = None) -> xr.DataTree:
     chosen = list(config.images) if digits is None else list(digits)
     frames = {"noise": list(config.noise), "image": chosen}
     tree = {"/": xr.Dataset(_results(run, config, chosen), frames, {"title": heading(config)})}
-    for part in parse_physical(config.physical):
+    for part in config.parts:
         scales = slot_scales(part)
         variables = _layer(run, config, chosen, part, (*frames, *scales))
         tree[f"/{part.layer.name}"] = xr.Dataset(variables, {**frames, **scales})

@@ -13,9 +13,9 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
-from hil.network.physical import parse_physical
+from hil.network.physical import Physical, parse_physical
 from hil.network.pooled import Play
-from hil.network.weights import Weights
+from hil.network.weights import Sign, Weights
 from hil.run.judge import Judge, Policy
 from hil.run.loop import Odometer, Recogniser, Watcher
 
@@ -46,6 +46,12 @@ class RunConfig(BaseModel):
     calibration_id: str = ""
     drift: Policy = "warn"
     play: Play = "all"
+    sign: Sign = "positive"
+
+    @property
+    def parts(self) -> tuple[Physical, ...]:
+        """What is played on the neuron."""
+        return parse_physical(self.physical, 1 if self.sign == "positive" else 2)
 
     @property
     def images(self) -> range:
@@ -80,7 +86,7 @@ def recogniser(
     """The host loop that a configuration asks for, with the transfer curve in force, at one level of noise."""
     return Recogniser(
         weights=weights,
-        physical=parse_physical(config.physical),
+        physical=config.parts,
         timing=config.timing,
         curve=curve,
         full_scale_pulses=config.full_scale_pulses,

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from drivers.errors import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
-from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, drives, softmax
-from hil.network.pooled import Play, played
+from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, softmax
+from hil.network.pooled import Offered, Play, offer
 from hil.network.walk import walk
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from hil.run.judge import Judge
 
 Watcher = Callable[[Capture], None]
-Chosen = NDArray[np.bool_] | None
 
 
 @dataclass
@@ -153,16 +152,14 @@ class Recogniser:
         weights = self.weights.layers[part.layer.index]
         gain = Gain.of(part, weights, self.full_scale_pulses[part.layer.name])
         identities = slot_identities(part)
-        waiting: deque[tuple[Batch, Floats, Chosen]] = deque()
+        waiting: deque[tuple[Batch, Offered]] = deque()
 
         def frames() -> Iterator[Frame]:
             for batch in batches:
-                drive = drives(part.layer, weights, batch.maps)
-                chosen = played(self.play, part.layer, drive[:, part.start : part.stop])
-                waiting.append((batch, drive, chosen))
+                offered = offer(part, weights, batch.maps, self.play)
+                waiting.append((batch, offered))
                 for i, image in enumerate(batch.index):
-                    which = None if chosen is None else chosen[i]
-                    pulses, saturated = to_pulses(gain, drive[i, part.start : part.stop], which)
+                    pulses, saturated = to_pulses(gain, offered.channels[i], offered.which(i))
                     batch.spent[i].saturated += saturated
                     batch.spent[i].frames += 1
                     key = FrameKey(self.purpose, int(image), self.noise)
@@ -173,7 +170,7 @@ class Recogniser:
         # Closed at once when a frame is refused: the bench is at rest before anybody hears of it.
         with closing(cast("Generator[Capture]", bench.play(frames()))) as captures:
             for image, spikes, shots in _whole_frames(captures, part.slots, self.watch):
-                batch, drive, chosen = waiting[0]
+                batch, offered = waiting[0]
                 if image != batch.index[done]:
                     raise CaptureError(f"the bench returned image {image} where image {batch.index[done]} was played")
                 for capture in shots:
@@ -181,14 +178,12 @@ class Recogniser:
                 if self.judge is not None:
                     sent = np.concatenate([capture.frame.pulses for capture in shots])
                     self.judge(shots[0].frame.key, self.curve, sent, spikes)
-                found = spikes.reshape(part.stop - part.start, part.layer.positions)
-                which = None if chosen is None else chosen[done]
-                drive[done, part.start : part.stop] = to_drives(gain, self.curve, found, which)
+                offered.take_back(done, to_drives(gain, self.curve, spikes.reshape(-1, part.layer.positions)))
                 done += 1
                 if done == len(batch.index):
                     waiting.popleft()
                     done = 0
-                    yield self._onward(batch, part.layer, activations(part.layer, weights, drive))
+                    yield self._onward(batch, part.layer, activations(part.layer, weights, offered.units))
 
 
 def _whole_frames(

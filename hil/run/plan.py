@@ -18,8 +18,7 @@ from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import Gain, slot_identities, to_frame, to_pulses
 from hil.network.layers import as_maps
-from hil.network.physical import parse_physical
-from hil.network.pooled import played
+from hil.network.pooled import offer
 from hil.network.walk import walk
 from hil.run.config import RunConfig, noisy
 
@@ -139,14 +138,15 @@ def make_plan(
 
 def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8], key: FrameKey) -> Iterator[Frame]:
     """The frames that one image (1, 28, 28) becomes, one a layer on the neuron."""
-    parts = parse_physical(config.physical)
+    parts, maps = config.parts, as_maps(image)
     last = max((part.layer.index + 1 for part in parts), default=0)
-    for passed in walk(weights.layers, as_maps(image), stop=last):
+    for passed in walk(weights.layers, maps, stop=last):
         for part in (part for part in parts if part.layer is passed.layer):
             gain = Gain.of(part, weights.layers[part.layer.index], config.full_scale_pulses[part.layer.name])
-            of_part = passed.drive[0, part.start : part.stop]
-            pulses, _ = to_pulses(gain, of_part, played(config.play, part.layer, of_part))
+            offered = offer(part, weights.layers[part.layer.index], maps, config.play)
+            pulses, _ = to_pulses(gain, offered.channels[0], offered.which(0))
             yield to_frame(key, config.timing, pulses, slot_identities(part), 0)
+        maps = passed.maps
 
 
 def traced(config: RunConfig) -> tuple[str, ...]:

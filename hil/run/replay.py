@@ -21,7 +21,6 @@ from drivers.device import validation_line
 from drivers.errors import CaptureError, InputError
 from drivers.signals import Capture
 from hil.network.layers import LAYERS
-from hil.network.physical import parse_physical
 from hil.network.weights import load_weights
 from hil.run.session import again, config_of, detail
 
@@ -186,7 +185,7 @@ def replay(
         )
     return Replay(
         digits=len(rows),
-        frames=len(rows) * len(parse_physical(config.physical)),
+        frames=len(rows) * len(config.parts),
         decoded_shots=reader.decoded,
         differences=tuple(differences),
         wall_s=time.perf_counter() - began,

@@ -13,6 +13,7 @@ from drivers.device import DeviceFile, load_device
 from drivers.errors import CalibrationError, InputError
 from drivers.signals import SlotTiming
 from hil.network.physical import parse_physical
+from hil.network.weights import SHIPPED, load_weights
 from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
 from hil.run.session import passport_of
 
@@ -47,7 +48,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
     parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
     parser.add_argument("--full-scale", metavar="LAYER=N,…", help="pulses for a layer's full-scale drive")
-    parser.add_argument("--weights", metavar="FILE", help="weights (default: those shipped)")
+    parser.add_argument(
+        "--weights", metavar="NAME|FILE", help="weights: positive (default) or differential, as shipped, or a file"
+    )
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
     parser.add_argument(
         "--drift",
@@ -88,8 +91,6 @@ def settle(
     args: argparse.Namespace, command: str, digits: str, noise: tuple[int, ...], fidelity: Fidelity, traces: bool
 ) -> tuple[RunConfig, Weights]:
     """Everything but the transfer curve; raises InputError on the first thing that cannot be used."""
-    from hil.network.weights import load_weights
-
     file = load_bench(args.bench)
     device: DeviceFile = load_device(args.device or file.device)
     vth_v = _vth(args, file)
@@ -110,14 +111,20 @@ def settle(
             "device": device,
             "fidelity": fidelity,
             "traces": traces,
-            "weights_path": str(Path(args.weights).absolute()) if args.weights else None,
+            "weights_path": weights_name(args.weights),
             "weights_digest": weights.digest,
+            "sign": weights.sign,
             "drift": args.drift,
             "full_scale_pulses": full_scale_pulses(args.full_scale),
         }
     )
     _ = config.images
     return config, weights
+
+
+def weights_name(given: str | None) -> str | None:
+    """Shipped weights by their name, a file by its whole path, so that a run can be resumed from elsewhere."""
+    return given if given is None or given in SHIPPED else str(Path(given).absolute())
 
 
 def _vth(args: argparse.Namespace, file: BenchFile) -> float:
@@ -137,7 +144,7 @@ def open_measured(
     measures its own on the spot, by playing frames, unless the configuration has it; any other bench is refused.
     Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
     """
-    parts = parse_physical(config.physical)
+    parts = config.parts
     if not parts:
         return None, config
     from drivers.opening import make_bench

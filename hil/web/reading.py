@@ -142,7 +142,7 @@ class Reading:
     def _shipped(self, config: RunConfig) -> Weights:
         """The weights that come with the package. A file that a run names is not read: it may lie anywhere."""
         if self._weights is None:
-            self._weights = load_weights()
+            self._weights = load_weights(config.sign)
         if self._weights.digest != config.weights_digest:
             raise InputError("this run used other weights than those shipped; hil report shows its maps")
         return self._weights
@@ -155,7 +155,7 @@ class Reading:
                 check_digit(config, noise, index)
                 part = part_named(config, layer)
                 positions = part.layer.positions
-                first = (channel - part.start) * positions
+                first = (channel - part.channels.start) * positions
                 captures = [c for s in recorded_shots(run, config, noise, index, part) for c in s.captures]
                 shots = [
                     self._seen(run, config, shot)
@@ -175,9 +175,9 @@ class Reading:
         with opened(self.path) as (run, config):
             check_digit(config, noise, index)
             part = part_named(config, layer)
-            if not part.start <= channel < part.stop or not 0 <= position < part.layer.positions:
+            if channel not in part.channels or not 0 <= position < part.layer.positions:
                 raise InputError(f"{layer} has no recorded slot at kernel {channel}, position {position}")
-            number = (channel - part.start) * part.layer.positions + position
+            number = (channel - part.channels.start) * part.layer.positions + position
             shot = shot_of(run, config, noise, index, part, number)
             if shot is None:
                 return {"piece": None, "why": "This slot has not been recorded."}

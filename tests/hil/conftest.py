@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from hil.network.weights import SHAPES, Weights, load_weights
+from hil.network.fullscale import with_full_scales
+from hil.network.mnist import load_test
+from hil.network.weights import SHAPES, Weights, load_weights, save_weights
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,21 @@ def tensors() -> dict[str, np.ndarray]:
 def weights_file(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_file(tensors, file, metadata={"command": "test"})
+    return file
+
+
+@pytest.fixture(scope="session")
+def differential_file(tensors: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network with weights of either sign."""
+    rng = np.random.default_rng(1)
+    made = {
+        name: np.repeat(tensor, 2) if "full_scale" in name else tensor * rng.choice([-1, 1], tensor.shape)
+        for name, tensor in tensors.items()
+    }
+    file = tmp_path_factory.mktemp("weights") / "differential.safetensors"
+    save_file({name: t.astype(np.float32) for name, t in made.items()}, file, metadata={"sign": "differential"})
+    layers = with_full_scales(load_weights(file).layers, load_test()[0][:20])
+    save_weights(file, layers, {"sign": "differential"}, np.float32)
     return file
 
 

@@ -7,6 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from drivers.errors import InputError
+from hil.network.layers import as_maps
+from hil.network.mnist import load_test
+from hil.network.walk import walk
 from hil.network.weights import Weights, load_weights, save_weights
 
 
@@ -15,6 +18,15 @@ def test_the_shipped_network_is_non_negative_and_says_how_it_was_made(shipped: W
     assert all(layer.weight.min() >= 0 for layer in shipped.layers)
     assert all(layer.bias.max() <= 0 for layer in shipped.layers[:3])
     assert shipped.metadata["command"].startswith("hil train")
+
+
+def test_the_shipped_differential_network_has_weights_of_either_sign_and_recognises_digits() -> None:
+    weights = load_weights("differential")
+    assert weights.sign == "differential"
+    assert all(layer.weight.min() < 0 < layer.weight.max() for layer in weights.layers)
+    images, labels = (part[:200] for part in load_test())
+    (*_, last) = walk(weights.layers, as_maps(images))
+    assert (last.maps.reshape(200, 10).argmax(axis=1) == labels).mean() > 0.97
 
 
 @pytest.mark.parametrize(
@@ -54,6 +66,32 @@ def test_a_file_that_is_not_there_or_not_safetensors_is_named(tmp_path: Path) ->
     (tmp_path / "text.safetensors").write_text("hello, this is no weights file")
     with pytest.raises(InputError, match="not a safetensors file"):
         load_weights(tmp_path / "text.safetensors")
+
+
+def test_weights_of_either_sign_are_split_into_halves(differential_file: Path) -> None:
+    weights = load_weights(differential_file)
+    assert weights.sign == "differential"
+    for layer in weights.layers:
+        assert layer.halves == 2
+        assert layer.played_weight.min() >= 0
+        plus, minus = layer.played_weight[0::2], layer.played_weight[1::2]
+        assert np.array_equal(plus - minus, layer.weight)
+        assert not (plus * minus).any()
+
+
+def test_what_the_header_says_of_signs_must_fit(
+    tensors: dict[str, np.ndarray], differential_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "w.safetensors"
+    save_file(tensors, file, metadata={"sign": "differential"})
+    with pytest.raises(InputError, match=r"conv1.full_scale has shape \(32,\); it must be \(64,\)"):
+        load_weights(file)
+    save_file(tensors, file, metadata={"sign": "both"})
+    with pytest.raises(InputError, match="sign is 'both'; it must be one of positive, differential"):
+        load_weights(file)
+    save_weights(file, load_weights(differential_file).layers, {})
+    with pytest.raises(InputError, match="must be ≥ 0, unless the header says sign = differential"):
+        load_weights(file)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,12 @@ from drivers.device import load_device
 from drivers.errors import CaptureError
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Frame, SlotTiming
-from hil.network.layers import LAYERS, activations, as_maps, drives
+from hil.network.layers import LAYERS, activations, as_maps, drives, halves, subtracted
 from hil.network.mnist import load_test
 from hil.network.physical import parse_physical
 from hil.network.pooled import Play
-from hil.network.weights import Weights
+from hil.network.walk import walk
+from hil.network.weights import Weights, load_weights
 from hil.run.loop import Answer, Odometer, Recogniser
 
 IMAGES = load_test()[0]
@@ -101,6 +103,34 @@ def test_a_neuron_answers_alike_whether_or_not_its_neighbours_are_played(shipped
     assert (pooled[0][there] == every[0][there]).all()
     assert (pooled[1][there] == every[1][there]).all()
     assert not pooled[1][~there].any()
+
+
+@pytest.mark.parametrize("play", ["all", "pooled"])
+@pytest.mark.parametrize("physical", ["conv1", "conv2:3-9", "fc1", "fc2:2-5"])
+def test_differential_units_are_played_in_halves_and_subtracted(
+    differential_file: Path, physical: str, play: Play
+) -> None:
+    """With an ideal neuron each half is within half a pulse, so their difference is within half a pulse of each."""
+    weights = load_weights(differential_file)
+    (part,) = parse_physical(physical, 2)
+    host = replace(recogniser(weights, physical, "ideal"), physical=(part,), play=play)
+    (answer,) = answers(host, "ideal", [0])
+    assert answer.spent.spikes > 0
+    maps = as_maps(IMAGES[:1])
+    for passed in walk(weights.layers, maps, stop=part.layer.index):
+        maps = passed.maps
+    layer_weights = weights.layers[part.layer.index]
+    scale = layer_weights.full_scale[:, None]
+    limited = subtracted(np.minimum(halves(part.layer, layer_weights, maps), scale))
+    expected = drives(part.layer, layer_weights, maps)
+    expected[:, part.start : part.stop] = limited[:, part.start : part.stop]
+    reference = activations(part.layer, layer_weights, expected)[0]
+    pulse = scale.reshape(-1, 2).sum(axis=1, keepdims=True) / FULL_SCALE[part.layer.name]
+    if part.layer.is_convolution:  # whatever else is pooled, one of its block was played
+        pulse = pulse[:, :, None]
+        assert answer.kept[part.layer.name].any()
+    off = np.abs(answer.kept[part.layer.name] - reference)
+    assert (off <= 0.5001 * pulse.reshape(-1, *[1] * (off.ndim - 1)) + 1e-4).all()
 
 
 def test_units_not_on_the_neuron_are_exactly_those_of_software(shipped: Weights) -> None:

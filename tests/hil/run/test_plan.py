@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -56,6 +57,25 @@ def test_the_plan_is_what_the_run_takes(capsys: pytest.CaptureFixture[str], sett
     db.close()
     assert planned["resets"] == pytest.approx(resets, rel=0.05)
     assert planned["capture_bytes"] == pytest.approx(samples, rel=0.05)
+
+
+def test_differential_weights_are_planned_in_halves(
+    capsys: pytest.CaptureFixture[str], differential_file: Path
+) -> None:
+    settings = ("--digits", "0:2", "--physical", "conv1:0-3", "--weights", str(differential_file))
+    planned = call(capsys, "plan", *settings, "--total")
+    taken = call(capsys, "run", *settings, "--out", "r.sqlite")
+    assert planned["slots"] == 2 * 2 * 4 * 784
+    assert planned["pulses"] == sum(d["pulses"] for d in taken["digits"]) > 0
+    assert call(capsys, "replay", "r.sqlite")["identical"] is True
+    assert main(["report", "r.sqlite", "--channel", "7", "--image", "0"]) == 0
+    capsys.readouterr()
+    assert main(["report", "r.sqlite", "--channel", "8"]) == 2
+    assert "--channel 8: recorded are 0…7 of conv1" in capsys.readouterr().err
+    assert main(["export", "r.sqlite", "--to", "hdf5", "--out", "r.h5"]) == 0
+    with h5py.File("r.h5") as file:
+        assert file["conv1/channel"][:].tolist() == list(range(8))
+        assert file["conv1/pulses"][:].sum() == planned["pulses"]
 
 
 def test_a_long_run_is_planned_from_some_of_its_digits(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,12 +48,17 @@ def stop_after(shots: int, monkeypatch: pytest.MonkeyPatch) -> None:
         ("--physical", "conv1:0-3"),
         ("--physical", "conv1:0-1,conv2:0-1"),
         ("--physical", "conv1:0-1,conv2:0-1", "--play", "pooled"),
+        ("--physical", "conv1:0-1,fc2", "--full-scale", "fc2=99", "--weights", "differential"),
         ("--physical", "none"),
     ],
 )
 def test_a_stopped_run_resumes_to_the_same_result(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, what: tuple[str, ...]
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: tuple[str, ...],
+    differential_file: Path,
 ) -> None:
+    what = tuple(str(differential_file) if word == "differential" else word for word in what)
     settings = ("--digits", "3:8", *what, "--noise", "20")
     whole = call(capsys, "run", *settings, "--out", "whole.sqlite")
     with monkeypatch.context() as patch:

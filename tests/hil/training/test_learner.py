@@ -33,7 +33,7 @@ def either_sign(weights: Weights) -> Weights:
             layer.name,
             (layer.weight * rng.choice([-1, 1], layer.weight.shape)).astype(np.float32),
             (layer.bias * rng.choice([-1, 1], layer.bias.shape)).astype(np.float32),
-            np.tile(layer.full_scale, 2),
+            np.repeat(layer.full_scale, 2),
         )
         for layer in weights.layers
     )
