@@ -12,7 +12,6 @@ bounded in time and in events; an instrument keeps a copy of what it recorded (d
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
 from drivers.edges import DENDRITE, RESET, Levels, Times
 from drivers.errors import InputError, TwinError
+from drivers.mock.clock import TwinClock
 from drivers.mock.misuse import Misuse
 from drivers.mock.neuron import Midway, Trains, fire, neuron_model
 from drivers.mock.past import Past, Segments
@@ -56,6 +56,7 @@ class _Part:
 class Board:
     """One neuron, its switches, its comparator; thread-safe.
 
+    Without a `clock` its time is that of an unpaced TwinClock, which waits for a late host.
     Misuse is recorded in `misuse`, and raised as TwinError once it has happened: the lines do what they were told.
     """
 
@@ -65,14 +66,14 @@ class Board:
         settings: BoardSettings,
         *,
         seed: int = 0,
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] | None = None,
         faults: Collection[str] = (),
     ) -> None:
         unknown = set(faults) - FAULTS
         if unknown:
             raise InputError(f"unknown board fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
         self.settings = settings
-        self.clock = clock
+        self.clock: Callable[[], int] = TwinClock() if clock is None else clock
         self.misuse = Misuse()
         self.pulses_total = 0
         self.resets_total = 0
@@ -80,7 +81,7 @@ class Board:
         self._seed = seed
         self._faults = frozenset(faults)
         self._lock = threading.RLock()
-        now = clock()
+        now = self.clock()
         self._lines = Timeline(now, 0, np.uint32)  # every level change, past and queued
         self._vth: deque[tuple[int, float]] = deque([(now, PARKED_V)], maxlen=MANY_THRESHOLDS)
         self._remembered_ns = now - LONG_HISTORY_NS  # nothing happened before the board was there

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 POLL_S = 0.002
 LATE_S = 2.0  # a wave still playing so long after its end will never end
+TICKS = 1 << 32  # the daemon's tick, µs, wraps
 EARLY_S = 0.02  # how much a shot may seem to end too soon; the rest of the tolerance is EARLY of its length
 EARLY = 0.01
 ONE_SHOT, ONE_SHOT_SYNC = 0, 2
@@ -33,7 +34,7 @@ UNKNOWN_WAVE, NO_WAVE = 9998, 9999  # answers of wave_tx_at
 
 @dataclass
 class _Made:
-    """A wave that exists in the daemon, and when it should end on the host's clock."""
+    """A wave that exists in the daemon, and when it should end by the daemon's own tick."""
 
     wid: int
     duration_s: float
@@ -43,7 +44,8 @@ class _Made:
 class WaveStream:
     """Plays the waves of one shot, once: `begin`, then `finish` until it returns or `stop` is called elsewhere.
 
-    `underruns` counts how often the daemon had nothing to play because the next wave came too late.
+    `underruns` counts how often the daemon had nothing to play because the next wave came too late. Ends are reckoned
+    by the daemon's tick, so that a host that was kept from running takes its own lateness for nobody else's.
     """
 
     def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave], pulses: Sequence[Sequence[Any]]) -> None:
@@ -55,6 +57,8 @@ class WaveStream:
         self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
         self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
         self._failure: HilError | None = None
+        self._tick: int | None = None  # of the daemon, as last asked
+        self._since_us = 0
         self.underruns = 0
 
     @property
@@ -110,26 +114,35 @@ class WaveStream:
 
     def _send(self, wave: _Made) -> None:
         """Send a wave behind the one made before it, or at once if nothing plays."""
-        now_s = self._clock.now_s()
         before = [made for made in self._made if made is not wave and made.end_s < math.inf]
         with self._sending:
             if self._stop.is_set():
                 raise BenchError(STOPPED)
             idle = self._link.call("wave_tx_at") == NO_WAVE
+            now_s = self._now_s()
             self._link.call("wave_send_using_mode", wave.wid, ONE_SHOT if idle else ONE_SHOT_SYNC)
         self.underruns += idle and bool(before)
         wave.end_s = (now_s if idle else before[-1].end_s) + wave.duration_s
+
+    def _now_s(self) -> float:
+        """The daemon's time since the first wave was sent, s."""
+        tick = self._link.call("get_current_tick")
+        if self._tick is None:
+            self._tick = tick
+        self._since_us += (tick - self._tick) % TICKS
+        self._tick = tick
+        return self._since_us * 1e-6
 
     def _await_end(self) -> None:
         """Wait until the wave that plays first has ended, and delete it."""
         wave = self._made[0]
         while (at := self._link.call("wave_tx_at")) in (wave.wid, UNKNOWN_WAVE):
-            late_s = self._clock.now_s() - wave.end_s
+            late_s = self._now_s() - wave.end_s
             if late_s > LATE_S:
                 raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
             if self._clock.wait(self._stop, max(POLL_S, -late_s)):
                 raise BenchError(STOPPED)
-        early_s = self._made[-1].end_s - self._clock.now_s()
+        early_s = self._made[-1].end_s - self._now_s()
         if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
             raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")
         if at != NO_WAVE and at not in [made.wid for made in self._made]:

@@ -207,10 +207,12 @@ class Acquisition:
         """`:TRIGger:STATus?`."""
         if not self.running:
             return "STOP"
-        if self._single:
-            return "WAIT" if self._trigger_ns is None else "TD"
+        if self._single and self._trigger_ns is not None:
+            return "TD"
         if now_ns - self._since_ns < setup.horizontal.pre_s * 1e9:
-            return "RUN"
+            return "RUN"  # the record before the trigger is not full yet
+        if self._single:
+            return "WAIT"
         found = self._crossings(setup, now_ns - round(setup.horizontal.record_s * 1e9), now_ns)
         if len(found):
             return "TD"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from drivers.mock.ds4024.tcp import LoopbackServer
 from drivers.mock.ds4024.vxi11 import LinkClosedError
+from drivers.mock.loopback import LoopbackServer
 
 if TYPE_CHECKING:
     from drivers.mock.ds4024.vxi11 import Instrument

@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from drivers.mock.ds4024.tcp import LoopbackServer
+from drivers.mock.loopback import LoopbackServer
 
 CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
 CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23

@@ -60,8 +60,14 @@ class Daemon:
         self.in_shot |= bool(((pulses.on | pulses.off) & self.pins.wired).any())
         return blocks
 
+    def asked(self, answer: Callable[[], int]) -> int:
+        """The answer to a question about what plays."""
+        self.player.asked()
+        return answer()
+
     def make(self, blocks: int | None = None, words: int | None = None) -> int:
         """Make a wave, padded to percentages if given."""
+        self.player.expect()
         wid = self.memory.create(blocks, words)
         self.player.check_free(self.memory.get(wid))
         return wid
@@ -140,8 +146,8 @@ _COMMANDS: dict[int, Handler] = {
     Command.WVTXR: lambda d, wid, _2, _x: d.send(wid, 1),
     Command.WVTXM: lambda d, wid, mode, _x: d.send(wid, mode),
     Command.WVCHA: _chain,
-    Command.WVBSY: lambda d, _1, _2, _x: int(d.player.busy()),
-    Command.WVTAT: lambda d, _1, _2, _x: d.player.at(),
+    Command.WVBSY: lambda d, _1, _2, _x: d.asked(d.player.busy),
+    Command.WVTAT: lambda d, _1, _2, _x: d.asked(d.player.at),
     Command.WVHLT: _halt,
     Command.WVSM: _statistic("micros", MOST_MICROS, Code.BAD_WVSM_COMMND),
     Command.WVSP: _statistic("pulses", MOST_PULSES, Code.BAD_WVSP_COMMND),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from drivers.mock.clock import TwinClock
 from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
 from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
 from drivers.mock.pigpiod.pins import Pins, Times
@@ -22,6 +23,7 @@ LEAD_IN_US = 20
 AHEAD_NS = 200_000_000  # how far endless waves are put on the pins in advance
 LEAST_PASS_NS = 1_000.0  # what one pass of a wave without duration takes at least; assumed
 MANY_POINTERS = 600
+QUESTIONS = 4  # after so many what is queued is believed to be all
 REPEAT, SYNC = 1, 2  # bits of a send mode
 UNKNOWN_WAVE, NO_WAVE = 9998, 9999
 
@@ -62,9 +64,12 @@ class Player:
         self._next: dict[Item, Wave] = {}  # what follows what, of waves that may still come
         self._tail: object = _NOTHING_SENT  # whose pointer the next sync send sets
         self._chain: Iterator[Play | Delay] | None = None
+        self._questions = 0
+        self._waited_for: Segment | None = None  # the segment whose end time has waited for
 
     def send(self, wid: int, mode: int) -> int:
         """Send a wave; returns the control blocks it holds."""
+        self._questions = 0
         wave = self._memory.get(wid)
         if mode > REPEAT + SYNC:
             raise Refused(Code.BAD_WAVE_MODE)
@@ -82,6 +87,7 @@ class Player:
             else:
                 self._begin(now, self._segment(wave, self._lead_in_ends(now)))
         self._tail = wave
+        self._hold()
         return wave.blocks
 
     def chain(self, data: bytes) -> None:
@@ -98,6 +104,7 @@ class Player:
         """Stop at once; the pins stay as they are."""
         self._pins.halt(self._clock())
         self._plan, self._tail, self._chain, self._next = [], _NOTHING_SENT, None, {}
+        self._hold()
 
     def forget_tail(self) -> None:
         """What WVCLR does to the engine: what plays goes on, but nothing can follow it."""
@@ -135,7 +142,32 @@ class Player:
         self._extend(now)
         while self._plan and self._plan[0].end_ns <= now:
             self._plan.pop(0)
+        self._hold()
         return now
+
+    def asked(self) -> None:
+        """A client asks what plays. When it has asked so often and sent nothing more, what was queued may end."""
+        if not (isinstance(self._clock, TwinClock) and self._clock.held):
+            self._questions = 0
+            return
+        self._questions += 1
+        if self._questions >= QUESTIONS:
+            self._clock.go_on()
+            self._waited_for = self._plan[-1] if self._plan else None
+            self.pump()
+
+    def expect(self) -> None:
+        """A client makes a wave: it will send more."""
+        self._questions = 0
+
+    def _hold(self) -> None:
+        """Have time wait at the end of what is queued: a host that is kept from queueing more is not late."""
+        if not isinstance(self._clock, TwinClock):
+            return
+        if not self._plan:
+            self._clock.go_on()
+        elif self._plan[-1] is not self._waited_for:
+            self._clock.hold(self._plan[-1].end_ns - 1)
 
     def _point(self, wave: Wave, following: Wave | None) -> None:
         if len(self._next) > MANY_POINTERS:

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.ds4024.link import Pace, ScopeLink
 from drivers.errors import BenchError, ConnectionLostError
-from drivers.mock.ds4024.tcp import LoopbackServer
+from drivers.mock.loopback import LoopbackServer
 
 STILL = Pace(0, 0, 0, 0, 0, 0)
 

@@ -210,7 +210,7 @@ def test_roll_is_for_slow_time_bases() -> None:
 
 def test_a_single_shot_waits_triggers_and_stops() -> None:
     scope = Scope().tell(":TIM:SCAL 1e-4", ":TRIG:EDG:SOUR CHAN2", ":TRIG:EDG:LEV 1.65", ":SING")
-    assert scope.ask(":TRIG:STAT?") == "WAIT"
+    assert scope.ask(":TRIG:STAT?") == "RUN"  # until the record before the trigger is full
     assert scope.wait(0.0095).ask(":TRIG:STAT?") == "WAIT"
     assert scope.wait(0.0006).ask(":TRIG:STAT?") == "TD"
     assert scope.wait(0.0007).ask(":TRIG:STAT?") == "STOP"
@@ -219,14 +219,14 @@ def test_a_single_shot_waits_triggers_and_stops() -> None:
 
 def test_td_is_missed_between_two_looks() -> None:
     scope = Scope().tell(":TIM:SCAL 1e-4", ":TRIG:EDG:SOUR CHAN2", ":TRIG:EDG:LEV 1.65", ":SING")
-    assert [scope.ask(":TRIG:STAT?"), scope.wait(0.02).ask(":TRIG:STAT?")] == ["WAIT", "STOP"]
+    assert [scope.ask(":TRIG:STAT?"), scope.wait(0.02).ask(":TRIG:STAT?")] == ["RUN", "STOP"]
 
 
 def test_a_trigger_before_the_record_is_full_is_not_taken() -> None:
     """Half the record of 14 ms lies before the trigger: of pulses every 10 ms the first after 7 ms counts."""
     scope = Scope().tell(":TIM:SCAL 1e-3", ":TRIG:EDG:SOUR CHAN2", ":TRIG:EDG:LEV 1.65")
     scope.wait(0.005).tell(":SING")  # 5 ms before a pulse
-    assert scope.wait(0.006).ask(":TRIG:STAT?") == "WAIT"
+    assert scope.wait(0.006).ask(":TRIG:STAT?") == "RUN"
     assert scope.wait(0.010).ask(":TRIG:STAT?") == "TD"
 
 
@@ -403,7 +403,7 @@ def test_a_record_outlives_the_boards_history() -> None:
 def test_trigger_modes_that_are_not_simulated_are_recorded() -> None:
     scope = Scope().tell(":TRIG:MODE RUNT", ":SING")
     assert "edges only" in str(scope.instrument.misuse.take()[0])
-    assert scope.ask(":TRIG:STAT?") == "WAIT"
+    assert scope.ask(":TRIG:STAT?") == "RUN"
 
 
 # ---- measurements ---------------------------------------------------------------------------------------------------

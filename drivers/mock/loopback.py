@@ -1,4 +1,4 @@
-"""A TCP server on the loopback interface, and the raw-socket front end of a message-based instrument."""
+"""A TCP server on the loopback interface, as the simulated instruments and the status of the twin need it."""
 
 from __future__ import annotations
 
