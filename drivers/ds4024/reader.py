@@ -149,10 +149,12 @@ class ScopeReader:
     def _poll(self, states: set[str], patience_s: float) -> str:
         """Ask for the trigger status until it is one of `states`; the last state when patience ends."""
         deadline = time.monotonic() + patience_s
+        expired = False
         while True:
             state = self._link.ask(":TRIG:STAT?")
-            if state in states or time.monotonic() > deadline:
+            if state in states or expired:
                 return state
+            expired = time.monotonic() > deadline  # then it is asked once more: this host may have been kept waiting
             self._link.sleep(self._pace.poll_s)
 
     # ---- reading ------------------------------------------------------------------------------------------------
