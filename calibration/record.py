@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 FORMAT = 1
+VTH_STEP_V = 1e-3  # the coarsest step of a threshold DAC
+VTH_SAME_V = 0.01  # 1.5 % in gain on the nominal device, which is within a curve's own error
 MOST_AGE_S = 12 * 3600.0  # a working day: HfO2 states and comparator offsets drift with temperature
 MOST_PULSES = 100_000_000  # applied since
 
@@ -26,7 +28,9 @@ MOST_PULSES = 100_000_000  # applied since
 class CalibrationRecord(BaseModel):
     """What one calibration found.
 
-    `curves` are transfer curves (`TransferCurve.to_dict`), `results` what was fitted: threshold, transfer, frequency.
+    `vth_v` is the V_th asked for; `made_v` what the bench really made, null where that is the same or nobody wrote it
+    down. `curves` are transfer curves (`TransferCurve.to_dict`), `results` what was fitted: threshold, transfer,
+    frequency.
     `identity` is what the bench said of its parts; `device_pulses` how many dendrite pulses the device had had when it
     was finished.
     The id is the SHA-256 of everything else.
@@ -40,6 +44,7 @@ class CalibrationRecord(BaseModel):
     identity: dict[str, str]
     device: str
     vth_v: float
+    made_v: float | None = None
     timing_key: str
     curves: tuple[dict[str, Any], ...] = ()
     results: dict[str, Any] = Field(default_factory=dict)
@@ -64,14 +69,24 @@ class CalibrationRecord(BaseModel):
     @property
     def id(self) -> str:
         """The hash of the content, 16 hexadecimal digits."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        document = self.model_dump(mode="json")
+        if self.made_v is None:
+            del document["made_v"]  # as in records from before it was written down, whose ids stay what they were
+        text = json.dumps(document, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def threshold_v(self) -> float:
+        """The V_th to ask for so that the bench makes the one that this was measured at."""
+        far = self.made_v is not None and abs(self.made_v - self.vth_v) > VTH_STEP_V
+        return self.made_v if far and self.made_v is not None else self.vth_v
 
     def curve(self, timing_key: str, vth_v: float, full_scale: int) -> TransferCurve:
         """The curve for this timing and V_th that reaches `full_scale` pulses; raises CalibrationError."""
         for data in self.curves:
             curve = TransferCurve.from_dict(data)
-            if curve.timing_key == timing_key and abs(curve.vth_v - vth_v) < 5e-4 and curve.pulses[-1] >= full_scale:
+            here = min(abs(curve.vth_v - vth_v), abs(curve.made_v - vth_v)) < VTH_STEP_V / 2
+            if curve.timing_key == timing_key and here and curve.pulses[-1] >= full_scale:
                 return curve
         have = ", ".join(f"{c['timing_key']} at {c['vth_v']:g} V up to {c['pulses'][-1]}" for c in self.curves)
         raise CalibrationError(
@@ -87,6 +102,15 @@ def _result_models() -> dict[str, type[BaseModel]]:
     from calibration.measure.threshold import ThresholdResult
 
     return {"threshold": ThresholdResult, "transfer": TransferResult, "frequency": FrequencyResult}
+
+
+def check_made(curve: TransferCurve, made_v: float) -> None:
+    """Raise CalibrationError when the bench makes another V_th than the curve was measured at."""
+    if abs(made_v - curve.made_v) > VTH_SAME_V:
+        raise CalibrationError(
+            f"the bench makes V_th = {made_v:.4g} V, and the transfer curve was measured at {curve.made_v:.4g} V: set "
+            f"that (--vth {curve.made_v:.4g}), or run hil calibrate transfer again"
+        )
 
 
 def check_valid(

@@ -27,8 +27,9 @@ class Sweep:
     """Plays probe frames on a bench and counts what that spends.
 
     Every step is a frame of its own, named by (purpose, number of the step), so that a sweep can be recorded, resumed
-    and replayed like any run. `pulses_before` is what the device had before the sweep. `vth_readings` are (set, read)
-    in volts, where an oscilloscope has the V_th net on a channel.
+    and replayed like any run. `pulses_before` is what the device had before the sweep. `vth_v` is the V_th asked for,
+    `made_v` what the bench really made of it. `vth_readings` are (made, read) in volts, where an oscilloscope has the
+    V_th net on a channel.
     """
 
     bench: Bench
@@ -41,6 +42,7 @@ class Sweep:
     resets_spent: int = 0
     bench_s: float = 0.0
     vth_v: float | None = field(default=None, init=False)
+    made_v: float = field(default=0.0, init=False)
     vth_readings: list[tuple[float, float]] = field(default_factory=list, init=False)
 
     def captures(
@@ -48,7 +50,7 @@ class Sweep:
     ) -> Iterator[Capture]:
         """Play slots of `pulses` (slots,) at V_th, in order; raises CalibrationError when a slot cannot be trusted."""
         if vth_v != self.vth_v:
-            self.bench.set_threshold(vth_v)
+            self.made_v = self.bench.set_threshold(vth_v)
             self.vth_v = vth_v
         frame = probe_frame(self.purpose, timing or self.timing, pulses.astype(np.int32), image=self.steps)
         frame = replace(frame, pulses_before=self.pulses_before + self.pulses_spent)
@@ -65,7 +67,7 @@ class Sweep:
                 )
             read_v = vth_reading(capture)
             if read_v is not None:
-                self.vth_readings.append((vth_v, read_v))
+                self.vth_readings.append((self.made_v, read_v))
             if self.watch is not None:
                 self.watch(capture)
             yield capture

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from calibration.sweep import Sweep
 from calibration.tally import Floats, Ints, Tally
+from drivers.timing import made_clock_hz
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -24,7 +25,9 @@ PULSES_PER_COUNT = 16_384
 class TransferCurve:
     """Spikes counted in slots of known pulses, at one V_th and slot timing.
 
-    `pulses` (k,) ascending from 0; `mean_spikes`, `sd_spikes` (k,); `slots` (k,) how many were measured;
+    `vth_v` is what was asked for and `made_v` what the bench made of it; likewise `made_hz` is the adaptive dendrite
+    clock that its steps allow, None for slots of fixed length and where it was as asked. `pulses` (k,) ascending from
+    0; `mean_spikes`, `sd_spikes` (k,); `slots` (k,) how many were measured;
     `histogram` (k, most spikes + 1) slots by number of spikes.
     """
 
@@ -35,6 +38,8 @@ class TransferCurve:
     sd_spikes: Floats
     slots: Ints
     histogram: Ints
+    made_v: float
+    made_hz: float | None = None
 
     @property
     def pulses_spent(self) -> int:
@@ -72,13 +77,15 @@ class TransferCurve:
         return decoded
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; what was made stands in it where it was not just as asked, so older curves are told as they are."""
         return {
             "timing_key": self.timing_key,
             "vth_v": self.vth_v,
             "pulses": self.pulses.tolist(),
             "slots": self.slots.tolist(),
             "histogram": [row[: int(np.max(np.nonzero(row)[0], initial=0)) + 1].tolist() for row in self.histogram],
+            **({"made_v": self.made_v} if self.made_v != self.vth_v else {}),
+            **({"made_hz": self.made_hz} if self.made_hz is not None else {}),
         }
 
     @classmethod
@@ -86,12 +93,37 @@ class TransferCurve:
         """Back from `to_dict`."""
         width = max(len(row) for row in data["histogram"])
         histogram = np.array([row + [0] * (width - len(row)) for row in data["histogram"]], dtype=np.int64)
-        return cls.of(data["timing_key"], data["vth_v"], Tally(np.array(data["pulses"], dtype=np.int64), histogram))
+        tally = Tally(np.array(data["pulses"], dtype=np.int64), histogram)
+        made_v, made_hz = data.get("made_v"), data.get("made_hz")
+        return cls.of(data["timing_key"], data["vth_v"], tally, made_v=made_v, made_hz=made_hz)
 
     @classmethod
-    def of(cls, timing_key: str, vth_v: float, tally: Tally) -> TransferCurve:
-        """From the slots that were counted."""
-        return cls(timing_key, vth_v, tally.pulses, tally.mean_spikes, tally.sd_spikes, tally.slots, tally.histogram)
+    def of(
+        cls, timing_key: str, vth_v: float, tally: Tally, *, made_v: float | None = None, made_hz: float | None = None
+    ) -> TransferCurve:
+        """From the slots that were counted; V_th as asked for where nothing else is known to have been made."""
+        return cls(
+            timing_key,
+            vth_v,
+            tally.pulses,
+            tally.mean_spikes,
+            tally.sd_spikes,
+            tally.slots,
+            tally.histogram,
+            vth_v if made_v is None else made_v,
+            made_hz,
+        )
+
+    @classmethod
+    def measured(cls, sweep: Sweep, vth_v: float, tally: Tally) -> TransferCurve:
+        """From the slots that a sweep has just counted at V_th, with what its bench made of V_th and clock."""
+        return cls.of(
+            sweep.timing.key(),
+            vth_v,
+            tally,
+            made_v=sweep.made_v,
+            made_hz=made_clock_hz(sweep.timing, sweep.bench.tick_s),
+        )
 
 
 def pulse_grid(full_scale: int) -> Ints:
@@ -140,5 +172,6 @@ def measure_transfer(
         if progress is not None:
             progress((capture.frame.first_slot + len(capture.frame)) / len(pulses))
 
-    spikes = Sweep(bench, timing, purpose, pulses_before, watch).spikes(vth_v, pulses)
-    return TransferCurve.of(timing.key(), vth_v, Tally.of(pulses, spikes))
+    sweep = Sweep(bench, timing, purpose, pulses_before, watch)
+    spikes = sweep.spikes(vth_v, pulses)
+    return TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))

@@ -72,6 +72,14 @@ def made(timing: SlotTiming, tick_s: float, most_pulses: int = 1) -> Made:
     return Made(slot_ticks(timing, tick_s).width * tick_s, max(period, 1) * tick_s)
 
 
+def made_clock_hz(timing: SlotTiming, tick_s: float) -> float | None:
+    """The adaptive dendrite clock really made, Hz; None where it is as asked, and for slots of fixed length."""
+    if timing.mode == "fixed":
+        return None
+    rate_hz = made(timing, tick_s).rate_hz
+    return None if abs(rate_hz / timing.dendrite_clock_hz - 1) < 1e-9 else rate_hz
+
+
 def fastest_clock_hz(timing: SlotTiming, tick_s: float, rate_max_hz: float, duty_max: float) -> float:
     """The fastest adaptive dendrite clock that a source with steps of `tick_s` really makes within both limits."""
     width = slot_ticks(timing, tick_s).width

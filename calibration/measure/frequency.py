@@ -12,6 +12,7 @@ from calibration.measure.leak import fit_leak
 from calibration.sweep import Sweep
 from calibration.tally import Tally
 from drivers.errors import CalibrationError
+from drivers.timing import made
 
 if TYPE_CHECKING:
     from calibration.measure.window import Window
@@ -26,9 +27,14 @@ Show = Callable[[float, "tuple[FrequencyPoint, ...]"], None]
 
 
 class FrequencyPoint(Result):
-    """Firing at one clock: mean spikes a pulse in slots of equal length, with its 95 % interval, and a second."""
+    """Firing at one clock: mean spikes a pulse in slots of equal length, with its 95 % interval, and a second.
+
+    `clock_hz` was asked for and `made_hz` is what the pulse source's steps made of it, null in records from before it
+    was written down; spikes a second are of the latter.
+    """
 
     clock_hz: float
+    made_hz: float | None = None
     spikes_per_pulse: Estimate
     spikes_per_s: float
 
@@ -42,6 +48,7 @@ class FrequencyResult(Result):
     """
 
     vth_v: float
+    made_v: float | None = None
     points: tuple[FrequencyPoint, ...]
     leak_s: Estimate | None
     leak_note: str
@@ -77,16 +84,19 @@ def measure_frequency(
         timing = at_clock(sweep.timing, clock_hz)
         share = _SLOW_SHARE if clock_hz < _SLOW_HZ else 1.0
         tally = sweep.tally(vth_v, {_SHORT: round(_SHORT_SLOTS * share), _LONG: round(_LONG_SLOTS * share)}, timing)
-        data.append((1 / clock_hz, tally))
-        points.append(_point(clock_hz, tally))
+        made_hz = made(timing, sweep.bench.tick_s).rate_hz
+        data.append((1 / made_hz, tally))
+        points.append(_point(clock_hz, made_hz, tally))
         if show is not None:
             show((i + 1) / len(swept), tuple(points))
     if not any(tally.total_spikes for _, tally in data):
         raise CalibrationError(f"no spikes at V_th {vth_v:g} V at any clock: run hil calibrate threshold first")
     fastest_hz = _fastest(points)
-    leak, note, ratio = _leak([row for row in data if 1 / row[0] <= fastest_hz], vth_v, window)
+    kept = [row for row, point in zip(data, points, strict=True) if point.clock_hz <= fastest_hz]
+    leak, note, ratio = _leak(kept, sweep.made_v, window)
     return FrequencyResult(
         vth_v=vth_v,
+        made_v=sweep.made_v,
         points=tuple(points),
         leak_s=leak,
         leak_note=note,
@@ -104,13 +114,13 @@ def at_clock(timing: SlotTiming, clock_hz: float) -> SlotTiming:
     return timing.model_copy(update={"mode": "adaptive", "dendrite_clock_hz": clock_hz})
 
 
-def _point(clock_hz: float, tally: Tally) -> FrequencyPoint:
+def _point(clock_hz: float, made_hz: float, tally: Tally) -> FrequencyPoint:
     """From the long slots: equal lengths at all clocks, so that what their ends cost is equal too."""
     spikes, sd, slots = tally.mean_spikes[-1], tally.sd_spikes[-1], tally.slots[-1]
     value = float(spikes) / _LONG
     half = Z_95 * max(float(sd), 0.2) / float(np.sqrt(slots)) / _LONG
     each = Estimate(value=value, lo=max(value - half, 0.0), hi=value + half)
-    return FrequencyPoint(clock_hz=clock_hz, spikes_per_pulse=each, spikes_per_s=value * clock_hz)
+    return FrequencyPoint(clock_hz=clock_hz, made_hz=made_hz, spikes_per_pulse=each, spikes_per_s=value * made_hz)
 
 
 def _fastest(points: list[FrequencyPoint]) -> float:

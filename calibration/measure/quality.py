@@ -23,6 +23,7 @@ class TransferResult(Result):
 
     timing_key: str
     vth_v: float
+    made_v: float | None = None
     full_scale: int
     pulses_per_spike: float | None
     nonlinearity: float
@@ -45,11 +46,12 @@ def characterise_transfer(
     spent = sweep.pulses_spent, sweep.resets_spent, sweep.bench_s
     pulses = transfer_slots(sweep.timing, full_scale, pulses_per_count)
     spikes = sweep.spikes(vth_v, pulses)
-    curve = TransferCurve.of(sweep.timing.key(), vth_v, Tally.of(pulses, spikes))
+    curve = TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))
     slope, nonlinearity, saturation = straightness(curve)
     return curve, TransferResult(
         timing_key=curve.timing_key,
         vth_v=vth_v,
+        made_v=curve.made_v,
         full_scale=full_scale,
         pulses_per_spike=1 / slope if slope > 0 else None,
         nonlinearity=nonlinearity,

@@ -55,8 +55,9 @@ class Search:
     data: Data = field(default_factory=list)
 
     def measure(self, vth_v: float, slots: dict[int, int]) -> None:
-        """Play `slots` (pulses → how many) at V_th and keep what they count."""
-        self.data.append((vth_v, self.sweep.tally(vth_v, slots)))
+        """Play `slots` (pulses → how many) at V_th and keep what they count, with the volts really made."""
+        tally = self.sweep.tally(vth_v, slots)
+        self.data.append((self.sweep.made_v, tally))
 
     def fit(self, lo: float, hi: float, *, v_terms: int) -> HazardFit:
         """To all slots played at lo…hi volts, those at the same V_th together."""

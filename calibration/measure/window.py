@@ -8,6 +8,7 @@ the comparator sees them, so following them over a device's life follows its two
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,6 @@ from calibration.fit.edge import Edge, fit_edge
 from calibration.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from calibration.sweep import Sweep
     from drivers.signals import SlotTiming
 
@@ -32,7 +31,9 @@ _STEP_DOWN, _SURELY = 0.85, 0.1  # from V_th to V_th, until so many slots fire
 _BEYOND = 1.25  # how far outside the bench's limits an edge may be inferred from slots within
 _BISECT_SLOTS, _REFINE_SLOTS = 2, 8  # slots of 48 pulses a V_th
 _WANTED_HALF_WIDTH = 0.003  # of the upper edge, in ln V
-Data = list[tuple[float, float, float]]
+Row = tuple[float, float, float]  # volts made, fired, tries
+Data = list[Row]
+Share = Callable[[float, int], Row]  # at volts asked for, in so many slots
 
 
 class Window(Result):
@@ -69,15 +70,14 @@ def measure_window(sweep: Sweep, limits_v: tuple[float, float]) -> tuple[Window,
 def _upper(sweep: Sweep, limits_v: tuple[float, float]) -> tuple[Edge | None, list[tuple[float, Tally]]]:
     tallies: list[tuple[float, Tally]] = []
 
-    def share(vth_v: float, slots: int) -> tuple[float, float]:
+    def share(vth_v: float, slots: int) -> Row:
         tally = sweep.tally(vth_v, {SATURATING_PULSES: slots})
-        tallies.append((vth_v, tally))
-        return float(tally.fired[0]), float(slots)
+        tallies.append((sweep.made_v, tally))
+        return sweep.made_v, float(tally.fired[0]), float(slots)
 
-    fired, slots = share(limits_v[1], _REFINE_SLOTS)
-    if fired == slots:  # by chance once in 256, were the edge just there
+    data: Data = [share(limits_v[1], _REFINE_SLOTS)]
+    if data[0][1] == data[0][2]:  # by chance once in 256, were the edge just there
         return None, tallies
-    data: Data = [(limits_v[1], fired, slots)]
     reach = (limits_v[0], limits_v[1] * _BEYOND)
     _bisect(share, data, limits_v, _BISECT_SLOTS, SATURATED_LEVEL, steps=8)
     edge = _fit(data, reach, SATURATED_LEVEL, two_sided=True)
@@ -95,10 +95,10 @@ def _upper(sweep: Sweep, limits_v: tuple[float, float]) -> tuple[Edge | None, li
 def _lower(sweep: Sweep, limits_v: tuple[float, float]) -> Edge | None:
     timing = silent_timing(sweep.timing)
 
-    def share(vth_v: float, slots: int) -> tuple[float, float]:
+    def share(vth_v: float, slots: int) -> Row:
         # A neuron that has fired is fresh again and may fire once more: every reset and every firing is one try.
         fired = sweep.silent_firings(vth_v, slots, timing)
-        return float(fired), float(slots + fired)
+        return sweep.made_v, float(fired), float(slots + fired)
 
     # Down in steps: a low state well above V_th fires all the time, more often than a reader may want to count.
     data: Data = []
@@ -109,8 +109,8 @@ def _lower(sweep: Sweep, limits_v: tuple[float, float]) -> Edge | None:
         if data[-1][1] > _SURELY * data[-1][2]:
             break
     else:
-        fired, slots = share(limits_v[0], _LIMIT_SLOTS)
-        data.append((limits_v[0], fired, slots))
+        data.append(share(limits_v[0], _LIMIT_SLOTS))
+        _, fired, slots = data[-1]
         if fired < SILENT_LEVEL * slots - 3 * np.sqrt(SILENT_LEVEL * slots):
             return None
     reach = (limits_v[0] / _BEYOND, limits_v[1])
@@ -155,12 +155,12 @@ def _fit(data: Data, limits_v: tuple[float, float], level: float, *, two_sided: 
     return fit_edge(v, fired, tries, limits_v, level=level, two_sided=two_sided)
 
 
-def _measure(share: Callable[[float, int], tuple[float, float]], data: Data, vth_v: float, slots: int) -> None:
-    data.append((vth_v, *share(vth_v, slots)))
+def _measure(share: Share, data: Data, vth_v: float, slots: int) -> None:
+    data.append(share(vth_v, slots))
 
 
 def _bisect(
-    share: Callable[[float, int], tuple[float, float]],
+    share: Share,
     data: Data,
     limits_v: tuple[float, float],
     slots: int,

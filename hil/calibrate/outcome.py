@@ -13,6 +13,7 @@ from drivers.errors import BenchError, InputError, RunFileError
 from drivers.passport import Entry, add_entry, load_passport
 from hil.calibrate.sweeps import CalibrateConfig, Findings
 from hil.run.session import software
+from hil.store.recording import made_v
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFi
         identity=run.fact("identity"),
         device=config.device.id,
         vth_v=vth_v,
+        made_v=_made_otherwise(run, vth_v),
         timing_key=config.timing.key(),
         curves=(*kept, *([found.curve.to_dict()] if found.curve is not None else [])),
         results={**results, **found.results},
@@ -95,6 +97,12 @@ def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFi
         temperature_c=run.facts.get("temperature_c"),
         run_file=str(run.path.absolute()),
     )
+
+
+def _made_otherwise(run: RunFile, vth_v: float) -> float | None:
+    """What was made of V_th, None where it was as asked."""
+    found = made_v(run, vth_v)
+    return None if found == vth_v else found
 
 
 def _kept(

@@ -106,13 +106,11 @@ def note_software(run_file: RunFile) -> None:
 
 
 def reopen(config: RunConfig, stack: ExitStack) -> Bench | None:
-    """The bench as the run began with it, with its V_th set; its transfer curve is the recorded one."""
+    """The bench as the run began with it, its V_th still parked; its transfer curve is the recorded one."""
     if config.curve is None:
         return None
     from drivers.opening import make_bench
 
-    bench = stack.enter_context(
+    return stack.enter_context(
         make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
     )
-    bench.set_threshold(config.vth_v)
-    return bench

@@ -143,6 +143,8 @@ def go_on(
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
+    if recording is not None:
+        recording.set_threshold(config.vth_v)
     odometer = Odometer(run.fact("odometer"))
     drifted: list[str] = []  # calibrations that the neuron has left
 
@@ -221,6 +223,7 @@ def keep_curve(
         identity=run.fact("identity"),
         device=config.device.id,
         vth_v=config.vth_v,
+        made_v=curve.made_v if curve.made_v != config.vth_v else None,
         timing_key=config.timing.key(),
         curves=(curve.to_dict(),),
         pulses_spent=curve.pulses_spent,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.record import CalibrationRecord, check_valid, load_record
+from calibration.record import CalibrationRecord, check_made, check_valid, load_record
 from calibration.transfer import measure_transfer
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
@@ -132,7 +132,7 @@ def _vth(args: argparse.Namespace, file: BenchFile) -> float:
     if args.vth is not None:
         return float(args.vth)
     name = args.calibration or file.calibration
-    return load_record(Path(name)).vth_v if name else file.vth_v
+    return load_record(Path(name)).threshold_v if name else file.vth_v
 
 
 def open_measured(
@@ -170,7 +170,7 @@ def open_measured(
         drifted=passport.drifted,
     )
     curve = record.curve(config.timing.key(), config.vth_v, most)
-    bench.set_threshold(config.vth_v)
+    check_made(curve, bench.set_threshold(config.vth_v))
     return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from drivers.errors import CaptureError, RunFileError
+from calibration.record import VTH_SAME_V, VTH_STEP_V
+from drivers.errors import CaptureError, InputError, RunFileError
 from drivers.signals import Capture, Frame
 from hil.store.retakes import Shot, bad_runs, name, with_retakes
 from hil.store.rows import ShotRow, shot_layer
@@ -116,6 +117,17 @@ class _Stream:
         self.retake(shot)
 
 
+def _made_key(volts: float) -> str:
+    """The fact of a run file that says what was made of a V_th that was asked for."""
+    return f"vth_made_v/{volts:.9g}"
+
+
+def made_v(run: RunFile, volts: float) -> float | None:
+    """The V_th that a recorded bench made of what was asked for; None where nobody asked, or before it was recorded."""
+    found: float | None = run.facts.get(_made_key(volts))
+    return found
+
+
 class RecordingBench:
     """A bench whose every shot goes through a run file.
 
@@ -170,8 +182,24 @@ class RecordingBench:
         return self._inner.threshold_v if self._inner is not None else None
 
     def set_threshold(self, volts: float) -> float:
-        """Set V_th of the bench inside."""
-        return self._inner.set_threshold(volts) if self._inner is not None else volts
+        """Set V_th of the bench inside; returns what was made when this run first asked for it, recorded or just now.
+
+        Later ones ask for just that, so that a resumed run is played as it began. Raises InputError where it cannot be.
+        """
+        known_v: float | None = self._run.facts.get(_made_key(volts))
+        if self._inner is None:
+            return volts if known_v is None else known_v
+        far = known_v is not None and abs(known_v - volts) > VTH_STEP_V
+        made_v = self._inner.set_threshold(known_v if known_v is not None and far else volts)
+        if known_v is None:
+            self._run.add_fact(_made_key(volts), made_v)
+            return made_v
+        if abs(made_v - known_v) > VTH_SAME_V:
+            raise InputError(
+                f"run file {self._run.path} has V_th = {volts:g} V made as {known_v:.4g} V, and the bench makes "
+                f"{made_v:.4g} V now: set it as it was, or begin a new run"
+            )
+        return known_v
 
     def make_safe(self) -> None:
         """Bring the bench inside to rest."""

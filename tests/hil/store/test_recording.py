@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drivers.errors import CaptureError, RunFileError
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from drivers.errors import CaptureError, InputError, RunFileError
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Frame, FrameKey, SlotTiming
-from hil.store.recording import RecordingBench
+from hil.store.recording import RecordingBench, made_v
 from hil.store.runfile import RunFile
 from tests.hil.rig import bench, flaky, frames, new_run, rows, same
 
@@ -40,6 +42,39 @@ def whole(captures: list[Capture]) -> list[np.ndarray]:
     """(images, slots) spikes, put together from shots as the host does."""
     images = sorted({c.frame.key.image for c in captures})
     return [np.concatenate([c.spikes for c in captures if c.frame.key.image == i]) for i in images]
+
+
+class HandSet(MockBench):
+    """V_th from a supply that a person leaves at `volts` when that is near enough."""
+
+    volts = 0.74
+
+    def set_threshold(self, volts: float) -> float:
+        return super().set_threshold(self.volts if abs(volts - self.volts) < 0.05 else volts)
+
+
+def hand_set(volts: float = 0.74) -> HandSet:
+    made = HandSet(load_bench("mock"), load_device("nominal"))
+    made.volts = volts
+    return made
+
+
+def test_the_threshold_really_made_is_recorded_set_again_and_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with new_run(path) as run:
+        recording = RecordingBench(hand_set(), run)
+        assert recording.set_threshold(0.7) == recording.threshold_v == 0.74
+        assert recording.set_threshold(1.0) == 1.0
+    with RunFile.open(path, write=True) as run:
+        inside = hand_set(0.742)  # asked for 0.74 now
+        assert RecordingBench(inside, run).set_threshold(0.7) == 0.74
+        assert inside.threshold_v == 0.742
+        with pytest.raises(InputError, match=r"V_th = 0.7 V made as 0.74 V, and the bench makes 0.755 V now"):
+            RecordingBench(hand_set(0.755), run).set_threshold(0.7)
+        assert (made_v(run, 0.7), made_v(run, 1.0), made_v(run, 0.9)) == (0.74, 1.0, None)
+    with RunFile.open(path) as run:
+        replay = RecordingBench(None, run)
+        assert [replay.set_threshold(volts) for volts in (1.0, 0.7, 0.9)] == [1.0, 0.74, 0.9]
 
 
 def test_recording_changes_nothing_and_replay_gives_it_back(path: Path) -> None:
