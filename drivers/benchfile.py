@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from drivers.device import parse_toml, read_text
+from drivers.device import configured, parse_toml, read_text
 from drivers.errors import HilWarning, InputError, LimitError
 from drivers.parts import table
 from drivers.pins import I2C_PINS, WAVE_PINS, free_output, pi_output_fault, pico_output_fault
@@ -19,6 +19,7 @@ from drivers.timing import made
 
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
 MOCK_TICK_S = 1e-6  # as pigpio: what is planned here can be played there
+_SHIPPED = ("mock",)
 COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
 
 
@@ -31,10 +32,18 @@ class Section(BaseModel):
 class BoardSettings(Section):
     """The PCB: how many select addresses are wired and what its one-shot and comparator do."""
 
-    addresses: int = Field(default=0, ge=0, le=65_536)
-    select: Literal["one-hot", "binary"] = "one-hot"
-    axon_width_s: float = Field(default=2e-6, ge=2e-6, le=1.0)
-    axon_delay_s: float = Field(default=COMPARATOR_RESPONSE_S, ge=0, le=1e-3)
+    addresses: int = Field(
+        default=0, ge=0, le=65_536, description="select addresses wired; 0: the dendrite reaches the neuron directly"
+    )
+    select: Literal["one-hot", "binary"] = Field(
+        default="one-hot", description="one line an address, or a binary code that counts from 1"
+    )
+    axon_width_s: float = Field(
+        default=2e-6, ge=2e-6, le=1.0, description="how long the one-shot holds the axon high; as measured"
+    )
+    axon_delay_s: float = Field(
+        default=COMPARATOR_RESPONSE_S, ge=0, le=1e-3, description="from V_m = V_th to the axon's edge; LM339 1.3 µs"
+    )
 
     @property
     def select_lines(self) -> int:
@@ -65,11 +74,15 @@ class BoardSettings(Section):
 class Limits(Section):
     """What the bench may do to the device; a frame outside is refused before a pulse leaves."""
 
-    pulse_width_max_s: float = Field(default=1e-3, gt=0)
-    pulse_rate_max_hz: float = Field(default=250e3, gt=0)
-    duty_max: float = Field(default=0.5, gt=0, le=1)
-    vth_min_v: float = Field(default=0.2, ge=0)
-    vth_max_v: float = Field(default=2.0, gt=0, le=5)
+    pulse_width_max_s: float = Field(default=1e-3, gt=0, description="longest pulse that the device may get")
+    pulse_rate_max_hz: float = Field(default=250e3, gt=0, description="fastest dendrite clock")
+    duty_max: float = Field(default=0.5, gt=0, le=1, description="largest share of the time that pulses may be on")
+    vth_min_v: float = Field(
+        default=0.2, ge=0, description="lowest V_th; there the low-resistance state has to fire by itself"
+    )
+    vth_max_v: float = Field(
+        default=2.0, gt=0, le=5, description="highest V_th, where it is parked: no state of the device may reach it"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Limits:
@@ -81,10 +94,12 @@ class Limits(Section):
 class Wiring(Section):
     """Line to pin (BCM numbers on a Pi, GPIO numbers on a Pico)."""
 
-    dendrite: int = Field(ge=0, le=29)
-    reset: int = Field(ge=0, le=29)
-    sync: int = Field(ge=0, le=29)
-    select: tuple[int, ...] = ()
+    dendrite: int = Field(ge=0, le=29, description="GPIO of the dendrite pulses")
+    reset: int = Field(ge=0, le=29, description="GPIO of the return to low resistance")
+    sync: int = Field(ge=0, le=29, description="GPIO that marks the slots; never wire it to a switch")
+    select: tuple[int, ...] = Field(
+        default=(), description="GPIOs of select0, select1, …; on a Pico all lines are GPIOs in a row"
+    )
 
     def lines(self) -> tuple[Line, ...]:
         """dendrite, reset, sync, select0…"""
@@ -104,32 +119,42 @@ class Wiring(Section):
 class SpikeSettings(Section):
     """How axon spikes and sync edges are found in traces: a Schmitt trigger at threshold ± hysteresis/2."""
 
-    threshold_v: float = Field(default=1.65, gt=0)
-    hysteresis_v: float = Field(default=0.6, gt=0)
-    min_width_s: float = Field(default=0.5e-6, ge=0)
-    slot_tolerance: float = Field(default=0.01, gt=0, lt=1)
-    inverted: bool = False
+    threshold_v: float = Field(default=1.65, gt=0, description="level of an edge in a trace; half of 3.3 V")
+    hysteresis_v: float = Field(default=0.6, gt=0, description="noise that makes no edge")
+    min_width_s: float = Field(default=0.5e-6, ge=0, description="shorter pulses are glitches")
+    slot_tolerance: float = Field(
+        default=0.01, gt=0, lt=1, description="by how much a slot may differ from its plan before it is retaken"
+    )
+    inverted: bool = Field(default=False, description="the axon is low while it fires")
 
 
 class PigpioSettings(Section):
     """Where pigpiod listens."""
 
-    host: str = "localhost"
-    port: int = Field(default=8888, ge=1, le=65_535)
+    host: str = Field(default="localhost", description="where pigpiod runs")
+    port: int = Field(default=8888, ge=1, le=65_535, description="its port")
 
 
 class ScopeSettings(Section):
     """The RIGOL DS4024: its VISA resource and what is on its channels (trace name → channel 1-4)."""
 
-    resource: str
-    channels: dict[Literal["axon", "sync", "dendrite", "membrane", "vth"], int] = {"axon": 1, "sync": 2}
-    probe: float = Field(default=10.0, ge=0.01, le=1000)
-    volts_per_div: float = Field(default=0.5, gt=0)
-    samples_per_axon: int = Field(default=5, ge=2, le=1000)
-    timeout_s: float = Field(default=10.0, gt=0)
-    transfer_bytes_per_s: float = Field(default=0.3e6, gt=0)
-    audit_every: int = Field(default=1, ge=1)
-    read_style: Literal["windows", "whole"] = "windows"  # by STARt and STOP, or the whole memory by POINts
+    resource: str = Field(description="VISA resource, such as TCPIP0::192.0.2.10::INSTR or USB0::0x1AB1::…::INSTR")
+    channels: dict[Literal["axon", "sync", "dendrite", "membrane", "vth"], int] = Field(
+        default={"axon": 1, "sync": 2}, description="what is on which channel, 1 to 4; axon and sync at least"
+    )
+    probe: float = Field(default=10.0, ge=0.01, le=1000, description="the probes' switch, as it stands on them")
+    volts_per_div: float = Field(default=0.5, gt=0, description="vertical scale at the probe's tip")
+    samples_per_axon: int = Field(
+        default=5, ge=2, le=1000, description="samples in an axon pulse; sets the sample rate"
+    )
+    timeout_s: float = Field(default=10.0, gt=0, description="longest wait for a reply")
+    transfer_bytes_per_s: float = Field(default=0.3e6, gt=0, description="how fast memory is read, for planning")
+    audit_every: int = Field(
+        default=1, ge=1, description="with axon_reader = both: the scope checks one shot in so many"
+    )
+    read_style: Literal["windows", "whole"] = Field(
+        default="windows", description="memory by STARt and STOP, or all of it by POINts"
+    )
 
     @model_validator(mode="after")
     def _channels(self) -> ScopeSettings:
@@ -146,23 +171,25 @@ class ScopeSettings(Section):
 class PicoSettings(Section):
     """The Pico on USB: a serial port, or empty to find it by its USB identity."""
 
-    port: str = ""
-    axon_pin: int = Field(default=15, ge=0, le=29)
-    sync_pin: int = Field(
-        default=14, ge=0, le=29
-    )  # read where pigpio makes the pulses; else sync is a line of the Pico
-    estop_pin: int | None = Field(default=None, ge=0, le=29)
-    heartbeat_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
-    dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728"
+    port: str = Field(default="", description="serial port; empty: the one Pico on USB")
+    axon_pin: int = Field(default=15, ge=0, le=29, description="GPIO of the axon")
+    sync_pin: int = Field(default=14, ge=0, le=29, description="GPIO that reads sync where pigpio makes the pulses")
+    estop_pin: int | None = Field(default=None, ge=0, le=29, description="GPIO of a normally closed contact to 3.3 V")
+    heartbeat_timeout_s: float = Field(
+        default=2.0, ge=0.1, le=60, description="the Pico makes the board safe after so much silence"
+    )
+    dac: Literal["mcp4728", "mcp4725", "none"] = Field(
+        default="mcp4728", description="the DAC on its I²C 0 (GPIO 0, 1)"
+    )
 
 
 class ThresholdSettings(Section):
     """What makes V_th, by its name in `drivers.parts.table`, and where a DAC on the Pi's I²C bus is."""
 
-    source: str = "pico"
-    i2c_bus: int = Field(default=1, ge=0)
-    address: int = Field(default=0x60, ge=0x08, le=0x77)
-    vdd_v: float = Field(default=3.3, gt=0, le=5.5)
+    source: str = Field(default="pico", description="pico, mcp4728, mcp4725 (on the Pi), or manual")
+    i2c_bus: int = Field(default=1, ge=0, description="the Pi's I²C bus; 1 is GPIO 2 and 3")
+    address: int = Field(default=0x60, ge=0x08, le=0x77, description="I²C address; 96 is 0x60")
+    vdd_v: float = Field(default=3.3, gt=0, le=5.5, description="supply of the DAC; the reference of an MCP4725")
 
 
 class PanelSettings(Section):
@@ -172,9 +199,9 @@ class PanelSettings(Section):
     has looked at the stop. The stop is an input, and may be on any pin.
     """
 
-    enable: int | None = Field(default=None, ge=0, le=27)
-    estop: int | None = Field(default=None, ge=0, le=27)
-    lamp: int | None = Field(default=None, ge=0, le=27)
+    enable: int | None = Field(default=None, ge=0, le=27, description="GPIO of the supply relay, low at boot")
+    estop: int | None = Field(default=None, ge=0, le=27, description="GPIO of a normally closed contact to ground")
+    lamp: int | None = Field(default=None, ge=0, le=27, description="GPIO of the lamp, low at boot")
 
     def pins(self) -> dict[str, int]:
         """What is wired: panel.enable … → pin."""
@@ -200,17 +227,17 @@ class BenchFile(Section):
     with a part stays readable where that part is not installed.
     """
 
-    name: str = Field(min_length=1, max_length=64)
-    kind: Literal["mock", "pi"]
-    device: str = "nominal"
+    name: str = Field(min_length=1, max_length=64, description="what runs and calibrations call this bench")
+    kind: Literal["mock", "pi"] = Field(description="mock: simulated in process; pi: the parts named here")
+    device: str = Field(default="nominal", description="device file, seen from this file")
     slot: SlotTiming = SlotTiming()
     board: BoardSettings = BoardSettings()
     limits: Limits = Limits()
     spikes: SpikeSettings = SpikeSettings()
-    vth_v: float = Field(default=0.7, gt=0)
-    calibration: str = ""
-    pulse_source: str | None = None
-    axon_reader: str | None = None
+    vth_v: float = Field(default=0.7, gt=0, description="V_th where no calibration says another")
+    calibration: str = Field(default="", description="calibration record to use, seen from this file")
+    pulse_source: str | None = Field(default=None, description="pigpio or pico")
+    axon_reader: str | None = Field(default=None, description="scope, pico, or both")
     wiring: Wiring | None = None
     pigpio: PigpioSettings = PigpioSettings()
     scope: ScopeSettings | None = None
@@ -349,11 +376,12 @@ class BenchFile(Section):
 
 
 def load_bench(name: str) -> BenchFile:
-    """Read a bench file by path, or a shipped one by name; raises InputError.
+    """Read a bench file by path, or by the name of a shipped one or one in the user's configuration folder.
 
-    Paths in it (`device`, `calibration`) are relative to the file and come back whole.
+    Raises InputError. Paths in it (`device`, `calibration`) are relative to the file and come back whole.
     """
-    path = Path(name)
+    mine = configured("benches")
+    path = Path(name) if name in _SHIPPED else mine.get(name, Path(name))
     if path.suffix == ".toml":
         file = parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}")
         try:
@@ -361,11 +389,11 @@ def load_bench(name: str) -> BenchFile:
         except InputError as error:
             raise InputError(f"bench file {name}: {error}") from error
         return _anchored(file, path)
-    shipped = files("drivers") / "benches"
-    names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
-    if name not in names:
-        raise InputError(f"bench {name!r} is neither a .toml file nor one of: {', '.join(names)}")
-    return parse_toml(BenchFile, (shipped / f"{name}.toml").read_text(encoding="utf-8"), f"bench file {name}")
+    if name not in _SHIPPED:
+        raise InputError(f"bench {name!r} is neither a .toml file nor one of: {', '.join(dict.fromkeys([*_SHIPPED, *mine]))}")
+    return parse_toml(
+        BenchFile, (files("drivers") / "benches" / f"{name}.toml").read_text(encoding="utf-8"), f"bench file {name}"
+    )
 
 
 def _anchored(bench: BenchFile, file: Path) -> BenchFile:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,21 +24,36 @@ class DeviceFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    description: str = ""
-    endurance_pulses: int = Field(gt=0)
-    endurance_resets: int = Field(gt=0)
+    id: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="what its passport and calibrations call it; letters, digits, dot, dash, underline",
+    )
+    description: str = Field(default="", description="for people: die, cell, stack, when it was formed and how")
+    endurance_pulses: int = Field(gt=0, description="dendrite pulses that it may have in its life")
+    endurance_resets: int = Field(gt=0, description="returns to low resistance that it may have in its life")
     model: dict[str, Any] | None = None
 
 
+def configured(kind: Literal["benches", "devices"]) -> dict[str, Path]:
+    """Files in the user's configuration folder (XDG base directory specification), by name."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return {path.stem: path for path in sorted((Path(base) / "memristive-hil" / kind).glob("*.toml"))}
+
+
 def load_device(name: str) -> DeviceFile:
-    """Read a device file by path, or by the name of one that ships with the twin; raises InputError."""
-    path = Path(name)
+    """Read a device file by path, or by the name of one in the user's configuration folder or shipped with the twin.
+
+    Raises InputError.
+    """
+    mine = configured("devices")
+    path = mine.get(name, Path(name))
     if path.suffix != ".toml":
         shipped = files("drivers") / "mock" / "devices"
         names = sorted(p.name.removesuffix(".toml") for p in shipped.iterdir() if p.name.endswith(".toml"))
         if name not in names:
-            raise InputError(f"device {name!r} is neither a .toml file nor one of: {', '.join(names)}")
+            raise InputError(f"device {name!r} is neither a .toml file nor one of: {', '.join([*names, *mine])}")
         text = (shipped / f"{name}.toml").read_text(encoding="utf-8")
     else:
         text = read_text(path, "device file")

@@ -27,6 +27,7 @@ COMMANDS = {
     "serve": "show runs in a browser while they are recorded",
     "plan": "time, pulses, wear and disk before a pulse leaves",
     "train": "train the network with non-negative weights (needs the extra 'train')",
+    "bench": "write, explain or show the schema of a bench file; park its DAC",
     "doctor": "check every part of a bench",
     "mock": "serve the simulated bench over the real wire protocols",
     "flash": "put the firmware on a Pico",

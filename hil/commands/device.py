@@ -2,6 +2,7 @@
 
 hil device                     all devices that were ever played on a real bench
 hil device die7-c3 --figure life.png
+hil device init --id die7-c3 --pulses 1e9 --resets 1e8     write its device file
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from calibration.picture import new_figure, save_figure
 from drivers.device import load_device
+from drivers.durable import write_durably
 from drivers.errors import InputError
 from drivers.passport import Passport, load_passport, passport_file, passport_folder
 
@@ -27,10 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--figure", type=Path, metavar="FILE", help="draw pulses a spike and both resistance states over its life"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    new = parser.add_argument_group("init: a device file, which only its owner can fill in")
+    new.add_argument("--id", default="", help="what its passport and calibrations will call it")
+    new.add_argument("--pulses", type=float, metavar="N", help="dendrite pulses that it may have in its life")
+    new.add_argument("--resets", type=float, metavar="N", help="returns to low resistance that it may have in its life")
+    new.add_argument("--description", default="", metavar="TEXT", help="die, cell, stack, forming")
+    new.add_argument("--print", action="store_true", dest="only_print", help="write to standard output, stated or not")
+    new.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: ID.toml)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one passport or the list; returns the exit code."""
+    """Print one passport or the list, or write a device file; returns the exit code."""
+    if args.device == "init":
+        return _init(args)
     if args.device is None:
         found = sorted(passport_folder().glob("*.json"))
         passports = [load_passport(path.stem) for path in found]
@@ -52,6 +63,31 @@ def run(args: argparse.Namespace) -> int:
         print(passport.model_dump_json())
     else:
         _print(passport, file)
+    return 0
+
+
+def _init(args: argparse.Namespace) -> int:
+    from hil.bringup.compose import device_text
+
+    budget = {"endurance_pulses": args.pulses, "endurance_resets": args.resets}
+    for name, value in budget.items():
+        if value is not None and (value < 1 or value != int(value)):
+            raise InputError(f"{name} = {value:g}: a whole number, such as 1e9")
+    text, missing = device_text(args.id, args.description, {k: v and int(v) for k, v in budget.items()})
+    if args.only_print:
+        print(text, end="")
+        return 0
+    if missing:
+        flags = {"id": "--id", "endurance_pulses": "--pulses", "endurance_resets": "--resets"}
+        raise InputError(
+            f"nobody but you knows {', '.join(missing)}: say {' '.join(flags[key] for key in missing)}; its sheet or "
+            "its maker states the endurance, and a guess can kill it"
+        )
+    out: Path = args.out or Path(f"{args.id}.toml")
+    if out.exists():
+        raise InputError(f"{out} is there already: name another with --out, or remove it")
+    write_durably(out, text, "device file")
+    print(f"wrote {out}; next: hil bench init --device {out}")
     return 0
 
 
