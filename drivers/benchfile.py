@@ -390,10 +390,11 @@ def load_bench(name: str) -> BenchFile:
             raise InputError(f"bench file {name}: {error}") from error
         return _anchored(file, path)
     if name not in _SHIPPED:
-        raise InputError(f"bench {name!r} is neither a .toml file nor one of: {', '.join(dict.fromkeys([*_SHIPPED, *mine]))}")
-    return parse_toml(
-        BenchFile, (files("drivers") / "benches" / f"{name}.toml").read_text(encoding="utf-8"), f"bench file {name}"
-    )
+        raise InputError(
+            f"bench {name!r} is neither a .toml file nor one of: {', '.join(dict.fromkeys([*_SHIPPED, *mine]))}"
+        )
+    text = (files("drivers") / "benches" / f"{name}.toml").read_text(encoding="utf-8")
+    return parse_toml(BenchFile, text, f"bench file {name}")
 
 
 def _anchored(bench: BenchFile, file: Path) -> BenchFile:
