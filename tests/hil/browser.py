@@ -47,7 +47,7 @@ class Browser:
             if found := ask():
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"in vain waited for {what}: {self.text('body')[:2000]} {self.complaints()}")
+        raise AssertionError(f"in vain waited for {what}; the console said {self.complaints()}")
 
     def text(self, css: str) -> str:
         found: str = self.js("document.querySelector(arguments[0])?.innerText ?? ''", css)
