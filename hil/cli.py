@@ -13,6 +13,7 @@ import hil
 from drivers.errors import HilError, HilWarning, InputError
 from hil.terminal.interrupt import ending_alike
 from hil.terminal.output import steady_output
+from hil.terminal.visible import visible
 
 COMMANDS = {
     "run": "recognise digits on a bench",
@@ -97,7 +98,7 @@ def _show(
 ) -> None:
     """A warning in one line; ours say all that is needed, a library's also its kind."""
     kind = "" if issubclass(category, HilWarning) else f"{category.__name__}: "
-    print(f"hil: {kind}{message}", file=sys.stderr)
+    print(f"hil: {kind}{visible(str(message))}", file=sys.stderr)
 
 
 def _ended(argv: list[str]) -> int:
@@ -105,7 +106,7 @@ def _ended(argv: list[str]) -> int:
     try:
         return _dispatch(argv)
     except HilError as error:
-        print(f"hil: {error}", file=sys.stderr)
+        print(f"hil: {visible(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         print("hil: interrupted", file=sys.stderr)

@@ -16,6 +16,7 @@ from drivers.benchfile import BenchFile, load_bench
 from drivers.checks import Check
 from drivers.device import load_device
 from drivers.errors import BenchError, InputError
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -90,11 +91,14 @@ def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
 def _print(found: list[Check], ok: bool) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("check", "", "found", "what to do", box=None, header_style="bold")
     for check in found:
-        verdict, advice = ("[green]ok[/]", "") if check.ok else ("[red]NO[/]", check.advice)
-        table.add_row(check.name, verdict, check.detail, advice)
+        verdict, advice = (Text("ok", "green"), "") if check.ok else (Text("NO", "red"), check.advice)
+        # As text: "[model]" in what an instrument or a file says is no markup.
+        name, detail, then = (Text(visible(said)) for said in (check.name, check.detail, advice))
+        table.add_row(name, verdict, detail, then)
     console = Console()
     console.print(table)
     console.print("all is well" if ok else f"{sum(not c.ok for c in found)} of {len(found)} checks failed")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from drivers.errors import InputError, RunFileError
 from hil.run.session import RUNS, SUFFIX, config_of, results_of
 from hil.store.locking import in_use
 from hil.store.reading import log_of
 from hil.store.runfile import RunFile
+from hil.terminal.visible import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -131,11 +133,15 @@ def table(found: list[RunSummary]) -> Table:
     ):
         made.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
     for item in found:
+        file = Text(visible(Path(item.file).name))
         if item.trouble:
-            made.add_row(item.file, "", f"[red]{item.trouble}[/red]")
+            made.add_row(file, "", Text(visible(item.trouble), style="red"))
             continue
+        when, what, device = (
+            Text(visible(text)) for text in (item.begun[5:16].replace("T", " "), item.what, item.device)
+        )
         made.add_row(
-            *(Path(item.file).name, item.begun[5:16].replace("T", " "), item.what, item.device, item.state),
+            *(file, when, what, device, item.state),
             *(f"{item.digits_done}/{item.digits}", _accuracy(item), f"{item.bench_s:,.1f} s"),
             *(f"{item.bytes / 1e6:,.1f} MB", f"{item.bytes_a_digit / 1e3:,.0f} kB" if item.bytes_a_digit else ""),
         )

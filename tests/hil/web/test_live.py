@@ -26,6 +26,7 @@ def test_a_browser_follows_a_run_over_the_wire_and_stops_it(served: Served, wire
         *("run", "--bench", str(wire), "--digits", "0:500", "--physical", "conv1:0-1", "--out", str(run_file)),
         cwd=tmp_path,
     )
+    RunFile.create(served.runs / "<img src=x onerror=window.hurt=1>.sqlite", {"identity": {}}).close()
     try:
         until("the run file", run_file.exists)
         with browser(tmp_path / "profile") as page:
@@ -52,6 +53,8 @@ def follow(page: Browser, served: Served) -> None:
     page.driver.get(f"{served.address}/?token={served.token}")
     page.until("the run in the list", lambda: "followed.sqlite" in page.text("table"))
     assert "token" not in page.driver.current_url
+    assert "<img src=x onerror=window.hurt=1>.sqlite" in page.text("table")
+    assert page.js("window.hurt") is None
     page.click("td a")
     page.until("two digits", lambda: page.count(".strip button") >= 2)
     before = page.count(".strip button")
@@ -74,6 +77,7 @@ def measure(page: Browser) -> None:
     middle = re.compile(r"row (1[34]), column (1[34])\b")
     at = page.until("the slot in the middle", lambda: middle.search(page.text("#digit")))
     page.driver.find_element("css selector", ".slotmap .map").send_keys("\ue012")  # arrow left
+    assert at is not None
     left = f"row {at[1]}, column {int(at[2]) - 1}"
     page.until("the slot to its left", lambda: left in page.text("#digit"))
     page.click(".strip button")  # back to a slot that was played
