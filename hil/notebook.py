@@ -17,7 +17,7 @@ from hil.network.weights import load_weights
 from hil.report.xarrays import to_xarray
 from hil.run.config import RunConfig
 from hil.run.replay import Replay, replay
-from hil.run.session import begin, config_of, go_on, new_path, results_of
+from hil.run.session import begin, config_of, go_on, results_of
 from hil.run.setup import open_measured
 from hil.store.runfile import RunFile
 
@@ -111,11 +111,10 @@ def recognise(
     )
     with ExitStack() as stack:
         opened, config = open_measured(config, stack, record)
-        path = Path(out) if out is not None else new_path(config)
         sources = {"bench": bench, "device": file.device, "calibration": record or None}
         identity = opened.identity if opened is not None else {}
-        run = stack.enter_context(begin(path, config, identity, sources))
+        run = stack.enter_context(begin(Path(out) if out is not None else None, config, identity, sources))
         for _ in go_on(run, config, weights, opened):
             pass
         run.add_event("complete", "")
-    return path
+    return run.path

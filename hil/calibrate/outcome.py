@@ -2,75 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration.record import CalibrationRecord
-from drivers.errors import BenchError, InputError, RunFileError
 from drivers.passport import Entry, add_entry, load_passport
 from hil.calibrate.sweeps import CalibrateConfig, Findings
-from hil.run.session import software
+from hil.store import frozen
 from hil.store.recording import made_v
-from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
+    from hil.store.runfile import RunFile
 
 
 def begin(path: Path, config: CalibrateConfig, bench: Bench) -> RunFile:
-    """A new run file for a calibration, numbered if the name is taken; raises RunFileError."""
-    facts = {
-        "calibrate": config.model_dump_json(),
-        "identity": dict(bench.identity),
-        "temperature_c": bench.temperature_c,
-        "software": software(),
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": config.device.id,
-        "odometer": config.odometer,
-        "tick_s": config.bench.tick_s,
-    }
-    return RunFile.create(free_name(path), facts)
+    """A new run file for a calibration; raises RunFileError.
 
-
-def free_name(path: Path) -> Path:
-    """The name, or the name with a number: records and figures may be replaced, what was measured never is."""
-    free, n = path, 1
-    while free.exists():
-        n += 1
-        free = path.with_name(f"{path.stem}-{n}{path.suffix}")
-    return free
+    It gets a number where the name is taken: records may be replaced, what was measured never is.
+    """
+    more = {"odometer": config.odometer, "temperature_c": bench.temperature_c}
+    return frozen.begin(path, "calibrate", config, bench.identity, numbered=True, **more)
 
 
 def config_of(run: RunFile) -> CalibrateConfig:
-    """The settings frozen in a calibration's run file; raises RunFileError."""
-    if "calibrate" not in run.facts:
-        raise RunFileError(f"run file {run.path} holds no calibration; `hil resume` and `hil replay` are for runs")
-    try:
-        return CalibrateConfig.model_validate_json(run.fact("calibrate"))
-    except ValueError as error:
-        raise RunFileError(f"run file {run.path}: its settings are of another version ({error})") from error
-
-
-def check_same(run: RunFile, was: Mapping[str, str], identity: Mapping[str, str]) -> None:
-    """Raise InputError when a sweep would go on with other parts than it was begun with."""
-    for part in sorted(was.keys() | identity.keys()):
-        if was.get(part) != identity.get(part):
-            raise InputError(
-                f"run file {run.path} was begun with {part} {was.get(part)!r}, and the bench has "
-                f"{identity.get(part)!r}: put that back, or begin a new one"
-            )
-
-
-def stopped(run: RunFile, error: BaseException, how: str) -> int:
-    """Say how to go on, where going on could help; raises what ended the sweep, unless a person did."""
-    if isinstance(error, KeyboardInterrupt | BenchError):
-        print(f"what was measured is safe; go on: {how} {run.path}", file=sys.stderr)
-    if not isinstance(error, KeyboardInterrupt):
-        raise error
-    return 130
+    """The settings frozen in a calibration's run file; raises RunFileError, WrongKindError."""
+    return frozen.settings_of(run, CalibrateConfig, "calibrate")
 
 
 def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFile) -> CalibrationRecord:

@@ -5,13 +5,14 @@ hil calibrate transfer --bench bench.toml      pulses in → spikes out at one V
 hil calibrate frequency --bench bench.toml     firing against the dendrite clock, leak, fastest usable clock
 hil calibrate threshold transfer               one after the other, at the V_th just found, into one record
 
-Every sweep is recorded beside its record: --resume goes on with an interrupted one, --replay evaluates it again.
+Every sweep is recorded beside its record: `hil resume RUN` goes on with it, `hil replay RUN` evaluates it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -54,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
-    from hil.calibrate.outcome import stopped
     from hil.calibrate.sweeps import calibrate
     from hil.store.recording import RecordingBench
+    from hil.terminal.ending import stopped
     from hil.terminal.interrupt import StopRequest
     from hil.terminal.sweepview import SweepView
 
@@ -72,7 +73,11 @@ def run(args: argparse.Namespace) -> int:
         try:
             found, vth_v = calibrate(config, recording, view)
         except (KeyboardInterrupt, HilError) as error:
-            return stopped(run_file, error, "hil calibrate --resume")
+            if bench is None:
+                raise
+            return stopped(run_file, error, "what was measured is safe")
+        if bench is not None:
+            run_file.add_event("complete", f"{found.pulses_spent:,} pulses")
     if args.replay is None or args.out is not None:
         return _finish(args, config, found, vth_v, run_file)
     _print(args, config, found, vth_v, {"run_file": str(run_file.path)})
@@ -82,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, Bench | None, RunFile]:
     """Settings, bench (None for a replay) and run file, of a new calibration or of a recorded one."""
     from drivers.opening import make_bench
-    from hil.calibrate.outcome import begin, check_same, config_of
+    from hil.calibrate.outcome import begin, config_of
+    from hil.store.frozen import agree, changed_parts, resumed
     from hil.store.runfile import RunFile
 
     recorded = args.resume or args.replay
@@ -95,8 +101,9 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
         run_file = stack.enter_context(RunFile.open(args.resume, write=True))
         config = config_of(run_file)
         bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
-        check_same(run_file, run_file.fact("identity"), bench.identity)
-        run_file.add_event("resumed", "")
+        agree(run_file, changed_parts(run_file, bench.identity))
+        for line in resumed(run_file):
+            print(line, file=sys.stderr)
         return config, bench, run_file
     config = _settings(args)
     bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))

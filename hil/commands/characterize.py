@@ -8,49 +8,43 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from calibration.figure2 import (
-    CONDITIONS,
-    LETTERS,
-    LONGEST_TRAIN,
-    Panel,
-    draw,
-    measure_firing,
-    measure_gaps,
-    measure_panel,
-    measure_traces,
-)
+from calibration.figure2 import CONDITIONS, LETTERS, LONGEST_TRAIN, Panel, draw
 from calibration.fit.firing import Fit, fit_all, histogram
-from drivers.benchfile import BenchFile, load_bench
-from drivers.device import DeviceFile, load_device
+from drivers.benchfile import load_bench
+from drivers.device import load_device
 from drivers.durable import write_durably
-from drivers.errors import BenchError, InputError, RunFileError
+from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
-from hil.calibrate.outcome import check_same, free_name, stopped
-from hil.run.session import software
+from hil.calibrate.characterization import STEPS, CharacterizeConfig, characterize
+from hil.store.frozen import agree, begin, changed_parts, resumed, settings_of
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
+from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
 
 if TYPE_CHECKING:
-    from calibration.tally import Ints, Tally
-    from drivers.signals import Capture
+    from drivers.bench import Bench
+
+DEFAULT_OUT = Path("figure2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil characterize`."""
     parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to measure on (default: mock)")
     parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
-    parser.add_argument("--out", type=Path, default=Path("figure2"), metavar="STEM", help="name of the files to write")
+    parser.add_argument(
+        "--out", type=Path, metavar="STEM", help="name of the files to write (default: figure2, or the run file's)"
+    )
     parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a characterization that was interrupted")
     parser.add_argument(
         "--replay", type=Path, metavar="RUN", help="evaluate a recorded characterization again, offline"
@@ -75,106 +69,77 @@ def run(args: argparse.Namespace) -> int:
     began = time.perf_counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as progress:
-        task = progress.add_task("traces", total=len(CONDITIONS) + 1.0)
+        task = progress.add_task("traces", total=STEPS)
 
         def show(done: float, text: str) -> None:
             progress.update(task, completed=done, description=text)
 
         with ExitStack() as stack:
             stopping = stack.enter_context(StopRequest())
-            run_file = stack.enter_context(_run_file(args))
+            config, run_file, benches = _open(args, stack)
+            whole = partial(run_file.load, traces=None)
+            traced = stack.enter_context(RecordingBench(benches[0], run_file, reader=whole, stopping=stopping))
+            counting = stack.enter_context(RecordingBench(benches[1], run_file, stopping=stopping))
             try:
-                panels, counts, gaps = _measure(run_file, show, stopping, plays=args.replay is None)
-            except (KeyboardInterrupt, BenchError) as error:
-                return stopped(run_file, error, "hil characterize --resume")
-            device = _frozen(run_file)[1]
+                found = characterize(config, traced, counting, show)
+            except (KeyboardInterrupt, HilError) as error:
+                if args.replay is not None:
+                    raise
+                return stopped(run_file, error, "what was measured is safe")
+            if args.replay is None:
+                run_file.add_event("complete", "")
         fits = fit_all(
-            counts,
+            found.counts,
             replicates=args.replicates,
             progress=lambda share: show(len(CONDITIONS) + (1 + share) / 2, "fits of panel g"),
         )
-    files = [args.out.with_suffix(suffix) for suffix in (".svg", ".png")]
-    draw(panels, histogram(counts, LONGEST_TRAIN), gaps, fits, device.id, files)
+    out: Path = args.out or run_file.path.with_suffix("")
+    drawn = [out.with_name(f"{out.name}{suffix}") for suffix in (".svg", ".png")]
+    draw(found.panels, histogram(found.counts, LONGEST_TRAIN), found.gaps, fits, config.device.id, drawn)
     result = {
-        "device": device.id,
-        "panels": [_panel(letter, panel) for letter, panel in zip(LETTERS, panels, strict=False)],
+        "device": config.device.id,
+        "panels": [_panel(letter, panel) for letter, panel in zip(LETTERS, found.panels, strict=False)],
         "fits": [_fit(fit) for fit in fits],
-        "figure": str(args.out.with_suffix(".svg")),
+        "figure": str(drawn[0]),
         "run_file": str(run_file.path),
         "wall_s": time.perf_counter() - began,
     }
-    write_durably(args.out.with_suffix(".json"), json.dumps(result, indent=1), "result file")
-    print(json.dumps(result) if args.json else _text(panels, fits, args.out))
+    write_durably(out.with_name(f"{out.name}.json"), json.dumps(result, indent=1), "result file")
+    print(json.dumps(result) if args.json else _text(found.panels, fits, out))
     return 0
 
 
-def _run_file(args: argparse.Namespace) -> RunFile:
-    """The recorded one, or a new one beside the figure that holds what it needs to be evaluated again."""
+def _open(
+    args: argparse.Namespace, stack: ExitStack
+) -> tuple[CharacterizeConfig, RunFile, tuple[Bench | None, Bench | None]]:
+    """Settings, run file, and the bench with traces and without (None for a replay), of a new one or a recorded one."""
     if args.replay is not None:
-        return RunFile.open(args.replay)
+        run_file = stack.enter_context(RunFile.open(args.replay))
+        return settings_of(run_file, CharacterizeConfig, "characterize"), run_file, (None, None)
     if args.resume is not None:
-        return RunFile.open(args.resume, write=True)
+        run_file = stack.enter_context(RunFile.open(args.resume, write=True))
+        config = settings_of(run_file, CharacterizeConfig, "characterize")
+        benches = _benches(config, stack)
+        agree(run_file, changed_parts(run_file, benches[0].identity))
+        for line in resumed(run_file):
+            print(line, file=sys.stderr)
+        return config, run_file, benches
     file = load_bench(args.bench)
-    device = load_device(args.device or file.device)
-    facts = {
-        "characterize": {"bench": file.model_dump_json(), "device": device.model_dump_json(), "seed": args.seed},
-        "software": software(),
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device.id,
-        "tick_s": file.tick_s,
-    }
-    return RunFile.create(free_name(args.out.with_suffix(".sqlite")), facts)
+    config = CharacterizeConfig(bench=file, device=load_device(args.device or file.device), seed=args.seed)
+    benches = _benches(config, stack)
+    out = args.out or DEFAULT_OUT
+    path = out.with_name(f"{out.name}.sqlite")
+    more = {"temperature_c": benches[0].temperature_c}
+    run_file = begin(path, "characterize", config, benches[0].identity, numbered=True, **more)
+    return config, stack.enter_context(run_file), benches
 
 
-def _frozen(run_file: RunFile) -> tuple[BenchFile, DeviceFile, int]:
-    """Bench, device, and the seed of a simulated one."""
-    facts = run_file.facts.get("characterize")
-    if facts is None:
-        raise RunFileError(f"run file {run_file.path} holds no characterization")
-    return (
-        BenchFile.model_validate_json(facts["bench"]),
-        DeviceFile.model_validate_json(facts["device"]),
-        int(facts.get("seed", 0)),
-    )
-
-
-def _measure(
-    run_file: RunFile, show: Callable[[float, str], None], stopping: StopRequest, *, plays: bool
-) -> tuple[list[Panel], Tally, Ints]:
-    """Everything that is played, through the run file: traces first, which the mock makes only where asked."""
-    file, device, seed = _frozen(run_file)
-
-    @contextmanager
-    def bench(*, traces: bool) -> Iterator[RecordingBench]:
-        def load(row: int) -> Capture:
-            return run_file.load(row, None if traces else ())
-
-        with ExitStack() as stack:
-            inner = None
-            if plays:
-                inner = stack.enter_context(make_bench(file, device, seed=seed, traces=traces))
-                _same_parts(run_file, inner.identity)
-            yield stack.enter_context(RecordingBench(inner, run_file, reader=load, stopping=stopping))
-
-    with bench(traces=True) as traced:
-        seen = [measure_traces(traced, file.slot, *condition) for condition in CONDITIONS]
-        gaps = measure_gaps(traced, file.slot)
-    panels = []
-    with bench(traces=False) as counting:
-        for i, (condition, traces) in enumerate(zip(CONDITIONS, seen, strict=True)):
-            show(i, f"panel {LETTERS[i]}")
-            panels.append(measure_panel(counting, file.slot, *condition, traces))
-        counts = measure_firing(counting, file.slot, lambda share: show(len(CONDITIONS) + share / 2, "panel g"))
-    return panels, counts, gaps
-
-
-def _same_parts(run_file: RunFile, identity: Mapping[str, str]) -> None:
-    """Write down the bench's parts, or raise InputError when they are not those that were written down."""
-    was = next((json.loads(text) for _, kind, text in run_file.events() if kind == "parts"), None)
-    if was is None:
-        run_file.add_event("parts", json.dumps(dict(identity)))
-    else:
-        check_same(run_file, was, identity)
+def _benches(config: CharacterizeConfig, stack: ExitStack) -> tuple[Bench, Bench]:
+    """With traces and without. A real bench is one and brings what it has; the mock makes traces only where asked."""
+    traced = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed, traces=True))
+    if config.bench.kind != "mock":
+        return traced, traced
+    return traced, stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
 
 
 def _panel(letter: str, panel: Panel) -> dict[str, Any]:

@@ -21,11 +21,12 @@ from rich.progress import Progress
 
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
-from hil.commands.run import show_plan, stopped
+from hil.commands.run import show_plan
 from hil.run.execute import DigitResult, execute, heading
 from hil.run.judge import Judge
-from hil.run.session import begin, go_on, new_path, results_of
+from hil.run.session import RUNS, begin, go_on, results_of
 from hil.run.setup import add_common_arguments, open_measured, settle
+from hil.terminal.ending import INTERRUPTED, stopped
 from hil.terminal.interrupt import StopRequest, ignore_all
 from hil.terminal.live import Live
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from hil.network.weights import Weights
     from hil.run.config import RunConfig
 
-INTERRUPTED = 130
 BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
 PART = 1_250  # images a worker is given at a time: each part costs it the tables of the simulated neuron
 
@@ -91,21 +91,20 @@ def _stopped_early(config: RunConfig, results: list[DigitResult]) -> int:
 
 def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> list[DigitResult] | None:
     """Evaluate into a run file, so that nothing is lost; None when a person stopped it."""
-    path = args.out or new_path(config)
-    show_plan(config, weights, path)
+    show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
         bench, config = open_measured(config, stack, args.calibration)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
-        run_file = stack.enter_context(begin(path, config, identity, sources))
+        run_file = stack.enter_context(begin(args.out, config, identity, sources))
         slots = sum(part.slots for part in config.parts)
         live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
         try:
             for _ in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
                 pass
         except (KeyboardInterrupt, HilError) as error:
-            stopped(run_file, error)
+            stopped(run_file, error, f"{len(results_of(run_file))} digits are done and safe")
             return None
         run_file.add_event("complete", f"{live.bench_s:.2f} s on the bench")
         return results_of(run_file)

@@ -2,6 +2,7 @@
 
 Everything as it was:                         hil replay RUN
 What a lower spike threshold would have seen: hil replay RUN --set spikes.threshold_v=0.9
+A calibration or characterization, evaluated: hil replay calibrations/nominal-transfer.sqlite
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from hil.commands.sweepfile import hand_over, sweep_kind
 from hil.run.config import parse_digits
 from hil.run.replay import Difference, Replay, replay
 from hil.store.runfile import RunFile
@@ -38,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 when identical or when something was asked to be different, else 1."""
+    kind = sweep_kind(args.run)
+    if kind is not None:
+        unfit = {"--digits": args.digits, "--layer": args.layer, "--set": args.changes}
+        return hand_over(kind, "replay", args.run, as_json=args.json, unfit=unfit)
     digits = parse_digits(args.digits) if args.digits else None
     console = Console(stderr=True)
     with (

@@ -1,6 +1,7 @@
 """Go on with a run that was interrupted: by Ctrl-C, a power cut, an emergency stop or a failed bench.
 
 What is recorded stays; what is missing or damaged is played.   hil resume runs/20261124-101500-run-nominal.sqlite
+Calibrations and characterizations go on in the same way.       hil resume calibrations/nominal-transfer.sqlite
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
-from drivers.errors import InputError
 from hil.commands.run import play, show_plan
-from hil.run.session import bench_changes, changes, config_of, results_of, software
+from hil.commands.sweepfile import hand_over, sweep_kind
+from hil.run.session import bench_changes, changes, config_of, results_of
+from hil.store.frozen import agree, resumed
 from hil.store.runfile import RunFile, damaged_shots
 from hil.terminal.interrupt import StopRequest
 
@@ -38,13 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resume; returns the exit code."""
+    kind = sweep_kind(args.run)
+    if kind is not None:
+        return hand_over(kind, "resume", args.run, as_json=args.json, unfit={"--anyway": args.anyway})
     with ExitStack() as stack:
         run_file = stack.enter_context(RunFile.open(args.run, write=True))
         stopping = stack.enter_context(StopRequest())
         config = config_of(run_file)
         agree(run_file, [*changes(run_file, config), *drift(run_file, config)], anyway=args.anyway)
         set_damage_aside(run_file)
-        note_software(run_file)
         from hil.network.weights import load_weights
 
         weights = load_weights(config.weights_path)
@@ -54,19 +58,9 @@ def run(args: argparse.Namespace) -> int:
         bench = reopen(config, stack)
         if bench is not None:
             agree(run_file, bench_changes(run_file, config, bench), anyway=args.anyway)
-        run_file.add_event("resumed", f"{done} digits were done")
+        for line in resumed(run_file, f"{done} digits were done"):
+            print(line, file=sys.stderr)
         return play(config, weights, bench, run_file, stopping, as_json=args.json)
-
-
-def agree(run_file: RunFile, found: list[str], *, anyway: bool) -> None:
-    """Refuse to go on when something has changed, unless told otherwise; then it is an event of the run."""
-    if found and not anyway:
-        raise InputError(
-            f"run {run_file.path} cannot go on as it began: {'; '.join(found)}. "
-            "Put that back, begin a new run, or go on with the recorded settings: --anyway"
-        )
-    for line in found:
-        run_file.add_event("changed", line)
 
 
 def drift(run_file: RunFile, config: RunConfig) -> list[str]:
@@ -93,16 +87,6 @@ def set_damage_aside(run_file: RunFile) -> None:
         run_file.set_aside(shot)
     if broken:
         print(f"{len(broken)} of {total} recorded shots are damaged and are taken again", file=sys.stderr)
-
-
-def note_software(run_file: RunFile) -> None:
-    """Say when another version goes on than began: its result may differ from that of an uninterrupted run."""
-    was, now = run_file.fact("software"), software()
-    for name in ("hil", "commit"):
-        if was.get(name) != now[name]:
-            line = f"{name}: begun with {was.get(name)}, goes on with {now[name]}"
-            run_file.add_event("changed", line)
-            print(line, file=sys.stderr)
 
 
 def reopen(config: RunConfig, stack: ExitStack) -> Bench | None:

@@ -10,17 +10,18 @@ import argparse
 import json
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.errors import CalibrationError, HilError, RunFileError
+from drivers.errors import HilError
 from hil.run.execute import DigitResult, heading
 from hil.run.gauges import spent_s
-from hil.run.session import begin, device_history, free_bytes, go_on, new_path, results_of
+from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
 from hil.run.setup import add_common_arguments, open_measured, percent, settle
+from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 
@@ -46,14 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run, record and print; returns the exit code."""
     config, weights = settle(args, "run", args.digits, (args.noise,), args.fidelity, args.traces)
-    path = args.out or new_path(config)
-    show_plan(config, weights, path)
+    show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
         bench, config = open_measured(config, stack, args.calibration)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
-        run_file = stack.enter_context(begin(path, config, identity, sources))
+        run_file = stack.enter_context(begin(args.out, config, identity, sources))
         return play(config, weights, bench, run_file, stopping, as_json=args.json, figure=args.figure)
 
 
@@ -93,7 +93,7 @@ def play(
                 if not as_json:
                     live.show(row(result))
         except (KeyboardInterrupt, HilError) as error:
-            return stopped(run_file, error)
+            return stopped(run_file, error, f"{len(results_of(run_file))} digits are done and safe")
     wall_s = time.perf_counter() - began
     run_file.add_event("complete", f"{wall_s:.2f} s here, {live.bench_s:.2f} s on the bench")
     results = results_of(run_file)
@@ -105,19 +105,6 @@ def play(
             print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
         print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
-
-
-def stopped(run_file: RunFile, error: BaseException) -> int:
-    """Say that a run ended early and how to go on; raises what ended it, unless a person did."""
-    asked = isinstance(error, KeyboardInterrupt)
-    with suppress(RunFileError):  # a full disk takes no event either
-        run_file.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
-    done = len(results_of(run_file))
-    how = "" if isinstance(error, CalibrationError) else f"; go on: hil resume {run_file.path}"
-    print(f"{done} digits are done and safe{how}", file=sys.stderr)
-    if not asked:
-        raise error
-    return 130
 
 
 def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:

@@ -1,4 +1,4 @@
-"""List recorded runs: what, when, how far, how accurate, how large."""
+"""List what was recorded, runs and calibrations: what, when, how far, how accurate, how large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from drivers.errors import InputError, RunFileError
+from hil.commands.calibrate import FOLDER as CALIBRATIONS
 from hil.run.session import RUNS, SUFFIX, config_of, results_of
+from hil.store.frozen import NOUNS, OF_DIGITS, Kind, kind_of, raw_settings
 from hil.store.locking import in_use
 from hil.store.reading import log_of
 from hil.store.runfile import RunFile
@@ -21,7 +23,7 @@ from hil.terminal.visible import visible
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil runs`."""
-    parser.add_argument("where", nargs="*", type=Path, metavar="FOLDER|RUN", help="default: runs/")
+    parser.add_argument("where", nargs="*", type=Path, metavar="FOLDER|RUN", help="default: runs/ and calibrations/")
     parser.add_argument(
         "--pack", type=Path, metavar="RUN", help="bring a run that was killed into one file, which can be copied"
     )
@@ -36,6 +38,7 @@ class RunSummary:
     trouble: str = ""
     begun: str = ""
     command: str = ""
+    kind: Kind | None = None
     what: str = ""
     device: str = ""
     state: str = ""
@@ -62,11 +65,12 @@ def run(args: argparse.Namespace) -> int:
     """List; returns the exit code."""
     if args.pack is not None:
         return pack(args.pack)
-    found = [summarise(path) for path in files(args.where or [RUNS], given=bool(args.where))]
+    where = args.where or [RUNS, CALIBRATIONS]
+    found = [summarise(path) for path in files(where, given=bool(args.where))]
     if args.json:
         print(json.dumps({"runs": [item.to_dict() for item in found]}))
     elif not found:
-        print(f"no runs in {', '.join(map(str, args.where or [RUNS]))}; `hil run` records one")
+        print(f"no runs in {', '.join(map(str, where))}; `hil run` records one")
     else:
         console = Console()
         Console(width=console.width if console.is_terminal else 160).print(table(found))
@@ -99,50 +103,71 @@ def summarise(path: Path) -> RunSummary:
     """What a run file says of itself, or why it cannot."""
     try:
         with RunFile.open(path) as run_file:
-            config = config_of(run_file)
-            results = results_of(run_file)
-            totals = run_file.totals()
-            wanted = len(config.images) * len(config.noise)
-            state = "complete" if len(results) == wanted else "running" if in_use(path) else "interrupted"
-            return RunSummary(
-                file=str(path),
-                begun=run_file.fact("begun"),
-                command=config.command,
-                what=f"{config.physical}, digits {config.digits}, noise {','.join(map(str, config.noise))} %",
-                device=config.device.id,
-                state=state,
-                digits_done=len(results),
-                digits=wanted,
-                correct=sum(result.correct for result in results),
-                shots=totals["shots"],
-                pulses=totals["pulses"],
-                bench_s=totals["bench_s"],
-                traces_bytes=totals["trace_bytes"],
-                bytes=run_file.bytes_on_disk,
-            )
+            return _summary(run_file, kind_of(run_file))
     except RunFileError as error:
         return RunSummary(str(path), str(error))
+
+
+def _summary(run_file: RunFile, kind: Kind) -> RunSummary:
+    what, done, wanted, correct = _sweep(run_file, kind), 0, 0, 0
+    complete = run_file.count_events("complete") > 0
+    if kind in OF_DIGITS:
+        config, results = config_of(run_file), results_of(run_file)
+        what = f"{config.physical}, digits {config.digits}, noise {','.join(map(str, config.noise))} %"
+        done, wanted = len(results), len(config.images) * len(config.noise)
+        correct, complete = sum(result.correct for result in results), done == wanted
+    totals = run_file.totals()
+    return RunSummary(
+        file=str(run_file.path),
+        begun=run_file.fact("begun"),
+        command=kind,
+        kind=kind,
+        what=what,
+        device=run_file.fact("device"),
+        state="complete" if complete else _unfinished(run_file, kind),
+        digits_done=done,
+        digits=wanted,
+        correct=correct,
+        shots=totals["shots"],
+        pulses=totals["pulses"],
+        bench_s=totals["bench_s"],
+        traces_bytes=totals["trace_bytes"],
+        bytes=run_file.bytes_on_disk,
+    )
+
+
+def _sweep(run_file: RunFile, kind: Kind) -> str:
+    """What a calibration measures, or a characterization."""
+    return ", ".join(raw_settings(run_file).get("what", ())) if kind == "calibrate" else "figure 2"
+
+
+def _unfinished(run_file: RunFile, kind: Kind) -> str:
+    if in_use(run_file.path):
+        return "running"
+    # Version 0.1.0 did not write down when a calibration or a characterization was complete.
+    known = kind in OF_DIGITS or run_file.count_events("begun") > 0
+    return "interrupted" if known else "not known"
 
 
 def table(found: list[RunSummary]) -> Table:
     """For a person."""
     made = Table(box=None, pad_edge=False)
     for name, right in (
-        *(("run", False), ("begun", False), ("what", False), ("device", False), ("state", False)),
+        *(("run", False), ("begun", False), ("kind", False), ("what", False), ("device", False), ("state", False)),
         *(("digits", True), ("right", True), ("bench", True), ("size", True), ("a digit", True)),
     ):
         made.add_column(name, justify="right" if right else "left", no_wrap=name != "what")
     for item in found:
         file = Text(visible(Path(item.file).name))
         if item.trouble:
-            made.add_row(file, "", Text(visible(item.trouble), style="red"))
+            made.add_row(file, "", "", Text(visible(item.trouble), style="red"))
             continue
         when, what, device = (
             Text(visible(text)) for text in (item.begun[5:16].replace("T", " "), item.what, item.device)
         )
         made.add_row(
-            *(file, when, what, device, item.state),
-            *(f"{item.digits_done}/{item.digits}", _accuracy(item), f"{item.bench_s:,.1f} s"),
+            *(file, when, NOUNS[item.kind] if item.kind else "", what, device, item.state),
+            *(f"{item.digits_done}/{item.digits}" if item.digits else "", _accuracy(item), f"{item.bench_s:,.1f} s"),
             *(f"{item.bytes / 1e6:,.1f} MB", f"{item.bytes_a_digit / 1e3:,.0f} kB" if item.bytes_a_digit else ""),
         )
     return made

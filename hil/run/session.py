@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
-import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +18,7 @@ from calibration.record import CalibrationRecord, check_valid, load_record, save
 from calibration.transfer import TransferCurve
 from drivers.benchfile import load_bench
 from drivers.device import load_device
-from drivers.errors import CalibrationError, InputError, RunFileError
+from drivers.errors import CalibrationError, InputError
 from drivers.passport import Passport, load_passport, mark_drifted
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
@@ -31,6 +27,7 @@ from hil.run.gauges import Gauges
 from hil.run.judge import ImplausibleError, Judge
 from hil.run.loop import Odometer
 from hil.run.recalibration import Recorded
+from hil.store import frozen
 from hil.store.recording import Reader, RecordingBench
 from hil.store.runfile import RunFile
 
@@ -45,16 +42,6 @@ SUFFIX = ".sqlite"
 _RESULT_FIELDS = tuple(field.name for field in fields(DigitResult))
 
 
-def new_path(config: RunConfig, folder: Path = RUNS) -> Path:
-    """A name under `folder` that is not taken: time, command, device."""
-    stem = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{config.command}-{config.device.id}"
-    path, n = folder / f"{stem}{SUFFIX}", 1
-    while path.exists():
-        n += 1
-        path = folder / f"{stem}-{n}{SUFFIX}"
-    return path
-
-
 def free_bytes(path: Path) -> int:
     """Free bytes where a run file will be, whose folder may have to be made yet."""
     folder = path.absolute().parent
@@ -63,22 +50,28 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def begin(path: Path, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None]) -> RunFile:
-    """A new run file with everything frozen; `sources` are the names that bench, device, … were given by."""
-    facts = {
-        "config": config.model_dump_json(),
-        "identity": dict(identity),
-        "sources": {what: _lasting(name) for what, name in sources.items()},
-        "software": software(),
-        "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "device": config.device.id,
-        "calibration": config.calibration_id,
-        "odometer": device_history(config)[0],
-        "tick_s": config.bench.tick_s,
-    }
-    run = RunFile.create(path, facts)
-    run.add_event("begun", f"{config.digits} on {config.bench.name}")
-    return run
+def begin(
+    path: Path | None, config: RunConfig, identity: Mapping[str, str], sources: Mapping[str, str | None]
+) -> RunFile:
+    """A new run file with everything frozen, by default under runs/ with a name of its own.
+
+    `sources` are the names that bench, device, … were given by. Raises RunFileError.
+    """
+    return frozen.begin(
+        path or _new_path(config),
+        config.command,
+        config,
+        identity,
+        numbered=path is None,
+        sources={what: _lasting(name) for what, name in sources.items()},
+        calibration=config.calibration_id,
+        odometer=device_history(config)[0],
+    )
+
+
+def _new_path(config: RunConfig) -> Path:
+    """Time, command, device, under runs/."""
+    return RUNS / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{config.command}-{config.device.id}{SUFFIX}"
 
 
 def _lasting(name: str | None) -> str | None:
@@ -86,37 +79,9 @@ def _lasting(name: str | None) -> str | None:
     return str(Path(name).absolute()) if name and Path(name).exists() else name
 
 
-def software() -> dict[str, str]:
-    """What made the run: this package and its commit, Python, numpy, SQLite, the machine."""
-    root = Path(__file__).parents[2]
-    commit = ""
-    if (root / ".git").exists():
-        try:
-            commit = subprocess.run(
-                ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            ).stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            commit = "unknown"
-    return {
-        "hil": version("memristive-hil"),
-        "commit": commit,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "sqlite": sqlite3.sqlite_version,
-        "machine": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-
-
 def config_of(run: RunFile) -> RunConfig:
-    """The frozen configuration; raises RunFileError."""
-    try:
-        return RunConfig.model_validate_json(run.fact("config"))
-    except ValueError as error:
-        raise RunFileError(f"run file {run.path}: its configuration is of another version ({error})") from error
+    """The frozen configuration; raises RunFileError, WrongKindError where no digits were recognised."""
+    return frozen.settings_of(run, RunConfig, *frozen.OF_DIGITS)
 
 
 def results_of(run: RunFile) -> list[DigitResult]:
@@ -270,12 +235,12 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
     """What is different now from when the run began: its bench file, device file, weights; one line each."""
     sources = run.fact("sources")
     found: list[str] = []
-    for what, load, frozen in (
+    for what, load, was in (
         ("bench", load_bench, config.bench),
         ("device", load_device, config.device),
     ):
         try:
-            found += _differences(what, frozen.model_dump(), load(sources[what]).model_dump())
+            found += frozen.differences(what, was.model_dump(), load(sources[what]).model_dump())
         except InputError as error:
             found.append(str(error))
     try:
@@ -290,7 +255,7 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
 
 def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
     """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
-    found = _differences("part", run.fact("identity"), dict(bench.identity))
+    found = frozen.changed_parts(run, bench.identity)
     again = _recalibrations(run)
     name = again[-1]["file"] if again else run.fact("sources").get("calibration") or config.bench.calibration
     if not config.calibration_id or not name:
@@ -323,10 +288,3 @@ def device_history(config: RunConfig) -> tuple[int, int]:
 def passport_of(config: RunConfig) -> Passport:
     """Of the device on a real bench; a simulated one is new every time."""
     return load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
-
-
-def _differences(where: str, was: Any, now: Any) -> list[str]:
-    if isinstance(was, dict) and isinstance(now, dict):
-        keys = [*was, *(key for key in now if key not in was)]
-        return [line for key in keys for line in _differences(f"{where}.{key}", was.get(key), now.get(key))]
-    return [] if was == now else [f"{where}: {was} → {now}"]

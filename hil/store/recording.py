@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
+from shlex import quote
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -285,12 +286,11 @@ class RecordingBench:
 
     def _insist(self, pieces: list[_Piece]) -> None:
         """A replay needs every slot."""
-        sweeps = (kind for kind in ("calibrate", "characterize") if kind in self._run.facts)
-        how = next((f"hil {kind} --resume" for kind in sweeps), "hil resume")
         for piece in pieces:
             if piece.to_play:
                 raise RunFileError(
-                    f"run file {self._run.path} lacks {name(piece.frame)}; complete it: {how} {self._run.path} "
+                    f"run file {self._run.path} lacks {name(piece.frame)}; complete it: "
+                    f"hil resume {quote(str(self._run.path))} "
                     "(or replay it with the version that recorded it)"
                 )
 

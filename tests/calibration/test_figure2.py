@@ -93,9 +93,9 @@ def test_a_characterization_that_was_stopped_goes_on(
         stop_after(12, patch)
         assert main([*command, str(tmp_path / "part")]) == 130
     run = str(tmp_path / "part.sqlite")
-    assert f"go on: hil characterize --resume {run}" in capsys.readouterr().err
+    assert f"go on: hil resume {run}" in capsys.readouterr().err
     assert main(["characterize", "--replicates", "1", "--replay", run]) == 1
-    assert "complete it: hil characterize --resume" in capsys.readouterr().err
+    assert "complete it: hil resume" in capsys.readouterr().err
     assert main([*command[:3], "--json", "--out", str(tmp_path / "part"), "--resume", run]) == 0
     resumed = json.loads(capsys.readouterr().out)
     assert (resumed["panels"], resumed["fits"]) == (whole["panels"], whole["fits"])

@@ -1,0 +1,30 @@
+"""How a recorded command ends early: written down, and said with the way to go on."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from drivers.errors import CalibrationError, RunFileError
+
+if TYPE_CHECKING:
+    from hil.store.runfile import RunFile
+
+INTERRUPTED = 130  # the exit code of what a person stopped, as shells give it for SIGINT
+
+
+def stopped(run: RunFile, error: BaseException, done: str) -> int:
+    """Write down and say that it ended early and how to go on; raises what ended it, unless a person did.
+
+    `done` says what is safe. After a CalibrationError going on would end alike.
+    """
+    asked = isinstance(error, KeyboardInterrupt)
+    with suppress(RunFileError):  # a full disk takes no event either
+        run.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
+    how = "" if isinstance(error, CalibrationError) else f"; go on: hil resume {quote(str(run.path))}"
+    print(f"{done}{how}", file=sys.stderr)
+    if not asked:
+        raise error
+    return INTERRUPTED
