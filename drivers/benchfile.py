@@ -236,6 +236,7 @@ class BenchFile(Section):
     spikes: SpikeSettings = SpikeSettings()
     vth_v: float = Field(default=0.7, gt=0, description="V_th where no calibration says another")
     calibration: str = Field(default="", description="calibration record to use, seen from this file")
+    witness: str = Field(default="", description="host:port of a simulated bench's status, asked after every shot")
     pulse_source: str | None = Field(default=None, description="pigpio or pico")
     axon_reader: str | None = Field(default=None, description="scope, pico, or both")
     wiring: Wiring | None = None

@@ -11,6 +11,7 @@ from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, open_parts
 from drivers.signals import nothing_played
 from drivers.timing import shots
+from drivers.witness import Witness
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -32,6 +33,7 @@ class PiBench:
         self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
         self._vth_v: float | None = None
         self._closed = False
+        self._witness = Witness(file.witness) if file.witness else None
         self._parts = parts if parts is not None else open_parts(file, self._emergency)
         try:
             self._parts.prepare()
@@ -126,6 +128,8 @@ class PiBench:
             return nothing_played(shot)
         self._timed("playing", self._parts.source.wait)
         self._check_panel()
+        if self._witness is not None:
+            self._witness.check()
         return self._timed("reading", self._parts.reader.read)
 
     def _check_panel(self) -> None:

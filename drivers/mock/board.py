@@ -153,7 +153,7 @@ class Board:
 
     def _check(self, t_ns: Times, levels: Levels) -> None:
         try:
-            check_levels(self.settings, t_ns, levels)
+            check_levels(self.settings, t_ns, levels, known=1)
         except TwinError as error:
             self.misuse.record(error)
             raise

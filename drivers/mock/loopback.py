@@ -7,6 +7,8 @@ import socketserver
 import threading
 from collections.abc import Callable
 
+from drivers.errors import InputError
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -53,3 +55,23 @@ class LoopbackServer:
                 continue
         self._server.server_close()
         self._thread.join()
+
+
+def check_free(port: int, what: str, *, udp: bool = False) -> None:
+    """Raise InputError naming `what` and the port if it cannot be listened on."""
+    kinds = [socket.SOCK_STREAM, *([socket.SOCK_DGRAM] if udp else [])]
+    for kind in kinds:
+        with socket.socket(socket.AF_INET, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+                if kind == socket.SOCK_STREAM:
+                    probe.listen(1)
+            except PermissionError as error:
+                raise InputError(
+                    f"{what} {port}: ports below 1024 are for root only; use sudo, or leave it out"
+                ) from error
+            except (OSError, OverflowError) as error:
+                reason = getattr(error, "strerror", None) or error
+                raise InputError(f"{what} {port}: {reason}; end what listens there, or name another port") from error

@@ -14,25 +14,31 @@ LEAST_GAP_NS = 300
 LEAST_RESET_NS = 1_000
 
 
-def check_levels(board: BoardSettings, t_ns: Times, levels: Levels) -> None:
-    """Raise TwinError on the first misuse in a sequence of levels; t_ns (n,) ascending, levels (n,) from then on."""
+def check_levels(board: BoardSettings, t_ns: Times, levels: Levels, *, known: int = 0) -> None:
+    """Raise TwinError on the first misuse in a sequence of levels; t_ns (n,) ascending, levels (n,) from then on.
+
+    The first `known` levels were there before: they are looked at for what changes, not for what they are.
+    """
     allowed = (SELECT0 << board.select_lines) - 1
-    _refuse(t_ns, (levels & ~np.uint32(allowed)) != 0, "a line that is not wired is driven", levels)
+    new = np.arange(len(levels)) >= known
+    _refuse(t_ns, new & ((levels & ~np.uint32(allowed)) != 0), "a line that is not wired is driven", levels)
     both = DENDRITE | RESET
-    _refuse(t_ns, (levels & both) == both, "dendrite and reset are high together", levels)
+    _refuse(t_ns, new & ((levels & both) == both), "dendrite and reset are high together", levels)
     if board.addresses:
-        _check_addresses(board, t_ns, levels >> np.uint32(3), (levels & both) != 0)
+        _check_addresses(board, t_ns, levels >> np.uint32(3), (levels & both) != 0, new)
     _check_widths(t_ns, (levels & DENDRITE) != 0, LEAST_PULSE_NS, "dendrite pulse")
     _check_widths(t_ns, (levels & RESET) != 0, LEAST_RESET_NS, "reset pulse")
     _check_widths(t_ns, (levels & DENDRITE) == 0, LEAST_GAP_NS, "gap between dendrite pulses")
 
 
-def _check_addresses(board: BoardSettings, t_ns: Times, code: Levels, pulsing: NDArray[np.bool_]) -> None:
+def _check_addresses(
+    board: BoardSettings, t_ns: Times, code: Levels, pulsing: NDArray[np.bool_], new: NDArray[np.bool_]
+) -> None:
     if board.select == "one-hot":
-        _refuse(t_ns, (code & (code - np.uint32(1))) != 0, "two select addresses are closed at once", code)
+        _refuse(t_ns, new & ((code & (code - np.uint32(1))) != 0), "two select addresses are closed at once", code)
     else:
-        _refuse(t_ns, code > board.addresses, f"select address above {board.addresses}", code)
-    _refuse(t_ns, pulsing & (code == 0), "a pulse while no select address is closed", code)
+        _refuse(t_ns, new & (code > board.addresses), f"select address above {board.addresses}", code)
+    _refuse(t_ns, new & pulsing & (code == 0), "a pulse while no select address is closed", code)
     change = np.flatnonzero(code[1:] != code[:-1]) + 1
     if board.select == "one-hot":
         swapped = change[(code[change] != 0) & (code[change - 1] != 0)]

@@ -10,12 +10,13 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.benchfile import BenchFile, load_bench
 from drivers.checks import Check
 from drivers.device import load_device
-from drivers.errors import BenchError, InputError
+from drivers.errors import BenchError, CalibrationError, InputError
 from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _checks(file: BenchFile, device: str, *, loopback: bool) -> Iterator[Check]:
     yield Check("bench file", True, f"{file.name}, {file.kind}, {file.slot.key()}")
     yield _device(device)
     yield _weights()
+    yield _calibration(file, device)
     if file.kind == "pi":
         from drivers.parts.assembly import check_parts
 
@@ -73,6 +75,38 @@ def _weights() -> Check:
     except InputError as error:
         return Check("weights", False, str(error), "reinstall the package, or hil train")
     return Check("weights", True, f"{weights.metadata.get('command', 'of unknown origin')}, {weights.digest[:12]}")
+
+
+def _calibration(file: BenchFile, device: str) -> Check:
+    """Whether the record that the bench file names is there, and valid for what the file says now."""
+    from calibration.record import check_valid, load_record
+    from drivers.passport import load_passport
+
+    name, again = (
+        "calibration",
+        f"run hil calibrate threshold transfer --bench FILE, and name its record in {file.name!r}",
+    )
+    if not file.calibration:
+        if file.kind == "mock":
+            return Check(name, True, "none: the bench in process measures its own for every run")
+        return Check(name, False, "the bench file names none", again)
+    try:
+        record = load_record(Path(file.calibration))
+        passport = load_passport(device_id := load_device(device).id)
+        facts = {"kind": file.kind, "device": device_id}
+        check_valid(
+            record,
+            bench=file.name,
+            identity=facts,
+            device=device_id,
+            device_pulses=passport.pulses,
+            drifted=passport.drifted,
+        )
+        curve = record.curve(file.slot.key(), record.vth_v, 1)
+    except (InputError, CalibrationError) as error:
+        return Check(name, False, str(error), again)
+    most = int(curve.pulses[-1])
+    return Check(name, True, f"{record.id} of {record.made_at:%Y-%m-%d %H:%M}, {record.vth_v:g} V, up to {most} pulses")
 
 
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:

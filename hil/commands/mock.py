@@ -2,45 +2,56 @@
 
     hil mock serve                                   in one terminal; it writes mock-wire.toml
     hil run --digits 0:2 --bench mock-wire.toml      in another: exactly the code that runs on the Pi
+    hil mock status                                  what was done to the board that hardware would take in silence
 
-Servers listen on this machine only. Ctrl-C ends them.
+Servers listen on this machine only. Misuse of the board is told at once and recorded; nothing ends. Ctrl-C ends it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
 import threading
 import tomllib
+from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
 from drivers.benchfile import BenchFile, PicoSettings, Wiring, load_bench
-from drivers.device import load_device
-from drivers.durable import write_durably
-from drivers.errors import BenchError, InputError, LimitError
+from drivers.device import DeviceFile, load_device
+from drivers.durable import unfinished, write_durably
+from drivers.errors import InputError, TwinError
+from drivers.mock.bench import MockBench
 from drivers.mock.board import FAULTS as BOARD_FAULTS
 from drivers.mock.board import Board
+from drivers.mock.clock import TwinClock
 from drivers.mock.ds4024.faults import FAULTS as SCOPE_FAULTS
+from drivers.mock.ds4024.portmapper import PORT as PORTMAPPER_PORT
 from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.loopback import check_free
 from drivers.mock.pico import FAULTS as PICO_FAULTS
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.pi import PiBench
+from drivers.mock.status import StatusServer
+from drivers.witness import ask
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 FULL_SCALE = 32
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
+ALIKE = 5  # how often misuse of one kind is told
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil mock`."""
-    parser.add_argument("action", choices=("serve",))
+    parser.add_argument("action", choices=("serve", "status"))
     parser.add_argument("--profile", choices=("fast", "realistic"), default="fast", help="latencies and transfer rates")
     parser.add_argument("--device", default="nominal", metavar="NAME|FILE", help="simulated device (default: nominal)")
     parser.add_argument(
@@ -50,34 +61,116 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reader", choices=("scope", "pico", "both"), default="scope", help="axon reader, likewise")
     parser.add_argument("--out", type=Path, default=Path("mock-wire.toml"), metavar="FILE", help="bench file to write")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
+    parser.add_argument(
+        "--port-pigpiod", type=int, default=0, metavar="PORT", help="as the real one's: 8888 (default: a free one)"
+    )
+    parser.add_argument(
+        "--port-scope", type=int, default=0, metavar="PORT", help="raw socket, 5555 (default: a free one)"
+    )
+    parser.add_argument(
+        "--portmapper",
+        type=int,
+        nargs="?",
+        const=PORTMAPPER_PORT,
+        metavar="PORT",
+        help="so that TCPIP::127.0.0.1::INSTR finds the oscilloscope (port 111, for root only)",
+    )
+    parser.add_argument(
+        "--bench", default="mock-wire.toml", metavar="FILE", help="status: the bench file of the server"
+    )
+    parser.add_argument("--json", action="store_true", help="status: print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM."""
-    faults = _sorted_faults(args.fault)
-    settings = load_bench("mock").board
-    with ExitStack() as stack:
-        board = Board(load_device(args.device), settings, seed=args.seed, faults=faults["board"])
-        latency_s = REALISTIC_LATENCY_S if args.profile == "realistic" else 0.0
-        pigpiod = stack.enter_context(
-            PigpiodServer(board, PIGPIO_WIRING, faults=faults["pigpiod"], latency_s=latency_s)
-        )
-        scope = stack.enter_context(ScopeServer(board, faults=faults["scope"], profile=args.profile))
-        pico = stack.enter_context(
-            PicoServer(board, faults=faults["pico"], profile=args.profile, sync_input=_sync_input(args.source))
-        )
-        text = bench_file(args, pigpiod, scope, pico)
-        calibrate(args, BenchFile.model_validate(tomllib.loads(text)))
-        write_durably(args.out, text, "bench file")
-        print(f"pigpiod   {pigpiod.host}:{pigpiod.port}")
-        print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
-        print(f"Pico      {pico.port}")
-        print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {args.out}", flush=True)
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            print("hil: simulated bench stopped", file=sys.stderr)
+    """Serve until a signal, or tell what a server says of itself."""
+    return _serve(args) if args.action == "serve" else _status(args)
+
+
+# ---- serving --------------------------------------------------------------------------------------------------------
+
+
+def _serve(args: argparse.Namespace) -> int:
+    faults, device = _sorted_faults(args.fault), load_device(args.device)
+    _check_ports(args)
+    for path in (args.out, calibration_path(args.out)):
+        _check_writable(path)
+    clock = TwinClock(paced=True)
+    board = Board(device, load_bench("mock").board, seed=args.seed, faults=faults["board"], clock=clock)
+    board.misuse.tell = _Teller()
+    try:
+        with ExitStack() as stack:
+            stack.callback(clock.close)
+            _start(args, board, device, faults, stack)
+            try:
+                threading.Event().wait()
+            except KeyboardInterrupt:
+                print(f"hil: simulated bench stopped; {_account(board, clock)}", file=sys.stderr)
+    except TwinError:  # it has been told
+        return 0
     return 0
+
+
+def _start(
+    args: argparse.Namespace, board: Board, device: DeviceFile, faults: dict[str, list[str]], stack: ExitStack
+) -> None:
+    """Start all servers, wait until they serve, and say where they are."""
+    latency_s = REALISTIC_LATENCY_S if args.profile == "realistic" else 0.0
+    pigpiod = stack.enter_context(
+        PigpiodServer(board, PIGPIO_WIRING, port=args.port_pigpiod, faults=faults["pigpiod"], latency_s=latency_s)
+    )
+    scope = stack.enter_context(
+        ScopeServer(
+            board, faults=faults["scope"], profile=args.profile, port=args.port_scope, portmapper=args.portmapper
+        )
+    )
+    pico = stack.enter_context(
+        PicoServer(board, faults=faults["pico"], profile=args.profile, sync_input=_sync_input(args.source))
+    )
+    status = stack.enter_context(StatusServer(board, lambda: {"profile": args.profile, "faults": args.fault}))
+    text = bench_file(args, pigpiod, scope, pico, status)
+    record = calibrate(BenchFile.model_validate(tomllib.loads(text)), device, args.seed)
+    save_record(record, calibration_path(args.out))
+    pico.wait_until_up()
+    write_durably(args.out, text, "bench file")
+    print(f"pigpiod   {pigpiod.host}:{pigpiod.port}")
+    print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
+    print(f"Pico      {pico.port}")
+    print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
+    print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {args.out}", flush=True)
+
+
+class _Teller:
+    """Tells of misuse at once; of one kind, some times only."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+
+    def __call__(self, what: str) -> None:
+        kind = re.sub(r"\d+", "0", what)
+        self._told[kind] += 1
+        if self._told[kind] <= ALIKE:
+            more = "; more of this kind are only counted: hil mock status" if self._told[kind] == ALIKE else ""
+            print(f"hil: misuse of the board: {what}{more}", file=sys.stderr, flush=True)
+
+
+def _account(board: Board, clock: TwinClock) -> str:
+    late = f", {clock.late_s:.2g} s late itself (charged to nobody)" if clock.late_s > 0 else ""
+    return f"{board.pulses_total:,} pulses, {board.misuse.count} misuses{late}"
+
+
+def _check_ports(args: argparse.Namespace) -> None:
+    for option, port in (("--port-pigpiod", args.port_pigpiod), ("--port-scope", args.port_scope)):
+        if port:
+            check_free(port, option)
+    if args.portmapper is not None:
+        check_free(args.portmapper, "--portmapper", udp=True)
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        unfinished(path.absolute()).unlink()
+    except OSError as error:
+        raise InputError(f"--out {path}: {error.strerror or error}") from error
 
 
 def _sync_input(source: str) -> int | None:
@@ -98,7 +191,13 @@ def _sorted_faults(names: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def bench_file(args: argparse.Namespace, pigpiod: PigpiodServer, scope: ScopeServer, pico: PicoServer) -> str:
+def bench_file(
+    args: argparse.Namespace,
+    pigpiod: PigpiodServer,
+    scope: ScopeServer,
+    pico: PicoServer,
+    status: StatusServer | None = None,
+) -> str:
     """The text of a bench file for these servers."""
     wiring = PICO_WIRING if args.source == "pico" else PIGPIO_WIRING
     select = ", ".join(map(str, wiring.select))
@@ -107,6 +206,7 @@ name = "mock-wire"
 kind = "pi"
 device = "{args.device}"
 calibration = "{calibration_path(args.out)}"
+witness = "{status.address if status is not None else ""}"
 pulse_source = "{args.source}"
 axon_reader = "{args.reader}"
 
@@ -134,22 +234,17 @@ source = "pico"
 """
 
 
-def calibrate(args: argparse.Namespace, file: BenchFile) -> None:
-    """Measure the transfer curve by playing, with the Pico as reader since it is quick, and write the record.
+def calibrate(file: BenchFile, device: DeviceFile, seed: int) -> CalibrationRecord:
+    """The transfer curve of the served neuron, measured in process: on simulated time, without the faults.
 
-    Faults that stop a measurement leave the bench without a calibration, which is said.
+    The board in process is the one behind the wire: a busy machine or a fault that is asked for spoils nothing.
     """
-    reader = file.model_copy(update={"axon_reader": "pico"})
-    device = load_device(file.device)
-    try:
-        with PiBench(reader, device) as bench:
-            curve = measure_transfer(bench, file.slot, file.vth_v, full_scale=FULL_SCALE)
-    except (BenchError, LimitError) as error:
-        print(f"no calibration: {error}", file=sys.stderr)
-        return
+    settings = load_bench("mock").model_copy(update={"board": file.board, "slot": file.slot})
+    with MockBench(settings, device, seed=seed) as bench:
+        curve = measure_transfer(bench, file.slot, file.vth_v, full_scale=FULL_SCALE)
     grid = pulse_grid(FULL_SCALE)
     spent = int((grid * slots_a_count(grid, file.slot)).sum())
-    record = CalibrationRecord(
+    return CalibrationRecord(
         made_at=datetime.now(UTC),
         bench=file.name,
         identity={"kind": "pi", "device": device.id},
@@ -160,10 +255,31 @@ def calibrate(args: argparse.Namespace, file: BenchFile) -> None:
         pulses_spent=spent,
         device_pulses=spent,
     )
-    save_record(record, calibration_path(args.out))
-    print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
 
 
 def calibration_path(out: Path) -> Path:
     """Beside the bench file."""
     return out.absolute().with_suffix(".calibration.json")
+
+
+# ---- status ---------------------------------------------------------------------------------------------------------
+
+
+def _status(args: argparse.Namespace) -> int:
+    file = load_bench(args.bench)
+    if not file.witness:
+        raise InputError(f"bench file {args.bench} names no witness: it is not of a simulated bench that is served")
+    status = ask(file.witness)
+    if args.json:
+        print(json.dumps(status))
+    else:
+        _print_status(status)
+    return 1 if status["misuse"] else 0
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    print(f"{status['profile']}, V_th {status['vth_v']:g} V, lines {status['lines']:#b}, faults {status['faults']}")
+    print(f"{status['pulses']:,} pulses, {status['resets']:,} resets; itself late by {status['late_s']:.2g} s")
+    print(f"{status['misuse']} misuses of the board")
+    for entry in status["latest"]:
+        print(f"  {entry['at']}  {entry['what']}")

@@ -31,6 +31,7 @@ def twin_bench(
         ScopeServer(board, channels=channels) as scope,
         PicoServer(board, sync_input=listens) as pico,
     ):
+        pico.wait_until_up()
         file = BenchFile.model_validate(
             {
                 **load_bench("mock").model_dump(exclude={"kind", "name"}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from drivers.mock.ds4024.vxi11 import LinkClosedError
+from drivers.mock.ds4024.rpc import LinkClosedError
 from drivers.mock.loopback import LoopbackServer
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ MOST_PENDING = 1 << 16  # bytes of a line without its end; assumed
 
 
 class RawSocketServer:
-    """Serves one instrument on a free loopback port; `TCPIP0::127.0.0.1::PORT::SOCKET`, newline both ways."""
+    """Serves one instrument on a loopback port; `TCPIP0::127.0.0.1::PORT::SOCKET`, newline both ways."""
 
-    def __init__(self, instrument: Instrument) -> None:
+    def __init__(self, instrument: Instrument, *, port: int = 0) -> None:
         self._instrument = instrument
-        self._server = LoopbackServer(self._serve)
+        self._server = LoopbackServer(self._serve, port)
 
     @property
     def port(self) -> int:

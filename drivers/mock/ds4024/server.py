@@ -17,8 +17,9 @@ from drivers.errors import InputError
 from drivers.mock.ds4024.acquisition import SignalSource
 from drivers.mock.ds4024.faults import Faults
 from drivers.mock.ds4024.instrument import DS4024, PROFILES
+from drivers.mock.ds4024.portmapper import Portmapper
 from drivers.mock.ds4024.rawsocket import RawSocketServer
-from drivers.mock.ds4024.vxi11 import Vxi11Server
+from drivers.mock.ds4024.vxi11 import CORE_PROGRAM, CORE_VERSION, Vxi11Server
 
 DEFAULT_CHANNELS = {"axon": 1, "sync": 2, "dendrite": 3, "membrane": 4}
 
@@ -27,6 +28,7 @@ class ScopeServer:
     """A DS4024 on the loopback interface, by VXI-11 and by raw socket; a context manager.
 
     `source` is the board; `channels` says which signal is on which channel; `probe` is what the probes attenuate.
+    `port` is the raw socket's (0: a free one); with `portmapper`, its port (111), clients find VXI-11 by address alone.
     `faults` are names out of drivers.mock.ds4024.faults, each optionally with `:count`. Leaving the context raises
     TwinError if the instrument was used in a way that the simulation cannot follow.
     """
@@ -42,6 +44,8 @@ class ScopeServer:
         piece_bytes: int = 1 << 20,
         seed: int = 0,
         clock: Callable[[], int] | None = None,
+        port: int = 0,
+        portmapper: int | None = None,
     ) -> None:
         if profile not in PROFILES:
             raise InputError(f"profile {profile!r} is not one of: {', '.join(PROFILES)}")
@@ -56,7 +60,10 @@ class ScopeServer:
             seed=seed,
         )
         self._vxi11 = Vxi11Server(self.instrument, piece_bytes=piece_bytes)
-        self._socket = RawSocketServer(self.instrument)
+        self._socket = RawSocketServer(self.instrument, port=port)
+        self._mapper = None
+        if portmapper is not None:
+            self._mapper = Portmapper(CORE_PROGRAM, CORE_VERSION, self._vxi11.port, port=portmapper)
 
     @property
     def vxi11_resource(self) -> str:
@@ -72,6 +79,8 @@ class ScopeServer:
         """Stop serving."""
         self._vxi11.close()
         self._socket.close()
+        if self._mapper is not None:
+            self._mapper.close()
 
     def __enter__(self) -> ScopeServer:
         return self

@@ -1,35 +1,28 @@
 """A VXI-11 core server: instrument messages over ONC-RPC, for one simulated instrument.
 
-Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers), RFC 5531 (RPC version 2, record
-marking) and RFC 4506 (XDR). Listens on a free loopback port; `TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without
-a portmapper.
+Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers). Listens on a loopback port;
+`TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without a portmapper.
 """
 
 from __future__ import annotations
 
 import itertools
 import socket
-import struct
 import threading
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from drivers.mock.ds4024.rpc import MOST_RECORD, Call, LinkClosedError, answer, marked, opaque, receive_record, words
 from drivers.mock.loopback import LoopbackServer
 
 CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
 CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23
 NOT_SUPPORTED = frozenset({14, 16, 17, 18, 19, 20, 22, 25, 26})
-NO_ERROR, BAD_LINK, UNSUPPORTED, NO_RESOURCES, IO_TIMEOUT = 0, 4, 8, 9, 15
+NO_ERROR, NOT_ACCESSIBLE, BAD_LINK, UNSUPPORTED, NO_RESOURCES, IO_TIMEOUT = 0, 3, 4, 8, 9, 15
+DEVICE = b"inst0"  # the only one
 MOST_LINKS = 64  # at a time; assumed
-MOST_RECORD = 1 << 21  # bytes of a request; whoever sends more is cut off
 FLAG_END, FLAG_TERM_CHAR = 8, 128
 REASON_COUNT, REASON_CHAR, REASON_END = 1, 2, 4
-_PROGRAM_UNAVAILABLE, _PROGRAM_MISMATCH, _PROCEDURE_UNAVAILABLE, _GARBAGE_ARGS = 1, 2, 3, 4
-_WORD = 4
-
-
-class LinkClosedError(Exception):
-    """The instrument drops the connection."""
 
 
 @dataclass(frozen=True)
@@ -74,53 +67,20 @@ class Link:
     breaks_after: int | None = None
 
 
-@dataclass
-class Call:
-    """An RPC call's argument words, read one by one."""
-
-    data: bytes
-    at: int = 0
-
-    def word(self) -> int:
-        """One unsigned 32-bit word."""
-        (value,) = struct.unpack_from(">I", self.data, self.at)
-        self.at += _WORD
-        return int(value)
-
-    def opaque(self) -> bytes:
-        """Counted bytes, padded to four."""
-        length = self.word()
-        if self.at + length > len(self.data):
-            raise struct.error("opaque data longer than the record")
-        value = self.data[self.at : self.at + length]
-        self.at += length + -length % _WORD
-        return value
-
-
-def words(*values: int) -> bytes:
-    """XDR unsigned words."""
-    return struct.pack(f">{len(values)}I", *values)
-
-
-def opaque(data: bytes) -> bytes:
-    """XDR counted bytes."""
-    return words(len(data)) + data + bytes(-len(data) % _WORD)
-
-
 class Vxi11Server:
     """Serves one instrument until `close`; every connection has a thread of its own.
 
     `piece_bytes` is the max_recv_size that is announced and the most that one device_read returns.
     """
 
-    def __init__(self, instrument: Instrument, *, piece_bytes: int = 1 << 20) -> None:
+    def __init__(self, instrument: Instrument, *, port: int = 0, piece_bytes: int = 1 << 20) -> None:
         self._instrument = instrument
         self._piece = piece_bytes
         self._links: dict[int, Link] = {}
         self._opening = threading.Lock()
         self._numbers = itertools.count(1)
         self._closing = threading.Event()
-        self._server = LoopbackServer(self._serve)
+        self._server = LoopbackServer(self._serve, port)
 
     @property
     def port(self) -> int:
@@ -135,41 +95,15 @@ class Vxi11Server:
     def _serve(self, sock: socket.socket) -> None:
         """Links live as long as the connection over which they were made, at most."""
         try:
-            while (record := _record(sock)) is not None:
-                reply = self._handle(record, sock)
+            while (record := receive_record(sock)) is not None:
+                reply = answer(record, CORE_PROGRAM, CORE_VERSION, lambda n, call: self._procedure(n, call, sock))
                 if reply is None:
                     return
-                sock.sendall(struct.pack(">I", 0x8000_0000 | len(reply)) + reply)
+                sock.sendall(marked(reply))
         finally:
             with self._opening:
                 for number in [n for n, link in self._links.items() if link.owner is sock]:
                     del self._links[number]
-
-    def _handle(self, record: bytes, sock: socket.socket) -> bytes | None:
-        try:
-            call = Call(record)
-            xid, kind, rpc_version, program, version, procedure = (call.word() for _ in range(6))
-            for _ in ("credentials", "verifier"):
-                call.word()
-                call.opaque()
-        except struct.error:
-            return None
-        if kind != 0:
-            return None
-        if rpc_version != 2:
-            return words(xid, 1, 1, 0, 2, 2)  # denied: RPC version mismatch, 2…2
-        accepted = words(xid, 1, 0, 0, 0)
-        if program != CORE_PROGRAM:
-            return accepted + words(_PROGRAM_UNAVAILABLE)
-        if version != CORE_VERSION:
-            return accepted + words(_PROGRAM_MISMATCH, CORE_VERSION, CORE_VERSION)
-        try:
-            result = self._procedure(procedure, call, sock)
-        except struct.error:
-            return accepted + words(_GARBAGE_ARGS)
-        except LinkClosedError:
-            return None
-        return accepted + (words(_PROCEDURE_UNAVAILABLE) if result is None else words(0) + result)
 
     def _procedure(self, procedure: int, call: Call, sock: socket.socket) -> bytes | None:
         if procedure == 0:
@@ -196,7 +130,8 @@ class Vxi11Server:
     def _create_link(self, call: Call, sock: socket.socket) -> bytes:
         for _ in ("client", "lock", "lock timeout"):
             call.word()
-        call.opaque()
+        if call.opaque().lower() != DEVICE:
+            return words(NOT_ACCESSIBLE, 0, 0, 0)
         with self._opening:
             if len(self._links) >= MOST_LINKS:
                 return words(NO_RESOURCES, 0, 0, 0)
@@ -250,31 +185,3 @@ class Vxi11Server:
         with self._opening:
             self._links.pop(number, None)
         return words(NO_ERROR)
-
-
-def _record(sock: socket.socket) -> bytes | None:
-    """One RPC record, of one or more fragments; None when the other side has closed, or sends too much."""
-    record = b""
-    while True:
-        header = _exactly(sock, _WORD)
-        if header is None:
-            return None
-        (mark,) = struct.unpack(">I", header)
-        if len(record) + (mark & 0x7FFF_FFFF) > MOST_RECORD:
-            return None
-        fragment = _exactly(sock, mark & 0x7FFF_FFFF)
-        if fragment is None:
-            return None
-        record += fragment
-        if mark & 0x8000_0000:
-            return record
-
-
-def _exactly(sock: socket.socket, count: int) -> bytes | None:
-    data = bytearray()
-    while len(data) < count:
-        piece = sock.recv(count - len(data))
-        if not piece:
-            return None
-        data += piece
-    return bytes(data)

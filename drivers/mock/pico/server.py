@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 from drivers.benchfile import Wiring
-from drivers.errors import InputError
+from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import Chip, Pins
 from firmware.protocol import FILES, FIRMWARE
@@ -111,6 +111,14 @@ class PicoServer:
         shutil.rmtree(self.flash, ignore_errors=True)
         if self.errors and exc[0] is None:
             raise self.errors[0]
+
+    def wait_until_up(self, timeout_s: float = 60.0) -> None:
+        """Return when the firmware serves; raises TwinError when it does not in time."""
+        until = time.monotonic() + timeout_s
+        while self.chip.watchdog_s is None:  # the first thing that its command loop sets
+            if time.monotonic() > until:
+                raise TwinError(f"the simulated Pico's firmware did not come up within {timeout_s:g} s")
+            time.sleep(0.01)
 
     def reset(self, cause: int = POWER_ON) -> None:
         """The chip begins anew from what is in its flash; the lines are low at once."""

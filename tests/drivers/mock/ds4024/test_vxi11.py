@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from drivers.errors import TwinError
+from drivers.mock.ds4024.rpc import opaque, words
 from drivers.mock.ds4024.server import ScopeServer
-from drivers.mock.ds4024.vxi11 import opaque, words
 from tests.drivers.mock.ds4024.test_instrument import Pulses
 
 pytestmark = pytest.mark.wire
@@ -241,3 +241,24 @@ def test_a_line_without_end_overruns_the_raw_sockets_buffer(server: ScopeServer)
 def wait_until(done: Callable[[], bool]) -> None:
     while not done():
         time.sleep(0.001)
+
+
+def test_a_portmapper_names_the_port_by_tcp_and_by_datagram() -> None:
+    with ScopeServer(Pulses(), portmapper=0) as server:
+        assert server._mapper is not None
+        core = int(server.vxi11_resource.partition(",")[2].partition(":")[0])
+        call = words(7, 0, 2, 100_000, 2, 3, 0, 0, 0, 0)
+        for asked, port in ((words(0x0607AF, 1, 6, 0), core), (words(0x0607AF, 2, 6, 0), 0)):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+                datagrams.settimeout(5)
+                datagrams.sendto(call + asked, ("127.0.0.1", server._mapper.port))
+                assert datagrams.recv(100)[-4:] == words(port)
+            with socket.create_connection(("127.0.0.1", server._mapper.port), timeout=5) as stream:
+                stream.sendall(words(0x8000_0000 | len(call + asked)) + call + asked)
+                assert stream.recv(100)[-4:] == words(port)
+
+
+def test_only_the_first_instance_is_there(server: ScopeServer) -> None:
+    with Caller(server) as caller:
+        assert caller.done(10, words(1, 0, 0) + opaque(b"inst1"))[0] == 3
+        assert caller.done(10, words(1, 0, 0) + opaque(b"INST0"))[0] == 0

@@ -1,0 +1,114 @@
+"""`hil mock serve` from outside: what it refuses, what it waits for, how it ends, and what it tells of misuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pigpio
+import pytest
+
+from calibration.record import load_record
+from drivers.benchfile import BenchFile, load_bench
+from drivers.errors import BenchError
+from drivers.witness import Witness
+from hil.cli import main
+
+pytestmark = pytest.mark.wire
+ENDS_WITHIN_S = 2.0
+
+
+@contextmanager
+def served(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], BenchFile]]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "hil.cli", "mock", "serve", *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert server.stdout is not None
+    try:
+        for line in server.stdout:
+            if line.startswith("wrote"):
+                break
+        else:
+            raise AssertionError(server.communicate()[1])
+        yield server, load_bench(str(folder / "mock-wire.toml"))
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_what_is_served_is_complete_tells_misuse_and_ends_when_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served(tmp_path, "--fault", "stuck_axon_low") as (server, file):
+        record = load_record(Path(file.calibration))  # in spite of the fault
+        assert record.curve(file.slot.key(), file.vth_v, 32).mean_spikes[-1] > 4
+        assert main(["mock", "status"]) == 0
+        witness = Witness(file.witness)
+        witness.check()
+        pi = pigpio.pi(file.pigpio.host, file.pigpio.port)
+        assert pi.write(17, 1) == 0  # dendrite, while no address is closed
+        assert pi.set_PWM_dutycycle(25, 128) == 0
+        pi.stop()
+        assert server.stderr is not None
+        assert "a pulse while no select address is closed" in server.stderr.readline()
+        assert "PWM on GPIO 25" in server.stderr.readline()
+        with pytest.raises(BenchError, match="misused 2 times in this shot, first: a pulse while"):
+            witness.check()
+        witness.check()
+        capsys.readouterr()
+        assert main(["mock", "status", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["misuse"] == 2
+        server.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert server.wait(20) == 0
+        took_s = time.monotonic() - began
+        assert "2 misuses" in server.stderr.read()
+    assert took_s < ENDS_WITHIN_S or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+
+
+def test_busy_ports_and_bad_places_are_refused_before_anything_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        for option in ("--port-pigpiod", "--port-scope", "--portmapper"):
+            assert main(["mock", "serve", "--out", str(tmp_path / "b.toml"), option, str(port)]) == 2
+            assert f"{option} {port}: Address already in use" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert main(["mock", "serve", "--out", str(tmp_path / "file" / "b.toml")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert main(["mock", "serve", "--port-pigpiod", "99999"]) == 2
+    assert "--port-pigpiod 99999" in capsys.readouterr().err
+    assert main(["mock", "serve", "--fault", "sulks"]) == 2
+    capsys.readouterr()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def test_a_bench_that_is_not_served_has_no_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mock", "status", "--bench", "mock"]) == 2
+    assert "names no witness" in capsys.readouterr().err
+
+
+def test_doctor_looks_at_the_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mock = (Path(__file__).parents[3] / "drivers/benches/mock.toml").read_text()
+    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "b.toml").write_text('calibration = "c.json"\n' + mock)
+    assert main(["doctor", "--bench", str(tmp_path / "b.toml"), "--json"]) == 1
+    checks = {c["name"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
+    assert not checks["calibration"]["ok"]
+    assert "c.json: not a calibration record" in checks["calibration"]["detail"]
+    assert "hil calibrate" in checks["calibration"]["advice"]
