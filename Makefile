@@ -47,6 +47,7 @@ soak: $(VENV)/.test  ## hundreds of killed and resumed runs
 
 docs: $(VENV)/.run  ## draw the pictures of the documentation again
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_screens.py
 
 board: $(VENV)/.test  ## draw the board, simulate it (ngspice) and fill the tables of its page again
 	$(BIN)/python -m board.page

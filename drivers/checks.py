@@ -50,7 +50,7 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
     except UnsafeError:
         raise
     except BenchError as error:
-        yield Check("loopback", False, str(error), "mend this first; see docs/how-to/bring-up.md")
+        yield Check("loopback", False, str(error), "mend this first; see docs/how-to/bring-up.md#loopback")
     finally:
         bench.make_safe()
 

@@ -262,7 +262,7 @@ class ScopeReader:
             done += [self._check_rest(name) for name in ("axon", "sync")]
         except (BenchError, InputError) as error:
             names = ("scope identity", "scope settings", "scope transfer", "scope levels")
-            done.append(Check(names[min(len(done), 3)], False, str(error), "see docs/how-to/bring-up.md, oscilloscope"))
+            done.append(Check(names[min(len(done), 3)], False, str(error), "see docs/how-to/bring-up.md#oscilloscope"))
         return done
 
     def _check_rest(self, name: str) -> Check:
