@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.measure.offset import vth_reading
 from calibration.tally import Tally
 from drivers.errors import CalibrationError
 from drivers.signals import Capture, probe_frame
@@ -89,3 +88,11 @@ class Sweep:
         for capture in self.captures(vth_v, np.zeros(slots, dtype=np.int64), timing):
             count += int(capture.spikes.sum()) + capture.stray.guard
         return count
+
+
+def vth_reading(capture: Capture) -> float | None:
+    """The mean of the capture's trace of the V_th net, V; None where that is not on a channel."""
+    for trace in capture.traces:
+        if trace.name == "vth" and len(trace.codes):
+            return float(trace.volts.mean())
+    return None

@@ -9,7 +9,7 @@ import numpy as np
 from calibration.estimate import Z_95, Estimate, Result
 
 if TYPE_CHECKING:
-    from drivers.signals import Capture
+    pass
 
 _LEAST_SPAN_V = 0.1  # between settings, for a gain to mean anything
 _MOST_OFFSET_V, _MOST_GAIN_ERROR = 0.05, 0.05  # beyond any DAC and oscilloscope: the channel is elsewhere
@@ -31,14 +31,6 @@ class SourceResult(Result):
         """Whether the channel can be on the V_th net at all."""
         gain = self.gain.value if self.gain is not None else None
         return abs(self.offset_v.value or 0.0) < _MOST_OFFSET_V and abs((gain or 1.0) - 1) < _MOST_GAIN_ERROR
-
-
-def vth_reading(capture: Capture) -> float | None:
-    """The mean of the capture's trace of the V_th net, V; None where that is not on a channel."""
-    for trace in capture.traces:
-        if trace.name == "vth" and len(trace.codes):
-            return float(trace.volts.mean())
-    return None
 
 
 def compare_source(readings: list[tuple[float, float]]) -> SourceResult | None:

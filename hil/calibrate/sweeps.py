@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,9 +23,22 @@ if TYPE_CHECKING:
     from calibration.measure.search import Progress
     from drivers.bench import Bench
     from drivers.signals import Capture
-    from hil.terminal.sweepview import SweepView
 
 What = Literal["threshold", "transfer", "frequency"]
+
+
+class View(Protocol):
+    """Where a person sees a calibration, if anywhere."""
+
+    def show(self, done: float, text: str) -> None:
+        """How far it is (0…1), and what it does."""
+        ...
+
+    def plot(
+        self, x: list[float], y: list[float], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False
+    ) -> None:
+        """The points measured so far."""
+        ...
 
 
 class CalibrateConfig(BaseModel):
@@ -80,7 +93,7 @@ class Findings:
     results: dict[str, Any] = field(default_factory=dict)
 
 
-def calibrate(config: CalibrateConfig, bench: Bench, view: SweepView) -> tuple[Findings, float]:
+def calibrate(config: CalibrateConfig, bench: Bench, view: View) -> tuple[Findings, float]:
     """Do all sweeps; returns what they found and the V_th to use. Raises CalibrationError, BenchError."""
     found = Findings(window=_base_window(config))
     vth_v = _first_vth(config)
@@ -119,7 +132,7 @@ def _base_window(config: CalibrateConfig) -> Window | None:
     return ThresholdResult.model_validate(config.base.results["threshold"]).window
 
 
-def _threshold(config: CalibrateConfig, sweep: Sweep, view: SweepView) -> ThresholdResult:
+def _threshold(config: CalibrateConfig, sweep: Sweep, view: View) -> ThresholdResult:
     def show(progress: Progress) -> None:
         at = f", V_th about {progress.vth_v:.3f} V" if progress.vth_v is not None else ""
         view.show(progress.done, f"{progress.stage}{at}, {sweep.pulses_spent:,} pulses")
@@ -129,9 +142,7 @@ def _threshold(config: CalibrateConfig, sweep: Sweep, view: SweepView) -> Thresh
     return measure_threshold(sweep, config.limits_v, target=config.gain, show=show)
 
 
-def _transfer(
-    config: CalibrateConfig, sweep: Sweep, vth_v: float, view: SweepView
-) -> tuple[TransferCurve, TransferResult]:
+def _transfer(config: CalibrateConfig, sweep: Sweep, vth_v: float, view: View) -> tuple[TransferCurve, TransferResult]:
     total = len(transfer_slots(config.timing, config.full_scale))
     pulses: dict[int, int] = {}
     spikes: dict[int, int] = {}
@@ -146,7 +157,7 @@ def _transfer(
     return characterise_transfer(sweep, vth_v, full_scale=config.full_scale, addresses=config.bench.board.addresses)
 
 
-def _frequency(config: CalibrateConfig, sweep: Sweep, vth_v: float, window: Window, view: SweepView) -> FrequencyResult:
+def _frequency(config: CalibrateConfig, sweep: Sweep, vth_v: float, window: Window, view: View) -> FrequencyResult:
     def show(done: float, points: tuple[Any, ...]) -> None:
         view.show(done, f"{points[-1].clock_hz:g} Hz, {sweep.bench_s:.1f} s on the bench")
         rates = [point.spikes_per_pulse.value for point in points]
