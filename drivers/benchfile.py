@@ -224,7 +224,8 @@ class BenchFile(Section):
 
     Parts are named as in `drivers.parts.table`; `parts` are the settings of those that come from other packages. That
     they exist is checked when a bench file is loaded and when a bench is opened, not here: a run that was recorded
-    with a part stays readable where that part is not installed.
+    with a part stays readable where that part is not installed. `passports` is the folder where what real devices have
+    had is counted (default: the system's place, see `drivers.wear.passport.passport_folder`).
     """
 
     name: str = Field(min_length=1, max_length=64, description="what runs and calibrations call this bench")
@@ -246,6 +247,7 @@ class BenchFile(Section):
     threshold: ThresholdSettings = ThresholdSettings()
     panel: PanelSettings | None = None
     parts: dict[str, dict[str, Any]] = {}
+    passports: str = ""
 
     @model_validator(mode="after")
     def _settles(self) -> BenchFile:
@@ -379,7 +381,7 @@ class BenchFile(Section):
 def load_bench(name: str) -> BenchFile:
     """Read a bench file by path, or by the name of a shipped one or one in the user's configuration folder.
 
-    Raises InputError. Paths in it (`device`, `calibration`) are relative to the file and come back whole.
+    Raises InputError. Paths in it (`device`, `calibration`, `passports`) are relative to the file and come back whole.
     """
     mine = configured("benches")
     path = Path(name) if name in _SHIPPED else mine.get(name, Path(name))
@@ -401,11 +403,12 @@ def load_bench(name: str) -> BenchFile:
 def _anchored(bench: BenchFile, file: Path) -> BenchFile:
     device = _from_file(file, "device", bench.device) if bench.device.endswith(".toml") else bench.device
     calibration = _from_file(file, "calibration", bench.calibration) if bench.calibration else ""
-    return bench.model_copy(update={"device": device, "calibration": calibration})
+    passports = str(file.absolute().parent / bench.passports) if bench.passports else ""
+    return bench.model_copy(update={"device": device, "calibration": calibration, "passports": passports})
 
 
 def _from_file(file: Path, key: str, name: str) -> str:
-    """A path as a bench file states it, seen from that file's folder. Raises InputError when nothing is there.
+    """A path as a bench file states it, seen from that file's folder; whoever reads it says when nothing is there.
 
     What is found only from the working folder is still taken, as it once was, and said.
     """
@@ -419,6 +422,4 @@ def _from_file(file: Path, key: str, name: str) -> str:
             stacklevel=4,
         )
         meant = Path(name).absolute()
-    if not meant.exists():
-        raise InputError(f"bench file {file}: {key} = {name!r}: there is no {meant}")
     return str(meant)

@@ -32,7 +32,6 @@ def make_bench(
         from drivers.mock.bench import MockBench
 
         return MockBench(file, device, seed=seed, fidelity=fidelity, traces=traces)
-    from drivers.counted import CountedBench
     from drivers.pi import PiBench
 
-    return CountedBench(PiBench(file, device), device)
+    return PiBench(file, device)

@@ -148,4 +148,11 @@ def _check(opening: Opening, settings: PanelSettings) -> list[Check]:
     return [Check("panel", True, "stop released")]
 
 
-PART = PartKind(_open, _check, PanelSettings, "panel", advice="check the pins in [panel]")
+PART = PartKind(
+    _open,
+    _check,
+    PanelSettings,
+    "panel",
+    advice="check the pins in [panel]",
+    claims=lambda settings: [f"GPIO {pin}" for pin in settings.pins().values()],
+)

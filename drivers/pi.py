@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
+from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
-from drivers.parts.assembly import Parts, open_parts
+from drivers.parts.assembly import Parts, claims, open_parts
 from drivers.signals import nothing_played
 from drivers.timing import shots
+from drivers.wear.account import Account
+from drivers.wear.passport import passport_folder
 from drivers.witness import Witness
 
 if TYPE_CHECKING:
@@ -24,23 +27,27 @@ T = TypeVar("T")
 class PiBench:
     """A bench of real parts; see `drivers.bench.Bench`.
 
-    While a shot plays, the next one is compiled and whoever iterates works on the last one.
+    While a shot plays, the next one is compiled and whoever iterates works on the last one. What the device gets is
+    accounted for, whoever opens the bench, and everything the bench uses is its own while it is open.
     """
 
     def __init__(self, file: BenchFile, device: DeviceFile, *, parts: Parts | None = None) -> None:
+        """Open it; raises BusyError where another program has a part or the device, InputError, BenchError."""
         self.file = file
         self.device = device
         self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
         self._vth_v: float | None = None
         self._closed = False
         self._witness = Witness(file.witness) if file.witness else None
-        self._parts = parts if parts is not None else open_parts(file, self._emergency)
-        try:
+        purpose = f"bench {file.name!r}"
+        with ExitStack() as stack:
+            if parts is None:
+                stack.enter_context(claim(claims(file), purpose))
+            self.account = stack.enter_context(Account(device, passport_folder(file.passports), purpose))
+            self._parts = parts if parts is not None else open_parts(file, self._emergency)
+            self._parts.close_with(stack)
             self._parts.prepare()
-        except BaseException:
-            with ExitStack() as stack:
-                self._parts.close_with(stack)
-            raise
+            self._closing = stack.pop_all()
 
     @property
     def identity(self) -> dict[str, str]:
@@ -84,7 +91,8 @@ class PiBench:
         try:
             if self._parts.panel is not None:
                 self._parts.panel.enable(on=True)
-            yield from self._captures(self._shots(frames))
+            with self.account.playing():
+                yield from self._captures(self._shots(frames))
         except BaseException as error:
             self._safe_after(error)
             raise
@@ -92,6 +100,7 @@ class PiBench:
     def _shots(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
             self.file.check_frame(frame)
+            self.account.check(frame)
             parts = self._parts
             tick_s, reader = parts.source.tick_s, parts.reader
             yield from shots(frame, tick_s, most_slots=parts.most_slots, most_pulses=reader.most_pulses)
@@ -114,6 +123,7 @@ class PiBench:
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
         shot = next(queue, None)
         if shot is not None and shot.played.any():
+            self.account.promise(shot)
             self._timed("compiling", lambda: self._parts.source.load(shot))
         return shot
 
@@ -121,6 +131,7 @@ class PiBench:
         self._check_panel()
         if shot.played.any():
             self._timed("arming", lambda: self._parts.reader.arm(shot))
+            self.account.started()
             self._parts.source.start()
 
     def _finish(self, shot: Frame) -> Capture:
@@ -130,7 +141,9 @@ class PiBench:
         self._check_panel()
         if self._witness is not None:
             self._witness.check()
-        return self._timed("reading", self._parts.reader.read)
+        capture = self._timed("reading", self._parts.reader.read)
+        self.account.played(capture.bench_s)
+        return capture
 
     def _check_panel(self) -> None:
         if self._parts.panel is not None:
@@ -174,8 +187,7 @@ class PiBench:
         if self._closed:
             return
         self._closed = True
-        with ExitStack() as stack:
-            self._parts.close_with(stack)
+        with self._closing:
             try:
                 self.make_safe()
             except BenchError:

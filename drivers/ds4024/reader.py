@@ -285,4 +285,6 @@ def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
         return scope.checks()
 
 
-PART = PartKind(_open, _check, ScopeSettings, "scope")
+PART = PartKind(
+    _open, _check, ScopeSettings, "scope", claims=lambda settings: [f"oscilloscope {settings.resource.upper()}"]
+)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.bench import AxonReader, Panel, Part, PulseSource, Thermometer, ThresholdSource
 from drivers.checks import Check
-from drivers.errors import HilError, InputError
+from drivers.claims import claim
+from drivers.errors import BusyError, HilError, InputError
 from drivers.parts import table
 from drivers.parts.kind import Opening, PartKind
 
@@ -102,6 +103,21 @@ def open_parts(file: BenchFile, on_stop: Callable[[], object]) -> Parts:
     raise AssertionError("unreachable")
 
 
+def claims(file: BenchFile) -> list[str]:
+    """What a bench uses that only one program may: a daemon, a port, an instrument, a bus; by names that all agree on.
+
+    Raises InputError.
+    """
+    named = file.roles()
+    found: list[str] = []
+    while named:
+        role, name = named.pop(0)
+        kind: PartKind[Any] = table.find(role, name)
+        named += kind.uses
+        found += kind.claims(kind.settings_in(file, role, name))
+    return found
+
+
 def check_parts(file: BenchFile) -> Iterator[Check]:
     """What `hil doctor` finds of each part by itself, so that one that is missing does not hide the others."""
     opening = Opening(file)
@@ -114,6 +130,10 @@ def check_parts(file: BenchFile) -> Iterator[Check]:
             continue
         seen.add(kind)
         try:
-            yield from kind.check(opening, kind.settings_in(file, role, name))
+            settings = kind.settings_in(file, role, name)
+            with claim(kind.claims(settings), "hil doctor"):  # a check may speak to the part: never beside a run
+                yield from kind.check(opening, settings)
+        except BusyError as error:
+            yield Check(name, False, str(error), "check it when it is free")
         except HilError as error:
             yield Check(name, False, str(error), kind.advice)

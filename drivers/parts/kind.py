@@ -34,7 +34,8 @@ class PartKind(Generic[S]):
     `open` makes the part, whose class is a protocol of `drivers.bench`, and changes nothing on the board; `check`
     says for `hil doctor` what it finds, and `advice` what to do when the part does not even open. `settings` is the
     model of its table in the bench file: `table`, or [parts.NAME] without one. `tick_s` is the time step of a pulse
-    source. A part that two roles share is opened once, and one that is made of others names them in `uses`.
+    source. A part that two roles share is opened once, and one that is made of others names them in `uses`. `claims`
+    names what only one program may use at a time.
     """
 
     open: Callable[[Opening, S], Part]
@@ -44,6 +45,7 @@ class PartKind(Generic[S]):
     tick_s: float | None = None
     advice: str = "see docs/how-to/bring-up.md"
     uses: tuple[tuple[Role, str], ...] = ()
+    claims: Callable[[S], Iterable[str]] = lambda _settings: ()
 
     def settings_in(self, file: BenchFile, role: Role, name: str) -> S:
         """Its settings in a bench file; raises InputError when they are missing or wrong."""

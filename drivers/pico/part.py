@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.benchfile import PicoSettings
 from drivers.parts.kind import Opening, PartKind
 from drivers.pico.device import Pico
+from drivers.pico.link import find_port
 
 if TYPE_CHECKING:
     from drivers.checks import Check
@@ -26,4 +28,8 @@ def _check(opening: Opening, _settings: PicoSettings) -> Iterator[Check]:
         yield from pico.checks()
 
 
-PART = PartKind(_open, _check, PicoSettings, "pico", tick_s=TICK_S, advice="see firmware/README.md")
+def _claims(settings: PicoSettings) -> list[str]:
+    return [f"serial port {Path(settings.port or find_port()).resolve()}"]
+
+
+PART = PartKind(_open, _check, PicoSettings, "pico", tick_s=TICK_S, advice="see firmware/README.md", claims=_claims)

@@ -172,4 +172,9 @@ def _check(opening: Opening, settings: PigpioSettings) -> list[Check]:
     return pigpio_checks(settings, opening.file.wired())
 
 
-PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S)
+def _claims(settings: PigpioSettings) -> list[str]:
+    host = "localhost" if settings.host in ("127.0.0.1", "::1") else settings.host.lower()
+    return [f"pigpiod {host}:{settings.port}"]
+
+
+PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims)

@@ -285,4 +285,11 @@ def _check(opening: Opening, settings: ThresholdSettings) -> list[Check]:
         return dac.checks()
 
 
-PART = PartKind(_open_part, _check, ThresholdSettings, "threshold", advice="check i2c_bus, address and wiring")
+PART = PartKind(
+    _open_part,
+    _check,
+    ThresholdSettings,
+    "threshold",
+    advice="check i2c_bus, address and wiring",
+    claims=lambda settings: [f"I²C bus {settings.i2c_bus}"],
+)

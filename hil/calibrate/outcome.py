@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from calibration.record import CalibrationRecord
-from drivers.passport import Entry, add_entry, load_passport
+from drivers.wear.passport import Entry, add_entry, load_passport, passport_folder
 from hil.calibrate.sweeps import CalibrateConfig, Findings
 from hil.store import frozen
 from hil.store.recording import made_v
@@ -74,7 +74,8 @@ def _kept(
     if base is None:
         return [], {}
     results = {name: r for name, r in base.results.items() if name == "threshold" or base.vth_v == vth_v}
-    drifted = config.bench.kind == "pi" and base.id in load_passport(base.device).drifted
+    folder = passport_folder(config.bench.passports) if config.bench.kind == "pi" else None
+    drifted = folder is not None and base.id in load_passport(base.device, folder).drifted
     if drifted or base.identity != dict(identity):
         return [], results
     mine = found.curve.timing_key if found.curve is not None else None
@@ -99,4 +100,4 @@ def enter(config: CalibrateConfig, record: CalibrationRecord, found: Findings) -
         low_edge_v=window.lower_v.value if window else None,
         high_edge_v=window.upper_v.value if window else None,
     )
-    add_entry(load_passport(record.device), entry)
+    add_entry(record.device, entry, passport_folder(config.bench.passports))

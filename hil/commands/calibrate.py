@@ -117,7 +117,7 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
     from calibration.record import load_record
     from drivers.benchfile import load_bench
     from drivers.device import load_device, validation_line
-    from drivers.passport import load_passport
+    from drivers.wear.passport import load_passport, passport_folder
     from hil.calibrate.sweeps import CalibrateConfig
     from hil.run.setup import slot_timing
 
@@ -146,7 +146,7 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
             full_scale=args.full_scale,
             slowest_hz=args.slowest,
             seed=args.seed,
-            odometer=load_passport(device.id).pulses if file.kind == "pi" else 0,
+            odometer=load_passport(device.id, passport_folder(file.passports)).pulses if file.kind == "pi" else 0,
             base=base,
         )
     except ValidationError as error:

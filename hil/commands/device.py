@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calibration.picture import new_figure, save_figure
+from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.durable import write_durably
 from drivers.errors import InputError
-from drivers.passport import Passport, load_passport, passport_file, passport_folder
+from drivers.wear.passport import Passport, load_passport, passport_file, passport_folder
 
 if TYPE_CHECKING:
     from drivers.device import DeviceFile
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil device`."""
     parser.add_argument("device", nargs="?", metavar="ID|FILE", help="device id or device file (default: list them)")
+    parser.add_argument("--bench", metavar="FILE", help="the bench whose file says where passports are")
     parser.add_argument(
         "--figure", type=Path, metavar="FILE", help="draw pulses a spike and both resistance states over its life"
     )
@@ -42,27 +44,30 @@ def run(args: argparse.Namespace) -> int:
     """Print one passport or the list, or write a device file; returns the exit code."""
     if args.device == "init":
         return _init(args)
+    folder = passport_folder(load_bench(args.bench).passports if args.bench else "").absolute()
     if args.device is None:
-        found = sorted(passport_folder().glob("*.json"))
-        passports = [load_passport(path.stem) for path in found]
+        passports = [load_passport(path.stem, folder) for path in sorted(folder.glob("*.json"))]
         if args.json:
-            print(json.dumps({"devices": [p.model_dump(mode="json") for p in passports]}))
+            devices = [p.model_dump(mode="json") for p in passports]
+            print(json.dumps({"devices": devices, "folder": str(folder)}))
         elif passports:
+            print(f"passports in {folder}")
             print("\n".join(f"{p.device:<20} {p.pulses:>16,} pulses {p.resets:>14,} resets" for p in passports))
         else:
-            print(f"no passports in {passport_folder()}: none was played on a real bench yet")
+            print(f"no passports in {folder}: none was played on a real bench yet")
         return 0
     file = load_device(args.device) if args.device.endswith(".toml") else None
     name = file.id if file is not None else args.device
-    if not passport_file(name).exists():
-        raise InputError(f"device {name!r} has no passport in {passport_folder()}; hil device lists those that have")
-    passport = load_passport(name)
+    path = passport_file(name, folder)
+    if not path.exists():
+        raise InputError(f"device {name!r} has no passport in {folder}; hil device lists those that have")
+    passport = load_passport(name, folder)
     if args.figure is not None:
         _draw(passport, args.figure)
     if args.json:
-        print(passport.model_dump_json())
+        print(json.dumps({**passport.model_dump(mode="json"), "file": str(path)}))
     else:
-        _print(passport, file)
+        _print(passport, file, path)
     return 0
 
 
@@ -91,8 +96,8 @@ def _init(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(passport: Passport, file: DeviceFile | None) -> None:
-    print(f"device {passport.device}")
+def _print(passport: Passport, file: DeviceFile | None, path: Path) -> None:
+    print(f"device {passport.device}, passport {path}")
     budget = {"pulses": file.endurance_pulses, "resets": file.endurance_resets} if file is not None else {}
     for what, had in (("pulses", passport.pulses), ("resets", passport.resets)):
         used = f"  {had / budget[what]:.3%} of {budget[what]:,}" if budget else ""

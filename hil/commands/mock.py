@@ -209,6 +209,7 @@ calibration = "{calibration_path(args.out)}"
 witness = "{status.address if status is not None else ""}"
 pulse_source = "{args.source}"
 axon_reader = "{args.reader}"
+passports = "{args.out.stem}.passports"
 
 [wiring]
 dendrite = {wiring.dendrite}

@@ -14,9 +14,9 @@ from rich.text import Text
 from drivers.errors import InputError, RunFileError
 from hil.commands.calibrate import FOLDER as CALIBRATIONS
 from hil.run.session import RUNS, SUFFIX, config_of, results_of
+from hil.store.connecting import log_of
 from hil.store.frozen import NOUNS, OF_DIGITS, Kind, kind_of, raw_settings
 from hil.store.locking import in_use
-from hil.store.reading import log_of
 from hil.store.runfile import RunFile
 from hil.terminal.visible import visible
 

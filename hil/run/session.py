@@ -19,7 +19,7 @@ from calibration.transfer import TransferCurve
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import CalibrationError, InputError
-from drivers.passport import Passport, load_passport, mark_drifted
+from drivers.wear.passport import Passport, load_passport, mark_drifted, passport_folder
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
 from hil.run.execute import DigitResult, execute
@@ -148,7 +148,7 @@ def go_on(
     finally:
         if config.bench.kind == "pi":
             for calibration in filter(None, drifted):
-                mark_drifted(config.device.id, calibration)
+                mark_drifted(config.device.id, calibration, passport_folder(config.bench.passports))
 
 
 def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
@@ -287,4 +287,6 @@ def device_history(config: RunConfig) -> tuple[int, int]:
 
 def passport_of(config: RunConfig) -> Passport:
     """Of the device on a real bench; a simulated one is new every time."""
-    return load_passport(config.device.id) if config.bench.kind == "pi" else Passport(device=config.device.id)
+    if config.bench.kind != "pi":
+        return Passport(device=config.device.id)
+    return load_passport(config.device.id, passport_folder(config.bench.passports))

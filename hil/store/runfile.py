@@ -23,9 +23,9 @@ from typing import Any, Self
 from drivers.durable import place, unfinished
 from drivers.errors import HilWarning, RunFileError
 from drivers.signals import Capture, FrameKey
+from hil.store.connecting import connect, lacks_its_log, log_of
 from hil.store.journal import Connection, Journal
 from hil.store.locking import check_header, explained, lock
-from hil.store.reading import connect, lacks_its_log, log_of
 from hil.store.rows import (
     KEY_COLUMNS,
     SHOT_COLUMNS,

@@ -20,7 +20,7 @@ from drivers.errors import HilError, InputError
 from hil.store.locking import in_use
 from hil.web.folder import Folder, UnknownRunError
 from hil.web.guard import Guard
-from hil.web.live import Channel
+from hil.web.news import Channel
 from hil.web.reading import compared, signature, summary
 from hil.web.stop import ask_to_stop
 

@@ -224,12 +224,6 @@ def test_a_path_found_only_from_the_working_folder_is_taken_and_said(
         assert load_bench(str(file)).calibration == str(tmp_path / "c.json")
 
 
-def test_a_missing_record_is_refused_by_name(tmp_path: Path) -> None:
-    file = bench_in(tmp_path, 'calibration = "gone.json"')
-    with pytest.raises(InputError, match=rf"calibration = 'gone\.json': there is no {tmp_path}/gone\.json"):
-        load_bench(str(file))
-
-
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "b.toml"
     file.write_bytes(b'\xef\xbb\xbfname = "b"\nkind = "mock"\n')

@@ -9,7 +9,6 @@ import pytest
 from drivers import bench as protocols
 from drivers.audit import AuditedReader
 from drivers.bench import Bench
-from drivers.counted import CountedBench
 from drivers.ds4024.reader import ScopeReader
 from drivers.errors import InputError
 from drivers.mock.bench import MockBench
@@ -54,7 +53,7 @@ def test_every_part_has_all_that_its_role_needs(role: table.Role, name: str) -> 
     assert role != "pulse_source" or kind.tick_s
 
 
-@pytest.mark.parametrize("made", [MockBench, PiBench, CountedBench, RecordingBench])
+@pytest.mark.parametrize("made", [MockBench, PiBench, RecordingBench])
 def test_every_bench_is_one(made: type) -> None:
     assert lacks(made, Bench) == []
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from drivers.mock.pigpiod.protocol import REPORT_BYTES, Code, Refused
 
 if TYPE_CHECKING:
-    from drivers.mock.pigpiod.pins import Times, Words
+    from drivers.mock.pigpiod.header import Times, Words
 
 HANDLES = 32
 SAMPLE_NS = 5_000

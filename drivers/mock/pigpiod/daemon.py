@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from drivers.mock.pigpiod import gpio
 from drivers.mock.pigpiod.alerts import Alerts
+from drivers.mock.pigpiod.header import Pins
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
-from drivers.mock.pigpiod.pins import Pins
 from drivers.mock.pigpiod.player import Player
 from drivers.mock.pigpiod.protocol import REVISION, VERSION, Code, Command, Refused
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.mock.pigpiod.pins import OUTPUT
+from drivers.mock.pigpiod.header import OUTPUT
 from drivers.mock.pigpiod.protocol import GPIOS, HARDWARE_PWM_MODES, PERMITTED, USER_GPIOS, Code, Command, Refused
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 
 from drivers.mock.clock import TwinClock
 from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
+from drivers.mock.pigpiod.header import Pins, Times
 from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
-from drivers.mock.pigpiod.pins import Pins, Times
 from drivers.mock.pigpiod.protocol import Code, Refused
 
 LEAD_IN_US = 20

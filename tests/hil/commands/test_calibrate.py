@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from calibration.record import load_record, save_record
-from drivers.passport import Entry, Passport, save_passport
+from drivers.wear.passport import Entry, Passport, passport_folder, save_passport
 from hil.cli import main
 
 
@@ -148,7 +148,7 @@ def test_the_life_of_a_device_is_drawn(
 ) -> None:
     monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path))
     picture = tmp_path / "life.png"
-    save_passport(Passport(device="d"))
+    save_passport(Passport(device="d"), passport_folder())
     assert main(["device", "d", "--figure", str(picture)]) == 2
     assert "has no calibration to draw" in capsys.readouterr().err
     common = {"at": datetime(2026, 3, 1, tzinfo=UTC), "calibration": "0", "vth_v": 0.7, "timing_key": "t"}
@@ -156,7 +156,7 @@ def test_the_life_of_a_device_is_drawn(
         Entry(**common, pulses_before=n * 10**6, pulses_a_spike=gain, low_edge_v=low, high_edge_v=1.5)
         for n, (gain, low) in enumerate([(4.0, 0.4), (4.1, None), (None, 0.39)])
     )
-    save_passport(Passport(device="d", pulses=2_000_000, entries=entries))
+    save_passport(Passport(device="d", pulses=2_000_000, entries=entries), passport_folder())
     assert main(["device", "d", "--figure", str(picture)]) == 0
     assert "window 0.400…1.500 V" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -99,3 +99,13 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["dance"])
     assert stop.value.code == 2
+
+
+def test_a_missing_record_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "b.toml").write_text('name = "b"\nkind = "mock"\ncalibration = "gone.json"\n')
+    assert main(["run", "--bench", str(tmp_path / "b.toml")]) == 2
+    assert f"calibration file {tmp_path}/gone.json: No such file" in capsys.readouterr().err
+    assert (
+        main(["calibrate", "transfer", "--bench", str(tmp_path / "b.toml"), "--out", str(tmp_path / "gone.json")]) == 0
+    )
+    assert main(["run", "--digits", "0", "--physical", "conv1:0", "--bench", str(tmp_path / "b.toml")]) == 0

@@ -14,7 +14,7 @@ import pytest
 
 from drivers.errors import HilWarning
 from hil.cli import main
-from hil.store.reading import log_of
+from hil.store.connecting import log_of
 from hil.store.runfile import RunFile
 from tests.hil.rig import bench, frames, new_run
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import InputError
-from drivers.ledger import LONGEST, Ledger, Wear, from_line, read_ledger, to_line
+from drivers.wear.ledger import LONGEST, Ledger, Wear, from_line, read_ledger, to_line
 
 COUNTS = st.integers(0, 10**18)
 
@@ -69,7 +69,7 @@ def test_a_disk_that_takes_no_more_stops_before_the_shot(tmp_path: Path) -> None
     code = f"""
 import resource
 from pathlib import Path
-from drivers.ledger import Ledger, Wear
+from drivers.wear.ledger import Ledger, Wear
 ledger = Ledger(Path({str(tmp_path / "d.wear")!r}), Wear())
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
 shots = 0
@@ -95,7 +95,7 @@ def test_a_killed_program_overstates_by_its_queue_at_most(tmp_path: Path) -> Non
     path = tmp_path / "d.wear"
     code = f"""
 from pathlib import Path
-from drivers.ledger import Ledger, Wear
+from drivers.wear.ledger import Ledger, Wear
 ledger = Ledger(Path({str(path)!r}), Wear())
 ledger.promise(10, 1)
 while True:
