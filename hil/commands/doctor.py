@@ -80,7 +80,7 @@ def _weights() -> Check:
 def _calibration(file: BenchFile, device: str) -> Check:
     """Whether the record that the bench file names is there, and valid for what the file says now."""
     from calibration.record import check_valid, load_record
-    from drivers.passport import load_passport
+    from drivers.wear.passport import Passport, load_passport, passport_folder
 
     name, again = (
         "calibration",
@@ -92,7 +92,9 @@ def _calibration(file: BenchFile, device: str) -> Check:
         return Check(name, False, "the bench file names none", again)
     try:
         record = load_record(Path(file.calibration))
-        passport = load_passport(device_id := load_device(device).id)
+        device_id, passport = load_device(device).id, Passport(device="")
+        if file.kind == "pi":
+            passport = load_passport(device_id, passport_folder(file.passports))
         facts = {"kind": file.kind, "device": device_id}
         check_valid(
             record,
