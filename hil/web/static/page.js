@@ -7,16 +7,17 @@ import { el, facts, section, table } from "./dom.js";
 import { count, megabytes, percent, si, span, wilson } from "./numbers.js";
 
 const RECALCULATED_S = 5; // between statistics over all slots of a run that goes on
+const FOLLOWED_MS = 1000; // between openings of what is being played
 
 export function runPage(source) {
-  let overview = null, chosen = null, following = true, underWay = "", countedAt = -Infinity, counted = -1;
+  let overview = null, chosen = null, following = true, underWay = "", openedAt = -Infinity, later = null, countedAt = -Infinity, counted = -1;
   const tiles = el("div", { class: "tiles" }), state = el("span", { class: "state" }), bar = el("progress", { max: 1, value: 0, "aria-label": "share of the digits done" });
   const place = el("p", { class: "note", "aria-live": "polite" }), matrix = el("div"), bench = el("div"), numbers = el("div");
   const events = el("div"), control = el("div", { class: "control" });
   const strip = digitStrip((digit) => choose({ noise: digit.noise, index: digit.index }));
   const panel = digitPanel(source, (change) => choose({ ...chosen, ...change }));
   const title = el("h1"), question = el("p");
-  const follow = el("button", { type: "button", class: "follow", click: () => { following = true; newest(); } }, "follow the run");
+  const follow = el("button", { type: "button", class: "follow", click: () => { following = true; underWay = ""; newest(); } }, "follow the run");
   const setup = el("div"), provenance = el("div");
   const node = el("main", {},
     el("header", {}, el("div", { class: "headline" }, title, state), question, control),
@@ -60,7 +61,12 @@ export function runPage(source) {
     if (!next) return;
     const key = `${next.noise}/${next.index}/${now ? now.slots : "done"}`;
     if (key === underWay && chosen) return;
-    underWay = key;
+    const wait = openedAt + FOLLOWED_MS - performance.now();
+    if (wait > 0) {
+      later ??= setTimeout(() => { later = null; if (following) newest(); }, wait);
+      return;
+    }
+    [underWay, openedAt] = [key, performance.now()];
     open({ ...(chosen ?? {}), noise: next.noise, index: next.index }, true);
   }
 
