@@ -101,8 +101,10 @@ def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> 
         slots = sum(part.slots for part in config.parts)
         live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
         try:
-            for _ in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
-                pass
+            for result, _ in go_on(
+                run_file, config, weights, bench, watch=live.watch, gauge=live.gauge, stopping=stopping
+            ):
+                live.count(result)
         except (KeyboardInterrupt, HilError) as error:
             stopped(run_file, error, f"{len(results_of(run_file))} digits are done and safe")
             return None

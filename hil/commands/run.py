@@ -86,7 +86,10 @@ def play(
     spent_before = spent_s(bench)
     with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:
         try:
-            for result, maps in go_on(run_file, config, weights, bench, watch=live.watch, stopping=stopping):
+            for result, maps in go_on(
+                run_file, config, weights, bench, watch=live.watch, gauge=live.gauge, stopping=stopping
+            ):
+                live.count(result)
                 if figure is not None and not drawn:
                     draw(figure, config, result, maps)
                     drawn = True

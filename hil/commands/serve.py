@@ -73,6 +73,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
+        listener.listen()  # whoever reads the address that is printed may come at once
     except OSError as error:
         raise InputError(f"--bind {host}:{port}: {error.strerror or error}") from error
     return listener

@@ -104,9 +104,13 @@ def go_on(
     bench: Bench | None,
     *,
     watch: Watcher | None = None,
+    gauge: Callable[[dict[str, Any]], None] = lambda _reading: None,
     stopping: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
-    """Recognise the digits that the run file lacks, recording every shot and every result as it comes."""
+    """Recognise the digits that the run file lacks, recording every shot and every result as it comes.
+
+    `gauge` is told what the bench says of itself after each digit.
+    """
     recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
     if recording is not None:
         recording.set_threshold(config.vth_v)
@@ -137,7 +141,9 @@ def go_on(
             recorded=recalibrations_of(run, config),
             renewed=renewed,
         ):
-            run.add_result({**detail(result, maps), "bench": gauges.read()})
+            reading = gauges.read()
+            run.add_result({**detail(result, maps), "bench": reading})
+            gauge(reading)
             yield result, maps
             if stopping():
                 raise KeyboardInterrupt
