@@ -19,7 +19,7 @@ from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
-from hil.run.execute import execute
+from hil.run.digits import Course, recognise_digits
 from hil.run.judge import Judge, Policy
 
 DIGITS = 1_000
@@ -74,7 +74,7 @@ def run(device: DeviceFile, seed: int, digits: int, policy: Policy) -> Outcome:
             nonlocal judged
             judged = len(results)
 
-        for result, _ in execute(config, weights, bench, batch=BATCH, judge=judge, renewed=renewed):
+        for result, _ in recognise_digits(config, weights, bench, Course(batch=BATCH, judge=judge, renewed=renewed)):
             results.append(result)
     right = [r.correct for r in results if r.index >= CHANGED_AFTER]
     late = [frame - CHANGED_AFTER for frame in alarms if frame > CHANGED_AFTER]

@@ -15,6 +15,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 
+from calibration.transfer import measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
@@ -23,10 +24,9 @@ from drivers.signals import Capture
 from hil.network.mnist import load_test
 from hil.network.weights import Weights, load_weights
 from hil.run.config import RunConfig
-from hil.run.execute import execute
+from hil.run.digits import recognise_digits
 from hil.run.plan import SAMPLES_AN_AXON, make_plan
 from hil.run.session import begin, go_on
-from hil.run.setup import measure_transfer
 
 MOST_SHARE = 0.10
 TRANSFER_BYTES_PER_S = 0.3e6  # of a DS4024 over LAN, the bench file's default
@@ -54,7 +54,7 @@ def settled(weights: Weights, digits: str, fidelity: Fidelity, traces: bool) -> 
 
 def played_s(config: RunConfig, weights: Weights, bench: MockBench) -> float:
     began = time.perf_counter()
-    list(execute(config, weights, bench))
+    list(recognise_digits(config, weights, bench))
     return time.perf_counter() - began
 
 

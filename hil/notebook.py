@@ -16,16 +16,16 @@ from drivers.device import load_device
 from hil.network.weights import load_weights
 from hil.report.xarrays import to_xarray
 from hil.run.config import RunConfig
+from hil.run.opening import open_measured
 from hil.run.replay import Replay, replay
 from hil.run.session import begin, config_of, go_on, results_of
-from hil.run.setup import open_measured
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from drivers.signals import Capture
-    from hil.run.execute import DigitResult
+    from hil.run.digits import DigitResult
 
 
 class Recording:

@@ -119,7 +119,7 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
     from drivers.device import load_device, validation_line
     from drivers.wear.passport import load_passport, passport_folder
     from hil.calibrate.sweeps import CalibrateConfig
-    from hil.run.setup import slot_timing
+    from hil.commands.options import slot_timing
 
     unknown = [what for what in args.what if what not in WHAT]
     if unknown or not args.what:

@@ -21,11 +21,12 @@ from rich.progress import Progress
 
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
+from hil.commands.options import add_common_arguments, settle
 from hil.commands.run import show_plan
-from hil.run.execute import DigitResult, execute, heading
+from hil.run.digits import Course, DigitResult, heading, recognise_digits
 from hil.run.judge import Judge
+from hil.run.opening import open_measured
 from hil.run.session import RUNS, begin, go_on, results_of
-from hil.run.setup import add_common_arguments, open_measured, settle
 from hil.terminal.ending import INTERRUPTED, stopped
 from hil.terminal.interrupt import StopRequest, ignore_all
 from hil.terminal.live import Live
@@ -191,7 +192,7 @@ def _work(
     with ExitStack() as stack:
         bench, config = open_measured(config, stack, calibration)
         judge = Judge(config.drift, lambda text: print(text, file=sys.stderr))
-        for result, _ in execute(config, weights, bench, batch=BATCH, judge=judge):
+        for result, _ in recognise_digits(config, weights, bench, Course(batch=BATCH, judge=judge)):
             results.append(result)
             if advance is not None:
                 advance(1)

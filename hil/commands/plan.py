@@ -16,11 +16,11 @@ from rich.progress import Progress
 
 from calibration.picture import new_figure, save_figure
 from drivers.errors import InputError
+from hil.commands.options import add_common_arguments, percent, settle
 from hil.network.mnist import load_test
-from hil.run.execute import heading
+from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
 from hil.run.session import RUNS, device_history, free_bytes
-from hil.run.setup import add_common_arguments, percent, settle
 
 if TYPE_CHECKING:
     from hil.network.weights import Weights

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import HilError
-from hil.run.execute import DigitResult, heading
+from hil.commands.options import add_common_arguments, percent, settle
+from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
+from hil.run.opening import open_measured
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
-from hil.run.setup import add_common_arguments, open_measured, percent, settle
 from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live

@@ -23,7 +23,7 @@ from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
 from hil.network.physical import Physical
 from hil.report.patient import PatientFile
-from hil.run.execute import heading
+from hil.run.digits import heading
 from hil.run.session import config_of, results_of
 from hil.store.retakes import Shot, measured_shots
 from hil.store.runfile import RunFile

@@ -12,7 +12,7 @@ from calibration.picture import new_figure, save_figure
 
 if TYPE_CHECKING:
     from hil.network.layers import Floats
-    from hil.run.execute import DigitResult
+    from hil.run.digits import DigitResult
 
 _GAP = 1  # pixels between tiles
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hil.network.physical import Physical
     from hil.network.weights import Weights
     from hil.run.config import RunConfig
-    from hil.run.execute import DigitResult
+    from hil.run.digits import DigitResult
     from hil.store.runfile import RunFile
 
 MOST_MAPS = 12  # digits with the maps of every layer

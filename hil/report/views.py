@@ -18,7 +18,7 @@ from drivers.signals import FrameKey
 from hil.network.mnist import load_test
 from hil.network.physical import Physical
 from hil.run.config import noisy
-from hil.run.execute import execute
+from hil.run.digits import Course, recognise_digits
 from hil.run.session import again
 from hil.store.retakes import Shot, with_retakes
 
@@ -162,7 +162,7 @@ def maps_view(
     every = [(noise, index) for noise in config.noise for index in config.images]
     plain = config.model_copy(update={"physical": "none"})
     done = dict.fromkeys((digit for digit in every if digit not in wanted), 0)
-    software = {(r.noise, r.index): r.answer for r, _ in execute(plain, weights, None, done=done)}
+    software = {(r.noise, r.index): r.answer for r, _ in recognise_digits(plain, weights, None, Course(done=done))}
     for result, maps in again(run, config, weights, run.counts, wanted, strict=False):
         layers = {
             name: {

@@ -10,7 +10,7 @@ import numpy as np
 from drivers.errors import InputError
 from drivers.signals import FrameKey
 from hil.report.export import MISSING, RESULT_COLUMNS, SLOT_COLUMNS, frame_slots, slot_scales
-from hil.run.execute import heading
+from hil.run.digits import heading
 from hil.run.session import config_of, results_of
 
 if TYPE_CHECKING:

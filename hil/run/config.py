@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from calibration.transfer import TransferCurve
 from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
 from hil.network.physical import Physical, parse_physical
 from hil.network.pooled import Play
-from hil.network.weights import Sign, Weights
-from hil.run.judge import Judge, Policy
-from hil.run.loop import Odometer, Recogniser, Watcher
+from hil.network.weights import Sign
+from hil.run.judge import Policy
 
 TEST_DIGITS = 10_000
 DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 65_535}
@@ -70,34 +68,6 @@ def parse_digits(text: str) -> range:
     if not 0 <= start < stop <= TEST_DIGITS:
         raise InputError(f"digits {text!r} are outside the test set: allowed 0:{TEST_DIGITS}, and not empty")
     return range(start, stop)
-
-
-def recogniser(
-    config: RunConfig,
-    weights: Weights,
-    curve: TransferCurve | None,
-    *,
-    noise: int,
-    odometer: Odometer,
-    keep: bool = False,
-    judge: Judge | None = None,
-    watch: Watcher | None = None,
-) -> Recogniser:
-    """The host loop that a configuration asks for, with the transfer curve in force, at one level of noise."""
-    return Recogniser(
-        weights=weights,
-        physical=config.parts,
-        timing=config.timing,
-        curve=curve,
-        full_scale_pulses=config.full_scale_pulses,
-        odometer=odometer,
-        purpose=config.command,
-        noise=noise,
-        keep=keep,
-        judge=judge,
-        watch=watch,
-        play=config.play,
-    )
 
 
 def noisy(images: NDArray[np.uint8], index: NDArray[np.int64], noise: int, seed: int) -> NDArray[np.uint8]:

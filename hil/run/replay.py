@@ -27,7 +27,7 @@ from hil.run.session import again, config_of, detail
 if TYPE_CHECKING:
     from hil.network.layers import Floats
     from hil.network.weights import Weights
-    from hil.run.execute import DigitResult
+    from hil.run.digits import DigitResult
     from hil.store.runfile import RunFile
 
 Digit = tuple[int, int]  # noise, index

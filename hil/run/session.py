@@ -22,7 +22,7 @@ from drivers.errors import CalibrationError, InputError
 from drivers.wear.passport import Passport, load_passport, mark_drifted, passport_folder
 from hil.network.weights import load_weights
 from hil.run.config import RunConfig
-from hil.run.execute import DigitResult, execute
+from hil.run.digits import Course, DigitResult, recognise_digits
 from hil.run.gauges import Gauges
 from hil.run.judge import ImplausibleError, Judge
 from hil.run.loop import Odometer
@@ -128,19 +128,17 @@ def go_on(
 
     judge = Judge(config.drift, tell, alarms=run.count_events("drift"))
     gauges = Gauges(bench, judge)
+    course = Course(
+        keep=True,
+        watch=watch,
+        odometer=odometer,
+        done={(result.noise, result.index): result.pulses for result in results_of(run)},
+        judge=judge,
+        recorded=recalibrations_of(run, config),
+        renewed=renewed,
+    )
     try:
-        for result, maps in execute(
-            config,
-            weights,
-            recording,
-            odometer=odometer,
-            watch=watch,
-            keep=True,
-            judge=judge,
-            done={(result.noise, result.index): result.pulses for result in results_of(run)},
-            recorded=recalibrations_of(run, config),
-            renewed=renewed,
-        ):
+        for result, maps in recognise_digits(config, weights, recording, course):
             reading = gauges.read()
             run.add_result({**detail(result, maps), "bench": reading})
             gauge(reading)
@@ -224,17 +222,14 @@ def again(
     every = ((noise, index) for noise in config.noise for index in config.images)
     passed = {digit: results[digit].pulses if digit in results else 0 for digit in every if digit not in wanted}
     bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
-    odometer = Odometer(run.fact("odometer"))
-    return execute(
-        config,
-        weights,
-        bench,
-        odometer=odometer,
+    course = Course(
         keep=True,
-        judge=Judge(None) if strict else None,
+        odometer=Odometer(run.fact("odometer")),
         done=passed,
+        judge=Judge(None) if strict else None,
         recorded=recalibrations_of(run, config),
     )
+    return recognise_digits(config, weights, bench, course)
 
 
 def changes(run: RunFile, config: RunConfig) -> list[str]:

@@ -24,7 +24,7 @@ from hil.terminal.pictures import blocks, strip
 
 if TYPE_CHECKING:
     from drivers.signals import Capture, Trace
-    from hil.run.execute import DigitResult
+    from hil.run.digits import DigitResult
 
 FULL_WIDTH, FULL_HEIGHT = 80, 24
 NARROW = 60  # columns; below, the line says only what is most wanted

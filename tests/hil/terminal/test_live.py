@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from drivers.signals import Capture, Frame, FrameKey, SlotTiming, Stray, Trace
-from hil.run.execute import DigitResult
+from hil.run.digits import DigitResult
 from hil.terminal.live import Live
 from hil.terminal.pictures import blocks, strip
 

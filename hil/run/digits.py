@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hil.run.config import RunConfig, noisy, recogniser
-from hil.run.loop import Odometer
+from hil.run.config import RunConfig, noisy
+from hil.run.loop import Odometer, Recogniser
 from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
 
 if TYPE_CHECKING:
+    from calibration.transfer import TransferCurve
     from drivers.bench import Bench
     from hil.network.layers import Floats
     from hil.network.weights import Weights
@@ -54,45 +55,69 @@ def heading(config: RunConfig) -> str:
     return f"{what} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
 
 
-def execute(
-    config: RunConfig,
-    weights: Weights,
-    bench: Bench | None,
-    *,
-    batch: int = 1,
-    odometer: Odometer | None = None,
-    watch: Watcher | None = None,
-    keep: bool = False,
-    judge: Judge | None = None,
-    done: Mapping[Digit, int] | None = None,
-    recorded: Recorded | None = None,
-    renewed: Renewed = lambda _number, _curve: None,
-) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
-    """Recognise the configured digits at every level of noise, in order, `batch` images at a time.
+@dataclass(frozen=True)
+class Course:
+    """How digits are recognised, beside what the configuration says.
 
-    Yields each result with the maps of every layer (empty unless `keep`). The bench's V_th must have been set. Digits
-    in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
+    `batch` images go through the network at a time; `keep` keeps the maps of every layer; `watch` sees every shot.
+    Digits in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
     `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
     again and told to `renewed`. `recorded` is what a run file holds of that.
     """
+
+    batch: int = 1
+    keep: bool = False
+    watch: Watcher | None = None
+    odometer: Odometer = field(default_factory=Odometer)
+    done: Mapping[Digit, int] = field(default_factory=dict)
+    judge: Judge | None = None
+    recorded: Recorded = field(default_factory=Recorded)
+    renewed: Renewed = lambda _number, _curve: None
+
+
+def recognise_digits(
+    config: RunConfig, weights: Weights, bench: Bench | None, course: Course | None = None
+) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
+    """Recognise the configured digits at every level of noise, in order.
+
+    Yields each result with the maps of every layer (empty unless kept). The bench's V_th must have been set.
+    """
     from hil.network.mnist import load_test
 
+    course = course or Course()
     images, labels = load_test()
-    distance = odometer or Odometer()
-    calibrations = Calibrations(config, bench, distance, judge, recorded or Recorded(), renewed)
+    calibrations = Calibrations(config, bench, course.odometer, course.judge, course.recorded, course.renewed)
     for noise in config.noise:
         waiting = deque((noise, image) for image in config.images)
         while waiting:
             while calibrations.due(waiting[0]):
                 calibrations.renew()
             number = calibrations.number
-            host = recogniser(
-                config, weights, calibrations.curve, noise=noise, odometer=distance, keep=keep, judge=judge, watch=watch
-            )
-            queue = _Queue(waiting, batch, distance, done or {}, calibrations.due)
+            host = _recogniser(config, weights, calibrations.curve, noise, course)
+            queue = _Queue(waiting, course.batch, course.odometer, course.done, calibrations.due)
             batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
             for answer in host.answers(bench, batches):
                 yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
+
+
+def _recogniser(
+    config: RunConfig, weights: Weights, curve: TransferCurve | None, noise: int, course: Course
+) -> Recogniser:
+    """The host loop at one level of noise, with the transfer curve in force."""
+    return Recogniser(
+        weights=weights,
+        physical=config.parts,
+        timing=config.timing,
+        curve=curve,
+        full_scale_pulses=config.full_scale_pulses,
+        odometer=course.odometer,
+        purpose=config.command,
+        noise=noise,
+        keep=course.keep,
+        judge=course.judge,
+        watch=course.watch,
+        play=config.play,
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From the arguments that `hil run` and `hil evaluate` share to a configuration and an open bench."""
+"""The options that commands share, and the settings that they make."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.record import CalibrationRecord, check_made, check_valid, load_record
-from calibration.transfer import measure_transfer
+from calibration.record import load_record
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
-from drivers.errors import CalibrationError, InputError
+from drivers.errors import InputError
 from drivers.signals import SlotTiming
 from hil.network.physical import parse_physical
 from hil.network.weights import SHIPPED, load_weights
 from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
-from hil.run.session import passport_of
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from drivers.bench import Bench
     from drivers.opening import Fidelity
     from hil.network.weights import Weights
 
@@ -133,57 +128,6 @@ def _vth(args: argparse.Namespace, file: BenchFile) -> float:
         return float(args.vth)
     name = args.calibration or file.calibration
     return load_record(Path(name)).threshold_v if name else file.vth_v
-
-
-def open_measured(
-    config: RunConfig, stack: ExitStack, calibration: str | None = None
-) -> tuple[Bench | None, RunConfig]:
-    """Open the bench, set V_th and complete the configuration with its transfer curve.
-
-    The curve comes from the calibration record named here or in the bench file. Without one the in-process mock
-    measures its own on the spot, by playing frames, unless the configuration has it; any other bench is refused.
-    Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
-    """
-    parts = config.parts
-    if not parts:
-        return None, config
-    from drivers.opening import make_bench
-
-    most = max(config.full_scale_pulses[part.layer.name] for part in parts)
-    record = _record(config, calibration)
-    bench = stack.enter_context(
-        make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
-    )
-    if record is None:
-        bench.set_threshold(config.vth_v)
-        if config.curve is not None:
-            return bench, config
-        curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
-        return bench, config.model_copy(update={"curve": curve.to_dict()})
-    passport = passport_of(config)
-    check_valid(
-        record,
-        bench=config.bench.name,
-        identity=bench.identity,
-        device=config.device.id,
-        device_pulses=passport.pulses,
-        drifted=passport.drifted,
-    )
-    curve = record.curve(config.timing.key(), config.vth_v, most)
-    check_made(curve, bench.set_threshold(config.vth_v))
-    return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})
-
-
-def _record(config: RunConfig, calibration: str | None) -> CalibrationRecord | None:
-    name = calibration or config.bench.calibration
-    if name:
-        return load_record(Path(name))
-    if config.bench.kind == "mock":
-        return None
-    raise CalibrationError(
-        f"bench {config.bench.name!r} has no calibration: run hil calibrate transfer --bench FILE, then give its file "
-        "with --calibration or as `calibration` in the bench file"
-    )
 
 
 def percent(text: str) -> int:
