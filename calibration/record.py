@@ -23,6 +23,8 @@ VTH_STEP_V = 1e-3  # the coarsest step of a threshold DAC
 VTH_SAME_V = 0.01  # 1.5 % in gain on the nominal device, which is within a curve's own error
 MOST_AGE_S = 12 * 3600.0  # a working day: HfO2 states and comparator offsets drift with temperature
 MOST_PULSES = 100_000_000  # applied since
+CLOCK_SLACK_S = 60.0  # by which two clocks may differ
+NO_RECORD_BEFORE = datetime(2024, 1, 1, tzinfo=UTC)  # this program is younger
 
 
 class CalibrationRecord(BaseModel):
@@ -119,13 +121,13 @@ def check_valid(
     bench: str,
     identity: Mapping[str, str],
     device: str,
-    device_pulses: int,
+    device_pulses: int | None,
     drifted: Collection[str] = (),
     now: datetime | None = None,
 ) -> None:
     """Raise CalibrationError when a record is foreign or has expired, saying why and what to run.
 
-    `device_pulses` and `drifted` are of the device's passport.
+    `device_pulses` and `drifted` are of the device's passport; None for a simulated device, which is new every time.
     """
     again = "run hil calibrate transfer again"
     if record.device != device:
@@ -137,16 +139,39 @@ def check_valid(
             raise CalibrationError(f"calibration {record.id}: {part} was {was!r}, is {identity[part]!r}; {again}")
     if record.id in drifted:
         raise CalibrationError(f"calibration {record.id}: the neuron was seen to drift away from it in a run; {again}")
-    age_s = ((now or datetime.now(UTC)) - record.made_at).total_seconds()
-    if not -60 <= age_s <= record.most_age_s:
-        raise CalibrationError(
-            f"calibration {record.id} is {age_s / 3600:.1f} h old; it holds for {record.most_age_s / 3600:g} h: {again}"
-        )
+    _check_age(record, now or datetime.now(UTC), again)
+    if device_pulses is None:
+        return
     since = device_pulses - record.device_pulses
+    if since < 0:
+        raise CalibrationError(
+            f"calibration {record.id} was made after {record.device_pulses:,} pulses, and the passport of device "
+            f"{device!r} knows of {device_pulses:,}: it is not the one that was kept; restore it, or name its folder "
+            "as `passports` in the bench file"
+        )
     if since > record.most_pulses:
         raise CalibrationError(
             f"calibration {record.id}: {since:,} pulses have been applied since; "
             f"it holds for {record.most_pulses:,}: {again}"
+        )
+
+
+def _check_age(record: CalibrationRecord, now: datetime, again: str) -> None:
+    """A Pi has no clock of its own: until the network gives it the time it lives in the past, or in 1970."""
+    age_s = (now - record.made_at).total_seconds()
+    if age_s < -CLOCK_SLACK_S:
+        raise CalibrationError(
+            f"calibration {record.id} is dated {-age_s / 3600:.1f} h from now: the clock of this computer is behind; "
+            "look at it with timedatectl, set it, then try again"
+        )
+    if record.made_at < NO_RECORD_BEFORE:
+        raise CalibrationError(
+            f"calibration {record.id} is dated {record.made_at:%Y-%m-%d}: the clock was wrong when it was made; look "
+            f"at it with timedatectl, then {again}"
+        )
+    if age_s > record.most_age_s:
+        raise CalibrationError(
+            f"calibration {record.id} is {age_s / 3600:.1f} h old; it holds for {record.most_age_s / 3600:g} h: {again}"
         )
 
 

@@ -101,7 +101,7 @@ def _calibration(file: BenchFile, device: str) -> Check:
             bench=file.name,
             identity=facts,
             device=device_id,
-            device_pulses=passport.pulses,
+            device_pulses=passport.pulses if file.kind == "pi" else None,
             drifted=passport.drifted,
         )
         curve = record.curve(file.slot.key(), record.vth_v, 1)

@@ -48,7 +48,7 @@ def open_measured(
         bench=config.bench.name,
         identity=bench.identity,
         device=config.device.id,
-        device_pulses=passport.pulses,
+        device_pulses=passport.pulses if config.bench.kind == "pi" else None,
         drifted=passport.drifted,
     )
     curve = record.curve(config.timing.key(), config.vth_v, most)

@@ -257,6 +257,12 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
 def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
     """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
     found = frozen.changed_parts(run, bench.identity)
+    had = run.fact("odometer") + run.totals()["pulses"]
+    if config.bench.kind == "pi" and passport_of(config).pulses < had:
+        found.append(
+            f"device {config.device.id!r} had had {had:,} pulses when this run stopped, and its passport knows of "
+            f"{passport_of(config).pulses:,}: it is not the one that was kept; restore it"
+        )
     again = _recalibrations(run)
     name = again[-1]["file"] if again else run.fact("sources").get("calibration") or config.bench.calibration
     if not config.calibration_id or not name:
@@ -272,7 +278,7 @@ def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
             bench=config.bench.name,
             identity=bench.identity,
             device=config.device.id,
-            device_pulses=passport.pulses,
+            device_pulses=passport.pulses if config.bench.kind == "pi" else None,
             drifted=() if config.drift == "recalibrate" else passport.drifted,
         )
     except (InputError, CalibrationError) as error:

@@ -57,7 +57,7 @@ def test_what_is_saved_is_read_back_with_its_curve(record: CalibrationRecord, tm
         ({"bench": "other"}, "is of bench 'mock', not 'other'"),
         ({"identity": {"pico_uid": "2"}}, "pico_uid was '1', is '2'"),
         ({"now": NOW + timedelta(hours=13)}, "is 13.0 h old; it holds for 12 h"),
-        ({"now": NOW - timedelta(hours=1)}, "is -1.0 h old"),
+        ({"now": NOW - timedelta(hours=1)}, "is dated 1.0 h from now"),
         ({"device_pulses": 200_000_000}, "199,990,000 pulses have been applied since"),
         ({"drifted": "itself"}, "was seen to drift away from it in a run; run hil calibrate"),
     ],
@@ -100,3 +100,17 @@ def test_a_record_changed_by_hand_or_broken_is_refused(record: CalibrationRecord
         load_record(file)
     with pytest.raises(InputError, match="No such file"):
         load_record(tmp_path / "none.json")
+
+
+def test_a_passport_that_knows_less_than_the_record_is_not_the_one_that_was_kept(record: CalibrationRecord) -> None:
+    with pytest.raises(CalibrationError, match=r"after 10,000 pulses, .* knows of 20: .*restore it"):
+        valid(record, device_pulses=20)
+    valid(record, device_pulses=None)
+
+
+@pytest.mark.parametrize(
+    ("made_at", "now"), [(NOW, NOW - timedelta(hours=1)), (datetime(1970, 1, 1, 0, 5, tzinfo=UTC), NOW)]
+)
+def test_an_impossible_age_names_the_clock(record: CalibrationRecord, made_at: datetime, now: datetime) -> None:
+    with pytest.raises(CalibrationError, match=r"clock .*timedatectl"):
+        valid(record.model_copy(update={"made_at": made_at}), now=now)
