@@ -169,7 +169,7 @@ def slots_s(server: Server, name: str, digits: int) -> list[float]:
 def run_s(digits: int, path: Path) -> float:
     """Wall time of a run, as it says itself."""
     argv = ["run", "--digits", f"0:{digits}", "--out", str(path), "--json"]
-    done = subprocess.run([sys.executable, "-m", "hil", *argv], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "hil", *argv], check=True, stdout=subprocess.PIPE, text=True)
     return float(json.loads(done.stdout)["wall_s"])
 
 

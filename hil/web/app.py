@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -26,7 +26,6 @@ from hil.web.stop import ask_to_stop
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp
 
 
@@ -100,8 +99,7 @@ class Answers:
 
     async def statistics(self, request: Request) -> Response:
         """Sums over all slots."""
-        found = await to_thread.run_sync(self._channel(request).reading.statistics)
-        return JSONResponse(found["statistics"])
+        return await self._told(request, "statistics")
 
     async def compare(self, request: Request) -> Response:
         """Two runs' answers."""
@@ -122,7 +120,8 @@ class Answers:
 
     async def _told(self, request: Request, what: str, *names: str) -> Response:
         ask = getattr(self._channel(request).reading, what)
-        return JSONResponse(await to_thread.run_sync(ask, *(request.path_params[name] for name in names)))
+        body = await to_thread.run_sync(ask, *(request.path_params[name] for name in names))
+        return Response(body, media_type="application/json")
 
 
 def application(folder: Path, token: str, *, open_to_all: bool) -> ASGIApp:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from anyio import to_thread
 
 from drivers.errors import HilError
-from hil.web.reading import Now, Reading
+from hil.web.reading import Now, Reading, encoded
 
-LOOK_S = 0.25  # a shot is on every page within a second
+LOOK_S = 0.4  # a shot is on every page within a second
 _KEEP_ALIVE_S = 15.0
 
 
 def message(event: str, data: object) -> bytes:
     """One server-sent event (HTML living standard, section 9.2); JSON has no line ends."""
-    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
+    return b"event: %s\ndata: %s\n\n" % (event.encode(), encoded(data))
 
 
 class Channel:
@@ -31,6 +30,7 @@ class Channel:
         self._followers = 0
         self._version = 0
         self._now: Now | None = None
+        self._told: tuple[bytes, ...] = ()  # the state for those who may not stop a run, and for those who may
         self._trouble = ""
         self.stopping = False
 
@@ -61,7 +61,7 @@ class Channel:
                 if len(now.digits) > sent:
                     yield message("digits", now.digits[sent:])
                     sent = len(now.digits)
-                yield message("state", {**now.state, "may_stop": may_stop})
+                yield self._told[may_stop]
         finally:
             self._followers -= 1
             if not self._followers and self._looking is not None:
@@ -87,6 +87,8 @@ class Channel:
             if (now, trouble) != (self._now, self._trouble) or not self._version:
                 async with self._changed:
                     self._now, self._trouble = now, trouble
+                    state = now.state if now is not None else {}
+                    self._told = tuple(message("state", {**state, "may_stop": may}) for may in (False, True))
                     self._version += 1
                     self._changed.notify_all()
             await asyncio.sleep(LOOK_S)

@@ -5,6 +5,7 @@ A file is opened for each look and closed after it. A hostile or damaged file be
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ class Reading:
         self._counted = 0
         self._generation = 0
         self._sample_s: float | None = None
-        self._answers: Kept[dict[str, Any]] = Kept(_MOST_KEPT)
+        self._answers: Kept[bytes] = Kept(_MOST_KEPT)
         self._shots: Kept[Seen] = Kept(_MOST_SHOTS)
         self._weights: Weights | None = None
 
@@ -117,23 +118,25 @@ class Reading:
         """What does not change, once the file has been looked at."""
         return self._fixed
 
-    def digit(self, noise: int, index: int) -> dict[str, Any]:
+    # Answers are JSON already, encoded once for however many ask.
+
+    def digit(self, noise: int, index: int) -> bytes:
         """See `digit_view`."""
 
-        def make() -> dict[str, Any]:
+        def make() -> bytes:
             with opened(self.path) as (run, config):
-                return digit_view(run, config, noise, index)
+                return encoded(digit_view(run, config, noise, index))
 
         return self._answers.get(("digit", noise, index, *self._version(noise, index)), make)
 
-    def maps(self, noise: int, index: int) -> dict[str, Any]:
+    def maps(self, noise: int, index: int) -> bytes:
         """What every layer made of a finished digit; raises InputError where that cannot be told from here."""
 
-        def make() -> dict[str, Any]:
+        def make() -> bytes:
             with opened(self.path) as (run, config):
                 check_digit(config, noise, index)
                 found = dict(maps_view(run, config, self._shipped(config), {(noise, index)}))
-                return found[noise, index]
+                return encoded(found[noise, index])
 
         if (noise, index) not in self.look().digits:
             raise InputError(f"digit {index} at {noise} % is not finished")
@@ -147,10 +150,10 @@ class Reading:
             raise InputError("this run used other weights than those shipped; hil report shows its maps")
         return self._weights
 
-    def kernel(self, noise: int, index: int, layer: str, channel: int) -> dict[str, Any]:
+    def kernel(self, noise: int, index: int, layer: str, channel: int) -> bytes:
         """The raster of one kernel, under `raster`; None without traces."""
 
-        def make() -> dict[str, Any]:
+        def make() -> bytes:
             with opened(self.path) as (run, config):
                 check_digit(config, noise, index)
                 part = part_named(config, layer)
@@ -166,11 +169,11 @@ class Reading:
                     }
                     if shot is not None
                 ]
-                return {"raster": raster(shots, config, channel)}
+                return encoded({"raster": raster(shots, config, channel)})
 
         return self._answers.get(("kernel", noise, index, layer, channel, *self._version(noise, index)), make)
 
-    def slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> dict[str, Any]:
+    def slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> bytes:
         """One slot and its neighbours with their traces, under `piece`, or `why` there are none."""
         with opened(self.path) as (run, config):
             check_digit(config, noise, index)
@@ -180,16 +183,17 @@ class Reading:
             number = (channel - part.channels.start) * part.layer.positions + position
             shot = shot_of(run, config, noise, index, part, number)
             if shot is None:
-                return {"piece": None, "why": "This slot has not been recorded."}
+                return encoded({"piece": None, "why": "This slot has not been recorded."})
             found = self._seen(run, config, shot)
             within = number - found.capture.frame.first_slot
             made = piece(found, config, run.fact("tick_s"), within)
-            return {"piece": made, "why": "" if found.capture.traces else "This run has no oscilloscope traces."}
+            why = "" if found.capture.traces else "This run has no oscilloscope traces."
+            return encoded({"piece": made, "why": why})
 
     def _seen(self, run: RunFile, config: RunConfig, shot: int) -> Seen:
         return self._shots.get((shot,), lambda: seen(run.load(shot, None), config))
 
-    def statistics(self) -> dict[str, Any]:
+    def statistics(self) -> bytes:
         """Sums over all slots so far; every shot is read once."""
         generation = self.look().generation
         with self._counting, opened(self.path) as (run, config):
@@ -201,13 +205,18 @@ class Reading:
             if self._sample_s is None:
                 steps = run.query("SELECT x_increment_s FROM traces LIMIT 1")
                 self._sample_s = float(steps[0][0]) if steps else None
-            return {"statistics": self._statistics.view(config, self._sample_s)}
+            return encoded(self._statistics.view(config, self._sample_s))
 
     def _version(self, noise: int, index: int) -> tuple[int, ...]:
         """Of what is known about a digit: it changes only while the digit is under way, or when it is taken back."""
         progress = self.look()
         done = (noise, index) in progress.digits
         return (progress.generation, -1 if done else progress.totals["shots"])
+
+
+def encoded(value: object) -> bytes:
+    """As JSON, without spaces."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def summary(path: Path) -> dict[str, Any]:

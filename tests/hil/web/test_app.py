@@ -146,7 +146,7 @@ def test_files_that_are_not_runs_say_so_in_a_line(small: Path, tmp_path: Path) -
     trouble = {run["name"]: run["trouble"] for run in listed["runs"]}
     assert "is not a run file" in trouble["text.sqlite"]
     assert "not a run file of hil" in trouble["other.sqlite"]
-    assert "its configuration is of another version" in trouble["wrong.sqlite"]
+    assert "of another version" in trouble["wrong.sqlite"]
     status, said = ask(tmp_path, "/api/runs/shot.sqlite/digits/0/0")
     assert (status, "fails its checksum" in said["error"]) == (409, True)
 
