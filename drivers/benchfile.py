@@ -125,6 +125,11 @@ class SpikeSettings(Section):
     slot_tolerance: float = Field(
         default=0.01, gt=0, lt=1, description="by how much a slot may differ from its plan before it is retaken"
     )
+    edge_slack_s: float = Field(
+        default=2e-6,
+        ge=0,
+        description="what an edge of sync may come late but for the clock: pigpio's DMA waits for the bus",
+    )
     inverted: bool = Field(default=False, description="the axon is low while it fires")
 
 

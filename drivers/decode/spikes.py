@@ -165,11 +165,11 @@ def _slots(
     measured_s = np.diff(sync.rise_s)
     if not len(planned_s):
         return Alignment(np.empty(0, np.intp), np.empty(0, np.bool_)), measured_s
-    # Either edge is known to half a sample at worst; the rest is for the two clocks.
-    allowed_s = settings.slot_tolerance * planned_s + 1.5 * step_s
+    # Either edge is known to half a sample at worst; the rest is for the two clocks and for edges made late by DMA.
+    allowed_s = settings.slot_tolerance * planned_s + 1.5 * step_s + settings.edge_slack_s
     found = align(measured_s, planned_s, allowed_s)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
-    lead_good = np.abs(sync.width_s[:-1] - lead_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s
+    lead_good = np.abs(sync.width_s[:-1] - lead_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
     return Alignment(found.interval, found.ok & lead_good[found.interval]), measured_s
 
 

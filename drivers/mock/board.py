@@ -28,6 +28,7 @@ from drivers.mock.misuse import Misuse
 from drivers.mock.neuron import Midway, Trains, fire, neuron_model
 from drivers.mock.past import Past, Segments
 from drivers.mock.random import U64, sequence_keys
+from drivers.mock.roughness import SMOOTH, Roughness
 from drivers.mock.strict import check_levels
 from drivers.mock.timeline import Timeline
 from drivers.mock.train import go_on
@@ -68,6 +69,7 @@ class Board:
         seed: int = 0,
         clock: Callable[[], int] | None = None,
         faults: Collection[str] = (),
+        rough: Roughness = SMOOTH,
     ) -> None:
         unknown = set(faults) - FAULTS
         if unknown:
@@ -77,8 +79,9 @@ class Board:
         self.misuse = Misuse()
         self.pulses_total = 0
         self.resets_total = 0
-        self._model = neuron_model(device)
-        self._seed = seed
+        self.rough = rough
+        self._model = neuron_model(device).model_copy(update={"slow_overdrive_v": rough.slow_overdrive_v})
+        self.seed = seed
         self._faults = frozenset(faults)
         self._lock = threading.RLock()
         now = self.clock()
@@ -91,6 +94,7 @@ class Board:
         self._segments = 0
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
+        self._asked_ns = now  # when the last level was asked for, which may have come later
         self._tidied = 0  # level changes taken since history was looked after
 
     # ---- inputs -------------------------------------------------------------------------------------------------
@@ -107,29 +111,35 @@ class Board:
             self._close_until(now, also_open=True)
             self._vth.append((now, volts))
 
-    def play(self, start_ns: int, t_ns: Times, levels: Levels, keys: U64 | None = None) -> None:
+    def play(
+        self, start_ns: int, t_ns: Times, levels: Levels, keys: U64 | None = None, late_ns: Times | None = None
+    ) -> None:
         """From start_ns + t_ns[i] on the lines have levels[i]; raises TwinError on misuse, which has happened then.
 
         Equal times are taken in order. `keys` (resets in this sequence,) decide the draws of the segments that its
-        resets begin; without them the board counts segments.
+        resets begin; without them the board counts segments. `late_ns` (n,) is by how much each level really comes
+        later; what is misuse is judged without it.
         """
         with self._lock:
             when = np.asarray(t_ns, dtype=np.int64) + start_ns
             if len(when) == 0:
                 return
             before = self._lines.end_ns
-            if when[0] < before:
+            if when[0] < min(before, self._asked_ns):
                 raise self.misused(f"lines are driven from {start_ns} ns while a queue runs until {before} ns")
             if (np.diff(when) < 0).any():
                 raise self.misused("line levels must be in order of time")
             words = np.asarray(levels, dtype=np.uint32)
             last = self._lines.words[-1:].copy()
+            asked, self._asked_ns = when, int(when[-1])
+            if late_ns is not None:
+                when = np.maximum.accumulate(np.maximum(when + late_ns, before))
             self._lines.append(when, words)
             if keys is not None:
                 self._planned_ns = np.concatenate([self._planned_ns, self._reset_falls(before, int(when[-1]))])
                 self._planned_keys = np.concatenate([self._planned_keys, keys])
             self._tidy(len(when))
-            self._check(np.concatenate([[before], when]), np.concatenate([last, words]))
+            self._check(np.concatenate([[min(before, int(asked[0]))], asked]), np.concatenate([last, words]))
 
     def write(self, mask: int, high: bool, at_ns: int | None = None) -> None:
         """Set lines by hand; what is queued later stays as it is. Raises TwinError on misuse, as play does."""
@@ -204,7 +214,14 @@ class Board:
         window = slice(first, max(first + 1, int(np.searchsorted(t, t1_ns, side="left"))))
         vth = tuple(self._vth)
         return Past(
-            self.settings, self._faults, self._model, t[window].copy(), words[window].copy(), tuple(segments), vth
+            self.settings,
+            self._faults,
+            self._model,
+            t[window].copy(),
+            words[window].copy(),
+            tuple(segments),
+            vth,
+            self.rough,
         )
 
     # ---- the neuron ---------------------------------------------------------------------------------------------
@@ -314,7 +331,7 @@ class Board:
         return rises[through], falls[through]
 
     def _keys(self, starts: Times) -> U64:
-        keys = sequence_keys(self._seed, self._segments, len(starts))
+        keys = sequence_keys(self.seed, self._segments, len(starts))
         at = np.searchsorted(self._planned_ns, starts)
         planned = np.flatnonzero(np.append(self._planned_ns, -1)[at] == starts)
         keys[planned] = self._planned_keys[at[planned]]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
+OVERDRIVE_SHARES = (0.25, 2.0)  # of axon_delay_s: 300 ns with a large overdrive; assumed with hardly any
 REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
 
 
@@ -59,6 +60,9 @@ class NeuronModel(BaseModel):
     i_sense_a: float = Field(gt=0)
     comparator_offset_v: float = 0.0
     comparator_noise_v: float = Field(default=0.0, ge=0)
+    slow_overdrive_v: float = Field(
+        default=0.0, ge=0, description="overdrive at which the comparator takes axon_delay_s; 0: always does"
+    )
     step_drift_per_gigapulse: float = Field(default=0.0, description="relative change of step in 1e9 pulses")
     lrs_drift_per_gigapulse: float = Field(default=0.0, description="change of ln R_LRS in 1e9 pulses")
     change_at_pulses: int | None = Field(default=None, ge=0, description="from here on the step is changed abruptly")
@@ -191,7 +195,7 @@ def sense(
         fired = np.flatnonzero((cross < end) & (start < end))
         who, cross = who[fired], cross[fired]
         if len(who):
-            axon = cross + board.axon_delay_s
+            axon = cross + _delay(model, board, v_end[fired] - theta[fired])
             rounds.append((who, axon))
             state.y[who] = _low_state(model, keys[who], k, again + 1)
             state.since_s[who] = axon + board.axon_width_s
@@ -204,6 +208,14 @@ def _threshold(model: NeuronModel, vth_v: float, keys: U64, k: int, again: int) 
     if model.comparator_noise_v > 0:
         level += model.comparator_noise_v * normal(keys, (k + 1) * DRAWS + 3 + again * REFIRE)
     return level
+
+
+def _delay(model: NeuronModel, board: BoardSettings, overdrive_v: Floats) -> Floats:
+    """How long the comparator takes: as the square root of what the membrane will pass its threshold by (TI LM339)."""
+    if model.slow_overdrive_v == 0:
+        return np.full(len(overdrive_v), board.axon_delay_s)
+    share = np.sqrt(model.slow_overdrive_v / np.maximum(overdrive_v, 1e-6))
+    return board.axon_delay_s * np.clip(share, *OVERDRIVE_SHARES)
 
 
 def _rise_time(model: NeuronModel, theta: Floats, v_end: Floats) -> Floats:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
 from drivers.errors import InputError
+from drivers.mock.analog import coupled, shaped, wandering
 from drivers.mock.membrane import membrane_volts
+from drivers.mock.roughness import SMOOTH, Roughness
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings
@@ -57,6 +59,7 @@ class Past:
     levels: Levels
     segments: Sequence[Segments]
     vth: tuple[tuple[int, float], ...]  # since when, V
+    rough: Roughness = SMOOTH
 
     def lines(self, t0_ns: int, t1_ns: int) -> tuple[Times, Levels]:
         """Level changes in [t0, t1): times and words; the first row is the state at t0."""
@@ -86,6 +89,48 @@ class Past:
             return np.empty(0)
         if "sync_axon_swapped" in self.faults:
             signal = {"sync": "axon", "axon": "sync"}.get(signal, signal)
+        volts = self._clean_volts(signal, t_ns) if not self.rough.rough else self._rough_volts(signal, t_ns)
+        return volts + wandering(t_ns, self.rough) if self.rough.rough else volts
+
+    def _rough_volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
+        """With finite edges that ring, and what couples in from the dendrite."""
+        rough = self.rough
+        dendrite_ns, dendrite_v = self._edges(DENDRITE)
+        if signal in ("membrane", "vth"):
+            volts = self._clean_volts(signal, t_ns)
+            if signal == "membrane":
+                volts = volts + coupled(
+                    t_ns, dendrite_ns, np.diff(dendrite_v), rough.crosstalk / 10, rough.crosstalk_decay_s
+                )
+                injected = np.where(np.diff(dendrite_v) < 0, -rough.charge_injection_v, 0.0)
+                volts += coupled(t_ns, dendrite_ns, injected, 1.0, max(self.model.node_s, 1e-9))
+            return volts
+        if signal == "axon":
+            edges_ns, levels_v = self._axon_edges(t_ns)
+            volts = shaped(t_ns, edges_ns, levels_v, rough.axon_rise_s, rough.line_rise_s, rough)
+            return volts + coupled(t_ns, dendrite_ns, np.diff(dendrite_v), rough.crosstalk, rough.crosstalk_decay_s)
+        if signal == "sync" and "sync_missing" in self.faults:
+            return np.zeros(len(t_ns))
+        return shaped(t_ns, *self._edges(self._bit(signal)), rough.line_rise_s, rough.line_rise_s, rough)
+
+    def _edges(self, bit: int) -> tuple[Times, NDArray[np.float64]]:
+        """When a line changes (k,), and its volts before and after each (k + 1,)."""
+        high = (self.levels & bit) != 0
+        changed = np.flatnonzero(high[1:] != high[:-1]) + 1
+        return self.t_ns[changed], np.where(np.concatenate([high[:1], high[changed]]), LOGIC_V, 0.0)
+
+    def _axon_edges(self, t_ns: Times) -> tuple[Times, NDArray[np.float64]]:
+        width = round(self.settings.axon_width_s * 1e9)
+        rise = self._rises(int(t_ns[0]) - 2 * width, int(t_ns[-1]) + 1)
+        if "stuck_axon_low" in self.faults or "stuck_axon_high" in self.faults:
+            rise = rise[:0]
+        edges = np.stack([rise, rise + width], axis=1).ravel()
+        high = np.arange(len(edges) + 1) % 2 == 1
+        if self.faults & {"stuck_axon_high", "inverted_comparator"}:
+            high = ~high
+        return edges, np.where(high, LOGIC_V, 0.0)
+
+    def _clean_volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
         if signal == "axon":
             return self._axon_volts(t_ns)
         if signal == "membrane":
@@ -95,16 +140,20 @@ class Past:
             return np.asarray(volts[np.maximum(np.searchsorted(since, t_ns, side="right") - 1, 0)], dtype=np.float64)
         return self._logic_volts(signal, t_ns)
 
-    def _logic_volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
-        bits = dict(BITS)
+    @staticmethod
+    def _bit(signal: str) -> int:
         if signal.startswith("select") and signal[6:].isdigit():
-            bits[signal] = SELECT0 << int(signal[6:])
-        if signal not in bits:
+            return SELECT0 << int(signal[6:])
+        if signal not in BITS:
             raise InputError(f"no signal {signal!r} on the board")
+        return BITS[signal]
+
+    def _logic_volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
+        bit = self._bit(signal)
         if signal == "sync" and "sync_missing" in self.faults:
             return np.zeros(len(t_ns))
         at = np.maximum(np.searchsorted(self.t_ns, t_ns, side="right") - 1, 0)
-        return np.where(self.levels[at] & bits[signal], LOGIC_V, 0.0)
+        return np.where(self.levels[at] & bit, LOGIC_V, 0.0)
 
     def _axon_volts(self, t_ns: Times) -> NDArray[np.float64]:
         if "stuck_axon_high" in self.faults:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.mock.neuron import DRAWS, REFIRE, Floats, Midway, NeuronModel, State, Trains
+from drivers.mock.neuron import DRAWS, OVERDRIVE_SHARES, REFIRE, Floats, Midway, NeuronModel, State, Trains
 from drivers.mock.random import U64, normal, uniforms_at
 
 if TYPE_CHECKING:
@@ -66,6 +66,15 @@ class _Neuron:
             new = now + fraction * max(model.y_hrs - now, 0.0)
         self.y = min(new, max(model.y_hrs, now))
 
+    def _delay(self, ratio: float) -> float:
+        """The comparator's, as in `drivers.mock.neuron`; ratio is its threshold over what the membrane goes to."""
+        slow_v, delay_s = self._model.slow_overdrive_v, self._board.axon_delay_s
+        if slow_v == 0:
+            return delay_s
+        overdrive_v = self._low_v * math.exp(self.y) * (1 - ratio)
+        low, high = OVERDRIVE_SHARES
+        return delay_s * min(max(math.sqrt(slow_v / max(overdrive_v, 1e-6)), low), high)
+
     def sense(self, k: int, noise_v: float | None, end: float) -> None:
         """The comparator until `end`; after pulse k, whose first draw of noise may be known."""
         again = 0
@@ -78,7 +87,7 @@ class _Neuron:
             if cross >= end:
                 return
             again += 1
-            self.axons.append(cross + self._board.axon_delay_s)
+            self.axons.append(cross + self._delay(ratio))
             self.y = _low_state(self._model, self._key, k, again)
             self.since = self.axons[-1] + self._board.axon_width_s
 

@@ -40,6 +40,7 @@ from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
+from drivers.mock.roughness import roughness
 from drivers.mock.status import StatusServer
 from drivers.witness import ask
 
@@ -60,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", choices=("pigpio", "pico"), default="pigpio", help="pulse source in the bench file")
     parser.add_argument("--reader", choices=("scope", "pico", "both"), default="scope", help="axon reader, likewise")
     parser.add_argument("--out", type=Path, default=Path("mock-wire.toml"), metavar="FILE", help="bench file to write")
+    parser.add_argument(
+        "--roughness",
+        type=float,
+        metavar="0…3",
+        help="jitter, clock errors, slow edges, ringing, crosstalk, hum, noise, pauses; 1 is an ordinary bench "
+        "(default: 1 with --profile realistic, else 0)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument(
         "--port-pigpiod", type=int, default=0, metavar="PORT", help="as the real one's: 8888 (default: a free one)"
@@ -91,11 +99,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     faults, device = _sorted_faults(args.fault), load_device(args.device)
+    rough = roughness(args.roughness if args.roughness is not None else float(args.profile == "realistic"))
     _check_ports(args)
     for path in (args.out, calibration_path(args.out)):
         _check_writable(path)
     clock = TwinClock(paced=True)
-    board = Board(device, load_bench("mock").board, seed=args.seed, faults=faults["board"], clock=clock)
+    settings = load_bench("mock").board
+    board = Board(device, settings, seed=args.seed, faults=faults["board"], clock=clock, rough=rough)
     board.misuse.tell = _Teller()
     try:
         with ExitStack() as stack:

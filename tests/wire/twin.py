@@ -12,6 +12,7 @@ from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import PigpiodServer
+from drivers.mock.roughness import roughness
 from drivers.pi import PiBench
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
@@ -19,11 +20,16 @@ PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 
 @contextmanager
 def twin_bench(
-    source: str, reader: str, device: str = "ideal", channels: Mapping[str, int] | None = None
+    source: str,
+    reader: str,
+    device: str = "ideal",
+    channels: Mapping[str, int] | None = None,
+    rough: float = 0.0,
+    seed: int = 0,
 ) -> Iterator[tuple[PiBench, Board]]:
     """A PiBench with this pulse source and axon reader, and the board behind it; `channels` of the oscilloscope."""
     wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
-    board = Board(load_device(device), load_bench("mock").board)
+    board = Board(load_device(device), load_bench("mock").board, seed=seed, rough=roughness(rough))
     listens = 14 if source == "pigpio" else None
     wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
     with (

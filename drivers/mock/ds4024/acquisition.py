@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.mock.probe import NOISE_CODES, sample
+from drivers.mock.probe import sample
+from drivers.mock.roughness import SMOOTH, Roughness
 
 if TYPE_CHECKING:
     from drivers.mock.ds4024.settings import Channel, Horizontal
@@ -22,6 +23,7 @@ HISTORY_NS = (
 )
 _NOISE_BLOCK = 1 << 16
 _LOOK_NS = 1_000  # between looks at signals that change without an edge
+_EDGE_LOOKS_NS = (0, 20, 50, 120, 300, 800)  # after an event, where edges take their time
 _MEAN_SAMPLES = 1_400  # that AC coupling is taken from
 
 Times = NDArray[np.int64]
@@ -63,6 +65,7 @@ class Probes:
     signals: dict[int, str]
     attenuation: float
     wrong_gain: dict[str, float]
+    rough: Roughness = SMOOTH
 
     def shown_v(self, number: int, view: Channel, t_ns: Times, kept: Signals | None = None) -> NDArray[np.float64]:
         """Volts as the screen scales them, of the board or of what was kept of it; 0 V with nothing on the channel."""
@@ -88,7 +91,11 @@ class Probes:
             return np.arange(t0_ns, t1_ns, _LOOK_NS, dtype=np.int64)
         changes, _ = self.source.lines(t0_ns, t1_ns + 1)
         rise, fall = self.source.axon(t0_ns, t1_ns)
-        return np.concatenate([changes, rise, fall])
+        events = np.concatenate([changes, rise, fall])
+        if not self.rough.rough:
+            return events
+        looks: Times = (events[:, None] + np.array(_EDGE_LOOKS_NS)).ravel()
+        return looks
 
 
 @dataclass(frozen=True)
@@ -111,24 +118,26 @@ class Record:
         """(count,) codes of a channel from sample `first` (from 0) on; the same samples read twice are the same."""
         if count == 0:
             return np.empty(0, dtype=np.uint8)
-        view = self.channels[number]
+        view, rough = self.channels[number], probes.rough
         at = np.arange(first, first + count)
-        volts = probes.shown_v(number, view, self._times(at), self.kept)
+        volts = probes.shown_v(number, view, self._times(at, rough), self.kept)
         if view.coupling == "AC":
             thinned = np.linspace(0, self.points - 1, _MEAN_SAMPLES).astype(np.int64)
-            volts = volts - probes.shown_v(number, view, self._times(thinned), self.kept).mean()
+            volts = volts - probes.shown_v(number, view, self._times(thinned, rough), self.kept).mean()
         codes = np.empty(count, dtype=np.uint8)
         for block in range(first // _NOISE_BLOCK, (first + count - 1) // _NOISE_BLOCK + 1):
             codes_of = slice(max(block * _NOISE_BLOCK - first, 0), min((block + 1) * _NOISE_BLOCK - first, count))
             skipped = codes_of.start + first - block * _NOISE_BLOCK
             rng = np.random.default_rng([seed, self.sequence, number, block])
             noise = rng.standard_normal(_NOISE_BLOCK, dtype=np.float32)[skipped:][: codes_of.stop - codes_of.start]
-            noisy = volts[codes_of] + noise * (NOISE_CODES * view.y_increment)
+            codes_off = rough.scope_offset_codes * (1 if number % 2 else -1)
+            noisy = volts[codes_of] + (noise * rough.scope_noise_codes + codes_off) * view.y_increment
             codes[codes_of] = sample(noisy, view.scale, view.y_origin, rng, noise_codes=0.0)
         return codes
 
-    def _times(self, at: NDArray[np.int64]) -> Times:
-        return self.start_ns + np.round(at * (1e9 / self.horizontal.rate_hz)).astype(np.int64)
+    def _times(self, at: NDArray[np.int64], rough: Roughness) -> Times:
+        step_ns = 1e9 / self.horizontal.rate_hz * (1 + rough.scope_clock_ppm * 1e-6)
+        return self.start_ns + np.round(at * step_ns).astype(np.int64)
 
 
 @dataclass(frozen=True)

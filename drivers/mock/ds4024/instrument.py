@@ -29,6 +29,7 @@ from drivers.mock.ds4024.vxi11 import Reply
 from drivers.mock.ds4024.waveform import Waveform
 from drivers.mock.misuse import Misuse
 from drivers.mock.probe import REFERENCE
+from drivers.mock.roughness import SMOOTH, Pauses, Roughness
 
 if TYPE_CHECKING:
     from drivers.mock.ds4024.faults import Faults
@@ -73,7 +74,9 @@ class DS4024:
         self._clock, self._faults, self._profile, self._seed = clock, faults, profile, seed
         attenuation = probe * (10 if faults.on("x10_probe") else 1)
         gain = {"axon": 4.0} if faults.on("clipped_channel") else {}
-        self._probes = Probes(source, {n: name for name, n in channels.items()}, attenuation, gain)
+        rough: Roughness = getattr(source, "rough", SMOOTH)
+        self._pauses = Pauses(rough, seed)
+        self._probes = Probes(source, {n: name for name, n in channels.items()}, attenuation, gain, rough)
         self._acquisition = Acquisition(self._probes)
         self._acquisition.run(clock())
         self._front = FrontPanel(fixed_auto=faults.on("auto_depth"))
@@ -126,8 +129,8 @@ class DS4024:
 
     def message(self, text: bytes) -> Reply | None:
         """Execute one message; the reply ends with a newline. Unknown queries get no reply at all."""
-        if self._profile.command_s:
-            time.sleep(self._profile.command_s)
+        if takes_s := self._profile.command_s + self._pauses.next_s():
+            time.sleep(takes_s)
         with self._lock:
             line = text.decode("ascii", errors="replace").strip()
             self.log.append(line)

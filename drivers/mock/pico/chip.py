@@ -82,6 +82,7 @@ class Chip:
         self.temperature_c = 31.0
         self.fed_ns = board.clock()
         self._reset = reset
+        self._stretch = 1 + board.rough.pico_clock_ppm * 1e-6  # of the time that its crystal thinks has passed
         self._dac: MockMcp4728 | MockMcp4725 | None = None  # with an EEPROM that parks at 2.0 V
         if dac == "mcp4728":
             self._dac = MockMcp4728(board.set_threshold, vdd_v, eeprom=[Register(4000) for _ in range(4)])
@@ -291,11 +292,11 @@ class Chip:
         if request != machine // 4 * 8 + machine % 4 or it.kind != "slots" or not it.on:
             raise TwinError(f"DMA request {request} feeds state machine {machine}, which runs {it.kind!r}, on={it.on}")
         shot = play_words(np.frombuffer(fifo, dtype="<u4"))
-        tick_ns = 1_000_000_000 // it.hz
+        tick_ns = 1_000_000_000 // it.hz * self._stretch
         start = max(self.board.clock() + DMA_LATENCY_NS, self.board.busy_until_ns())
-        self.board.play(start, shot.t * tick_ns, shot.levels)
-        self._played_until_ns = start + shot.end * tick_ns
-        self._channels[channel] = Channel(machine, 0, until_ns=start + shot.fed * tick_ns, plays=True)
+        self.board.play(start, np.round(shot.t * tick_ns).astype(np.int64), shot.levels)
+        self._played_until_ns = start + round(shot.end * tick_ns)
+        self._channels[channel] = Channel(machine, 0, until_ns=start + round(shot.fed * tick_ns), plays=True)
         self.on_play()
 
     def _op_dma_take(self, channel: int, machine: int, request: int, count: int) -> None:
@@ -352,6 +353,7 @@ class Chip:
             t, levels = self.board.lines(it.since_ns, now)
             high = (levels & SYNC) != 0
             rise = t[1:][high[1:] & ~high[:-1]]
+        rise = it.since_ns + np.round((rise - it.since_ns) / self._stretch).astype(np.int64)
         words: list[int] = stamp_words(rise, it.since_ns, 1_000_000_000 // it.hz).tolist()
         return words
 

@@ -30,6 +30,7 @@ from drivers.benchfile import Wiring
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import Chip, Pins
+from drivers.mock.roughness import Pauses
 from firmware.protocol import FILES, FIRMWARE
 
 FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})
@@ -80,6 +81,7 @@ class PicoServer:
         self.flash = Path(tempfile.mkdtemp(prefix="pico-flash-"))
         self._interpreter = interpreter or micropython() or sys.executable
         self._slow = profile == "realistic"
+        self._pauses = Pauses(board.rough, board.seed)
         self._lock = threading.RLock()
         self._closing = threading.Event()
         self._plugged = threading.Event()
@@ -268,7 +270,7 @@ class PicoServer:
     def _carry(self, data: bytes) -> None:
         """What USB takes to carry it."""
         if self._slow and data:
-            time.sleep(USB_LATENCY_S + len(data) / USB_BYTES_PER_S)
+            time.sleep(USB_LATENCY_S + self._pauses.transfer_s() + len(data) / USB_BYTES_PER_S)
 
     def _watch(self) -> None:
         """The chip's watchdog, and the soft reset that mpremote asks for, which ends a MicroPython process."""

@@ -34,6 +34,7 @@ class Daemon:
         held = HELD_BLOCKS if "out_of_control_blocks" in faults else 0
         self.memory = WaveMemory(board.misused, held_blocks=held)
         slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
+        slowness *= 1 + board.rough.pi_clock_ppm * 1e-6
         self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
         self.pwm = gpio.Pwm()
         self.alerts = Alerts(self.clock())

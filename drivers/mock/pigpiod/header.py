@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = 0, 1
 PULL_OFF, PULL_DOWN, PULL_UP = 0, 1, 2
 
+LATEST_S = 10e-6  # that an edge comes after it is due; by then the DMA engine's queue is full
+_USUAL = 4.0  # what an edge is late in the mean, in units of the jitter: none comes early
+
 Times = NDArray[np.int64]
 Words = NDArray[np.int64]
 
@@ -36,6 +39,7 @@ class Pins:
         self._clock = board.clock
         self._bits = {line.pin: 1 << bit for bit, line in enumerate(wiring.lines())}
         self._outside: dict[int, int] = {}
+        self._rng = np.random.default_rng([board.seed, 0x9190])
         self.modes = [INPUT] * GPIOS
         self.pulls = [PULL_UP if pin in PULLED_UP_AT_BOOT else PULL_DOWN for pin in range(GPIOS)]
         now = self._clock()
@@ -102,7 +106,9 @@ class Pins:
             self._on_board(lines, level, at_ns)
 
     def play(self, t_ns: Times, on: Words, off: Words) -> None:
-        """Set, then clear latches at times (n,) ascending, none before what is queued already ends."""
+        """Set, then clear latches at times (n,) ascending, none before what is queued already ends: a wave's pulses,
+        whose edges come some time after they are due.
+        """
         used = int(np.bitwise_or.reduce(on | off, initial=0)) & self.wired
         idle = [pin for pin in self._bits if used >> pin & 1 and self.modes[pin] != OUTPUT]
         if idle:
@@ -110,7 +116,7 @@ class Pins:
         t, words = _expand(t_ns, on, off, int(self._latch.words[-1]))
         t = np.maximum(t, self._latch.end_ns)
         self._latch.append(t, words)
-        self._play_on_board(t, words)
+        self._play_on_board(t, words, jitter=True)
 
     def halt(self, at_ns: int) -> None:
         """Forget what is queued after a time; the pins stay as they are then."""
@@ -156,7 +162,7 @@ class Pins:
         with contextlib.suppress(TwinError):  # the board has recorded it; the Pi knows nothing of it
             self._board.write(lines, bool(level), at_ns)
 
-    def _play_on_board(self, t: Times, words: Words) -> None:
+    def _play_on_board(self, t: Times, words: Words, *, jitter: bool = False) -> None:
         outputs, inputs = int(self._outputs.words[-1]), int(self._inputs.words[-1])
         shown = words & outputs | inputs & ~outputs
         levels = np.zeros(len(words), dtype=np.uint32)
@@ -165,7 +171,18 @@ class Pins:
         changed = levels != np.concatenate([[self._board.levels(self._board.busy_until_ns())], levels[:-1]])
         t, levels = t[changed], levels[changed]
         with contextlib.suppress(TwinError):  # likewise
-            self._board.play(0, t, levels)
+            self._board.play(0, t, levels, late_ns=self._late_ns(len(t)) if jitter else None)
+
+    def _late_ns(self, count: int) -> Times | None:
+        """By how much each edge comes later: normal, with a heavy tail under load."""
+        rough = self._board.rough
+        if rough.pigpio_jitter_s == 0:
+            return None
+        late = self._rng.normal(_USUAL * rough.pigpio_jitter_s, rough.pigpio_jitter_s, count)
+        tail = self._rng.random(count) < rough.pigpio_tail_share
+        late[tail] += self._rng.exponential(rough.pigpio_tail_s, int(tail.sum()))
+        late = np.clip(late, 0.0, LATEST_S)
+        return np.round(late * 1e9).astype(np.int64)
 
 
 def _at(line: Timeline, t: Times) -> Words:

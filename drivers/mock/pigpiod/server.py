@@ -15,6 +15,7 @@ from drivers.errors import InputError
 from drivers.mock.pigpiod import protocol
 from drivers.mock.pigpiod.alerts import deliver
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
+from drivers.mock.roughness import Pauses
 
 if TYPE_CHECKING:
     from drivers.benchfile import Wiring
@@ -43,6 +44,7 @@ class PigpiodServer:
         self._faults = frozenset(faults)
         self._daemon = Daemon(board, wiring, self._faults)
         self._latency_s = latency_s
+        self._pauses = Pauses(board.rough, board.seed)
         self._connections: set[socket.socket] = set()
         self._gone = threading.Event()
         self._misuse = board.misuse
@@ -106,8 +108,8 @@ class PigpiodServer:
                 self._die()
                 return False
             result = self._daemon.answer(cmd, p1, p2, extension, connection)
-        if self._latency_s:
-            time.sleep(self._latency_s)
+        if takes_s := self._latency_s + self._pauses.next_s():
+            time.sleep(takes_s)
         connection.sendall(protocol.reply(cmd, p1, p2, result))
         return True
 
