@@ -1,4 +1,4 @@
-"""The bench factory: the one place that decides between the mock and the real parts."""
+"""The only door to a bench: it decides between the mock and real parts, and what a real device gets is counted."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def open_bench(
 def make_bench(
     file: BenchFile, device: DeviceFile, *, seed: int = 0, fidelity: Fidelity = "pulses", traces: bool = False
 ) -> Bench:
-    """Open the bench that settled settings describe, such as those frozen in a run file.
+    """Open the bench that settled settings describe, such as those frozen in a run file; a context manager.
 
-    What a real device gets is counted in its passport.
+    What a real device gets is counted in its passport, whoever opens it. Raises InputError, BenchError.
     """
     if file.kind == "mock":
         from drivers.mock.bench import MockBench
@@ -34,4 +34,5 @@ def make_bench(
         return MockBench(file, device, seed=seed, fidelity=fidelity, traces=traces)
     from drivers.pi import PiBench
 
+    file.check_parts()
     return PiBench(file, device)

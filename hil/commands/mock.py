@@ -261,6 +261,7 @@ def calibrate(file: BenchFile, device: DeviceFile, seed: int) -> CalibrationReco
         identity={"kind": "pi", "device": device.id},
         device=device.id,
         vth_v=file.vth_v,
+        made_v=curve.made_v if curve.made_v != file.vth_v else None,
         timing_key=file.slot.key(),
         curves=(curve.to_dict(),),
         pulses_spent=spent,

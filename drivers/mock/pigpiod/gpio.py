@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.mock.pigpiod.header import OUTPUT
 from drivers.mock.pigpiod.protocol import GPIOS, HARDWARE_PWM_MODES, PERMITTED, USER_GPIOS, Code, Command, Refused
 
 if TYPE_CHECKING:
-    from drivers.mock.pigpiod.daemon import Daemon
+    from drivers.mock.pigpiod.header import Pins
+    from drivers.mock.pigpiod.player import Player
 
 MODES = 8
 PWM_HZ = (8000, 4000, 2000, 1600, 1000, 800, 500, 400, 320, 250, 200, 160, 100, 80, 50, 40, 20, 10)  # at -s 5
@@ -30,6 +31,15 @@ class Pwm:
         self.hz = [DEFAULT_HZ] * USER_GPIOS
 
 
+class Machine(Protocol):
+    """What these commands work on: the daemon's state."""
+
+    clock: Callable[[], int]
+    pins: Pins
+    player: Player
+    pwm: Pwm
+
+
 def _permitted(pin: int) -> None:
     if pin < GPIOS and not PERMITTED >> pin & 1:
         raise Refused(Code.NOT_PERMITTED)
@@ -45,7 +55,7 @@ def _user_gpio(pin: int) -> None:
         raise Refused(Code.BAD_USER_GPIO)
 
 
-def _set_mode(daemon: Daemon, pin: int, mode: int, _: bytes) -> int:
+def _set_mode(daemon: Machine, pin: int, mode: int, _: bytes) -> int:
     _permitted(pin)
     _gpio(pin)
     if mode >= MODES:
@@ -55,12 +65,12 @@ def _set_mode(daemon: Daemon, pin: int, mode: int, _: bytes) -> int:
     return 0
 
 
-def _get_mode(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _get_mode(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _gpio(pin)
     return daemon.pins.modes[pin]
 
 
-def _pull(daemon: Daemon, pin: int, pull: int, _: bytes) -> int:
+def _pull(daemon: Machine, pin: int, pull: int, _: bytes) -> int:
     _permitted(pin)
     _gpio(pin)
     if pull > 2:
@@ -69,12 +79,12 @@ def _pull(daemon: Daemon, pin: int, pull: int, _: bytes) -> int:
     return 0
 
 
-def _read(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _read(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _gpio(pin)
     return daemon.pins.level(pin)
 
 
-def _write(daemon: Daemon, pin: int, level: int, _: bytes) -> int:
+def _write(daemon: Machine, pin: int, level: int, _: bytes) -> int:
     _permitted(pin)
     _gpio(pin)
     if level > 1:
@@ -84,13 +94,13 @@ def _write(daemon: Daemon, pin: int, level: int, _: bytes) -> int:
     return 0
 
 
-def _output(daemon: Daemon, pin: int, level: int) -> None:
+def _output(daemon: Machine, pin: int, level: int) -> None:
     daemon.pins.write(1 << pin, level, daemon.clock())
     daemon.pins.set_mode(pin, OUTPUT)
 
 
-def _bank(level: int) -> Callable[[Daemon, int, int, bytes], int]:
-    def handler(daemon: Daemon, mask: int, _p2: int, _: bytes) -> int:
+def _bank(level: int) -> Callable[[Machine, int, int, bytes], int]:
+    def handler(daemon: Machine, mask: int, _p2: int, _: bytes) -> int:
         daemon.pins.write(mask & PERMITTED, level, daemon.clock())
         if mask & ~PERMITTED:
             raise Refused(Code.SOME_PERMITTED)
@@ -99,7 +109,7 @@ def _bank(level: int) -> Callable[[Daemon, int, int, bytes], int]:
     return handler
 
 
-def _trigger(daemon: Daemon, pin: int, length_us: int, extension: bytes) -> int:
+def _trigger(daemon: Machine, pin: int, length_us: int, extension: bytes) -> int:
     _permitted(pin)
     _user_gpio(pin)
     level = int.from_bytes(extension[:4], "little")
@@ -113,7 +123,7 @@ def _trigger(daemon: Daemon, pin: int, length_us: int, extension: bytes) -> int:
     return 0
 
 
-def _set_pwm(daemon: Daemon, pin: int, duty: int, _: bytes) -> int:
+def _set_pwm(daemon: Machine, pin: int, duty: int, _: bytes) -> int:
     _permitted(pin)
     _user_gpio(pin)
     if duty > daemon.pwm.range[pin]:
@@ -125,14 +135,14 @@ def _set_pwm(daemon: Daemon, pin: int, duty: int, _: bytes) -> int:
     return 0
 
 
-def _get_duty(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _get_duty(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _user_gpio(pin)
     if pin not in daemon.pwm.duty:
         raise Refused(Code.NOT_PWM_GPIO)
     return daemon.pwm.duty[pin]
 
 
-def _set_range(daemon: Daemon, pin: int, steps: int, _: bytes) -> int:
+def _set_range(daemon: Machine, pin: int, steps: int, _: bytes) -> int:
     _permitted(pin)
     _user_gpio(pin)
     if not 25 <= steps <= 40_000:
@@ -143,29 +153,29 @@ def _set_range(daemon: Daemon, pin: int, steps: int, _: bytes) -> int:
     return _real_range(daemon, pin, 0, b"")
 
 
-def _get_range(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _get_range(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _user_gpio(pin)
     return daemon.pwm.range[pin]
 
 
-def _real_range(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _real_range(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _user_gpio(pin)
     return PWM_STEPS[PWM_HZ.index(daemon.pwm.hz[pin])]
 
 
-def _set_frequency(daemon: Daemon, pin: int, hz: int, _: bytes) -> int:
+def _set_frequency(daemon: Machine, pin: int, hz: int, _: bytes) -> int:
     _permitted(pin)
     _user_gpio(pin)
     daemon.pwm.hz[pin] = min(PWM_HZ, key=lambda possible: abs(possible - hz))
     return daemon.pwm.hz[pin]
 
 
-def _get_frequency(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _get_frequency(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     _user_gpio(pin)
     return daemon.pwm.hz[pin]
 
 
-def _hardware_pwm(daemon: Daemon, pin: int, hz: int, extension: bytes) -> int:
+def _hardware_pwm(daemon: Machine, pin: int, hz: int, extension: bytes) -> int:
     _permitted(pin)
     duty = int.from_bytes(extension[:4], "little")
     if pin not in HARDWARE_PWM_MODES:
@@ -184,7 +194,7 @@ def _hardware_pwm(daemon: Daemon, pin: int, hz: int, extension: bytes) -> int:
     return 0
 
 
-def _glitch_filter(_daemon: Daemon, pin: int, steady_us: int, _: bytes) -> int:
+def _glitch_filter(_daemon: Machine, pin: int, steady_us: int, _: bytes) -> int:
     """Accepted and checked; the twin's inputs have no glitches."""
     _user_gpio(pin)
     if steady_us > LONGEST_FILTER_US:
@@ -192,7 +202,7 @@ def _glitch_filter(_daemon: Daemon, pin: int, steady_us: int, _: bytes) -> int:
     return 0
 
 
-COMMANDS: dict[int, Callable[[Daemon, int, int, bytes], int]] = {
+COMMANDS: dict[int, Callable[[Machine, int, int, bytes], int]] = {
     Command.MODES: _set_mode,
     Command.MODEG: _get_mode,
     Command.PUD: _pull,
