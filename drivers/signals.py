@@ -76,12 +76,16 @@ class SlotTiming(BaseModel):
 
 @dataclass(frozen=True)
 class FrameKey:
-    """What a frame is for; together with a slot's (layer, channel, position) it names every slot ever played."""
+    """What a frame is for; together with a slot's (layer, channel, position) it names every slot ever played.
+
+    `helping` counts the frames that add pulses to what the same slots were played with before.
+    """
 
     purpose: str
     image: int = 0
     noise: int = 0
     attempt: int = 0
+    helping: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,6 +66,8 @@ def normal(keys: U64, index: int) -> NDArray[np.float64]:
 def frame_key(seed: int, key: FrameKey) -> np.uint64:
     """One number for a seed and a frame's key."""
     text = f"{seed}/{key.purpose}/{key.image}/{key.noise}/{key.attempt}"
+    if key.helping:
+        text += f"/helping {key.helping}"
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 

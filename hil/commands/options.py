@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration.record import load_record
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
+from hil.network.helpings import parse_helpings
 from hil.network.physical import parse_physical
 from hil.network.weights import SHIPPED, load_weights
 from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
@@ -43,6 +44,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clock", type=float, metavar="HZ", help="dendrite clock of adaptive slots")
     parser.add_argument("--window", type=float, metavar="S", help="pulse window of fixed slots")
     parser.add_argument("--full-scale", metavar="LAYER=N,…", help="pulses for a layer's full-scale drive")
+    parser.add_argument(
+        "--helpings", metavar="A,B,…", help="pulses for a full-scale drive: A first, B more where that leaves doubt, …"
+    )
+    parser.add_argument("--sure", type=float, metavar="P", help="confidence that ends the helpings; see hil helpings")
     parser.add_argument(
         "--weights", metavar="NAME|FILE", help="weights: positive (default) or differential, as shipped, or a file"
     )
@@ -110,11 +115,36 @@ def settle(
             "weights_digest": weights.digest,
             "sign": weights.sign,
             "drift": args.drift,
-            "full_scale_pulses": full_scale_pulses(args.full_scale),
+            **_amounts(args),
         }
     )
     _ = config.images
     return config, weights
+
+
+def _amounts(args: argparse.Namespace) -> dict[str, Any]:
+    """Pulses of full-scale drives, and in how many helpings; raises InputError."""
+    scales = full_scale_pulses(args.full_scale)
+    if args.helpings is None:
+        if args.sure is not None:
+            raise InputError("--sure is for --helpings, for example --helpings 8,24 --sure 0.99")
+        return {"full_scale_pulses": scales}
+    helpings = parse_helpings(args.helpings)
+    parts = parse_physical(args.physical)
+    if len(parts) != 1:
+        raise InputError(f"--helpings: one layer must be on the neuron, and --physical is {args.physical}")
+    name = parts[0].layer.name
+    if args.full_scale and f"{name}=" in args.full_scale:
+        raise InputError(f"--helpings say what full scale is: leave {name} out of --full-scale")
+    if args.sure is None or not 0 < args.sure <= 1:
+        raise InputError(
+            "--helpings need --sure P, the confidence above 0, at most 1, that ends them: see hil helpings"
+        )
+    return {
+        "full_scale_pulses": {**scales, name: helpings.total},
+        "helpings": helpings.pulses,
+        "sure": args.sure,
+    }
 
 
 def weights_name(given: str | None) -> str | None:

@@ -29,6 +29,7 @@ TRAINING_MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
 }
+HELD_OUT = 5_000  # the last training digits, which nothing is trained on: for choices and thresholds
 Digits = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 

@@ -22,7 +22,11 @@ DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 65_535}
 
 
 class RunConfig(BaseModel):
-    """One command's settings, as stored in its run file; `noise` are the shares of zeroed pixels in percent."""
+    """One command's settings, as stored in its run file; `noise` are the shares of zeroed pixels in percent.
+
+    With `helpings`, pulses of a full-scale drive, a digit's one layer on the neuron is played until its confidence
+    reaches `sure`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -45,6 +49,8 @@ class RunConfig(BaseModel):
     drift: Policy = "warn"
     play: Play = "all"
     sign: Sign = "positive"
+    helpings: tuple[int, ...] = ()
+    sure: float = 1.0
 
     @property
     def parts(self) -> tuple[Physical, ...]:

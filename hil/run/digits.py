@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hil.network.helpings import Helpings
 from hil.run.config import RunConfig, noisy
 from hil.run.loop import Odometer, Recogniser
 from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
@@ -52,6 +53,8 @@ class DigitResult:
 def heading(config: RunConfig) -> str:
     """What is played where, in a few words."""
     what = config.physical if config.play == "all" else f"{config.physical} ({config.play})"
+    if config.helpings:
+        what += f" in helpings of {'+'.join(map(str, config.helpings))} until {config.sure:g} sure"
     return f"{what} on {config.bench.name} ({config.device.id}, V_th {config.vth_v:g} V, {config.timing.key()})"
 
 
@@ -93,14 +96,14 @@ def recognise_digits(
             while calibrations.due(waiting[0]):
                 calibrations.renew()
             number = calibrations.number
-            host = _recogniser(config, weights, calibrations.curve, noise, course)
+            host = recogniser(config, weights, calibrations.curve, noise, course)
             queue = _Queue(waiting, course.batch, course.odometer, course.done, calibrations.due)
             batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
             for answer in host.answers(bench, batches):
                 yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
 
 
-def _recogniser(
+def recogniser(
     config: RunConfig, weights: Weights, curve: TransferCurve | None, noise: int, course: Course
 ) -> Recogniser:
     """The host loop at one level of noise, with the transfer curve in force."""
@@ -117,6 +120,8 @@ def _recogniser(
         judge=course.judge,
         watch=course.watch,
         play=config.play,
+        helpings=Helpings(config.helpings) if config.helpings else None,
+        sure=config.sure,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from drivers.errors import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
 from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
+from hil.network.helpings import Helpings
 from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, softmax
 from hil.network.pooled import Offered, Play, offer
 from hil.network.walk import walk
@@ -51,6 +52,11 @@ class Spent:
     bench_s: float = 0.0
     frames: int = 0
 
+    def begin(self, saturated: int, helping: int) -> None:
+        """Count one frame; what is cut off is cut off once, whatever the number of helpings."""
+        self.frames += 1
+        self.saturated += saturated if helping == 0 else 0
+
     def add(self, capture: Capture) -> None:
         """Count one shot."""
         self.pulses += capture.frame.total_pulses
@@ -71,10 +77,36 @@ class Batch:
     spent: list[Spent]
     kept: dict[str, Floats] = field(default_factory=dict)
 
+    def some(self, which: NDArray[np.bool_]) -> Batch:
+        """Those of the images; their costs go on being counted where they were."""
+        kept = {name: maps[which] for name, maps in self.kept.items()}
+        spent = [s for s, chosen in zip(self.spent, which, strict=True) if chosen]
+        return Batch(self.index[which], self.maps[which], spent, kept)
+
+
+@dataclass(frozen=True)
+class Helping:
+    """One helping of several: its number, and the spikes of each image's slots (slots,) counted so far."""
+
+    helpings: Helpings
+    number: int
+    counted: dict[int, IntArray]
+
+    def curve(self, measured: TransferCurve) -> TransferCurve:
+        """Pulses wanted in all → spikes up to this helping."""
+        return measured if len(self.helpings.pulses) == 1 else self.helpings.curve(measured, self.number)
+
+    def add(self, image: int, spikes: IntArray) -> IntArray:
+        """The spikes of all helpings up to this one."""
+        if len(self.helpings.pulses) == 1:
+            return spikes
+        self.counted[image] = self.counted.get(image, np.zeros_like(spikes)) + spikes
+        return self.counted[image]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network says to one image."""
+    """What the network says to one image; `earlier` is (answer, confidence) after each helping but the last."""
 
     index: int
     answer: int
@@ -82,6 +114,7 @@ class Answer:
     logits: Floats
     spent: Spent
     kept: dict[str, Floats]
+    earlier: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +123,8 @@ class Recogniser:
 
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
-    `judge` looks at every whole frame. `play` says which neurons of a pooled layer are played.
+    `judge` looks at every whole frame. `play` says which neurons of a pooled layer are played. With `helpings` the one
+    layer on the neuron is played in so many frames, until the confidence of the answer reaches `sure`.
     """
 
     weights: Weights
@@ -105,6 +139,8 @@ class Recogniser:
     judge: Judge | None = None
     watch: Watcher | None = None
     play: Play = "all"
+    helpings: Helpings | None = None
+    sure: float = 1.0
 
     def answers(
         self, bench: Bench | None, images: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]]
@@ -115,23 +151,43 @@ class Recogniser:
         with several, each batch goes through all layers before the next, since a bench plays one thing at a time.
         """
         batches = (Batch(index, as_maps(grey), [Spent() for _ in index]) for index, grey in images)
+        if self.helpings is not None:
+            for batch in batches:
+                yield from self._helped(bench, batch, self.helpings)
+            return
         if len(self.physical) <= 1:
             yield from self._through(bench, batches)
             return
         for batch in batches:
             yield from self._through(bench, [batch])
 
-    def _through(self, bench: Bench | None, batches: Iterable[Batch]) -> Iterator[Answer]:
+    def _through(
+        self, bench: Bench | None, batches: Iterable[Batch], helping: Helping | None = None
+    ) -> Iterator[Answer]:
         first = 0
         for part in self.physical:
             if bench is None:
                 raise ValueError(f"layer {part} is to be played, but there is no bench")
-            batches = self._played(bench, part, map(self._in_software(first, part.layer.index), batches))
+            batches = self._played(bench, part, map(self._in_software(first, part.layer.index), batches), helping)
             if len(self.physical) > 1:
                 batches = list(batches)
             first = part.layer.index + 1
         for batch in map(self._in_software(first, len(LAYERS)), batches):
             yield from _conclude(batch)
+
+    def _helped(self, bench: Bench | None, batch: Batch, helpings: Helpings) -> Iterator[Answer]:
+        """All images of a batch have the first helping, those whose answer is not yet sure the next, and so on."""
+        counted: dict[int, IntArray] = {}
+        answers: dict[int, Answer] = {}
+        for number in range(len(helpings.pulses)):
+            unsure = np.array([int(i) not in answers or answers[int(i)].confidence < self.sure for i in batch.index])
+            if not unsure.any():
+                break
+            for answer in self._through(bench, [batch.some(unsure)], Helping(helpings, number, counted)):
+                before = answers.get(answer.index)
+                said = () if before is None else (*before.earlier, (before.answer, before.confidence))
+                answers[answer.index] = replace(answer, earlier=said)
+        yield from (answers[int(i)] for i in batch.index)
 
     def _in_software(self, first: int, stop: int) -> Callable[[Batch], Batch]:
         def step(batch: Batch) -> Batch:
@@ -145,10 +201,14 @@ class Recogniser:
         kept = {**batch.kept, layer.name: maps} if self.keep else batch.kept
         return Batch(batch.index, maps, batch.spent, kept)
 
-    def _played(self, bench: Bench, part: Physical, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _played(
+        self, bench: Bench, part: Physical, batches: Iterable[Batch], helping: Helping | None = None
+    ) -> Iterator[Batch]:
         """One layer on the neuron: frames go out as the bench asks for them, batches come back when complete."""
         if self.curve is None:
             raise ValueError("playing a layer needs a transfer curve")
+        helping = helping or Helping(Helpings((self.full_scale_pulses[part.layer.name],)), 0, {})
+        curve = helping.curve(self.curve)
         weights = self.weights.layers[part.layer.index]
         gain = Gain.of(part, weights, self.full_scale_pulses[part.layer.name])
         identities = slot_identities(part)
@@ -160,9 +220,9 @@ class Recogniser:
                 waiting.append((batch, offered))
                 for i, image in enumerate(batch.index):
                     pulses, saturated = to_pulses(gain, offered.channels[i], offered.which(i))
-                    batch.spent[i].saturated += saturated
-                    batch.spent[i].frames += 1
-                    key = FrameKey(self.purpose, int(image), self.noise)
+                    pulses = helping.helpings.sent(pulses, helping.number)
+                    batch.spent[i].begin(saturated, helping.number)
+                    key = FrameKey(self.purpose, int(image), self.noise, helping=helping.number)
                     yield to_frame(key, self.timing, pulses, identities, self.odometer.pulses)
                     self.odometer.pulses += int(pulses.sum(dtype=np.int64))
 
@@ -178,7 +238,8 @@ class Recogniser:
                 if self.judge is not None:
                     sent = np.concatenate([capture.frame.pulses for capture in shots])
                     self.judge(shots[0].frame.key, self.curve, sent, spikes)
-                offered.take_back(done, to_drives(gain, self.curve, spikes.reshape(-1, part.layer.positions)))
+                so_far = helping.add(image, spikes).reshape(-1, part.layer.positions)
+                offered.take_back(done, to_drives(gain, curve, so_far))
                 done += 1
                 if done == len(batch.index):
                     waiting.popleft()

@@ -7,7 +7,7 @@ what the software network would send them. Of a long run only some digits are pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from drivers.errors import LimitError
 from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import Gain, slot_identities, to_frame, to_pulses
+from hil.network.helpings import Helpings
 from hil.network.layers import as_maps
 from hil.network.pooled import offer
 from hil.network.walk import walk
@@ -137,7 +138,7 @@ def make_plan(
 
 
 def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8], key: FrameKey) -> Iterator[Frame]:
-    """The frames that one image (1, 28, 28) becomes, one a layer on the neuron."""
+    """The frames that one image (1, 28, 28) becomes, one a layer on the neuron; all helpings, if it has several."""
     parts, maps = config.parts, as_maps(image)
     last = max((part.layer.index + 1 for part in parts), default=0)
     for passed in walk(weights.layers, maps, stop=last):
@@ -145,7 +146,10 @@ def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8]
             gain = Gain.of(part, weights.layers[part.layer.index], config.full_scale_pulses[part.layer.name])
             offered = offer(part, weights.layers[part.layer.index], maps, config.play)
             pulses, _ = to_pulses(gain, offered.channels[0], offered.which(0))
-            yield to_frame(key, config.timing, pulses, slot_identities(part), 0)
+            helpings = Helpings(config.helpings) if config.helpings else None
+            for number in range(len(config.helpings) or 1):
+                sent = pulses if helpings is None else helpings.sent(pulses, number)
+                yield to_frame(replace(key, helping=number), config.timing, sent, slot_identities(part), 0)
         maps = passed.maps
 
 

@@ -106,8 +106,7 @@ def bad_runs(shot: Shot) -> Iterator[Frame]:
                     "look at its traces with `hil report`, and at the bench with `hil doctor`"
                 )
             part = frame.part(a, b)
-            key = FrameKey(frame.key.purpose, frame.key.image, frame.key.noise, frame.key.attempt + attempts)
-            yield replace(part, key=key)
+            yield replace(part, key=replace(frame.key, attempt=frame.key.attempt + attempts))
 
 
 def name(frame: Frame) -> str:

@@ -67,12 +67,25 @@ def shot_layer(frame: Frame) -> int:
     return layer
 
 
+def stored_purpose(key: FrameKey) -> str:
+    """What the column `purpose` holds: a further helping is named after the purpose, `run+1`."""
+    return f"{key.purpose}+{key.helping}" if key.helping else key.purpose
+
+
+def _key(stored: str, image: int, noise: int, attempt: int) -> FrameKey:
+    """The inverse."""
+    purpose, plus, helping = stored.rpartition("+")
+    if plus and helping.isdecimal():
+        return FrameKey(purpose, image, noise, attempt, int(helping))
+    return FrameKey(stored, image, noise, attempt)
+
+
 def shot_values(capture: Capture) -> tuple[Any, ...]:
     """The capture as values for SHOT_COLUMNS."""
     frame, key, stray = capture.frame, capture.frame.key, capture.stray
     channel, position = frame.channel.astype(_INT), frame.position.astype(_INT)
     return (
-        *(key.purpose, key.image, key.noise, key.attempt, shot_layer(frame), frame.first_slot, len(frame)),
+        *(stored_purpose(key), key.image, key.noise, key.attempt, shot_layer(frame), frame.first_slot, len(frame)),
         *(int(channel[0]), int(position[0]), int(channel[-1]), int(position[-1])),
         *(now_utc(), float(capture.bench_s), frame.timing.model_dump_json()),
         *(int(frame.pulses_before), frame.total_pulses, int(capture.spikes.sum()), int(frame.played.sum())),
@@ -107,7 +120,7 @@ def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
     n = row["slots"]
     ints = {name: unpack_array(row[name], _INT, n) for name in ("channel", "position", "pulses", "spikes")}
     frame = Frame(
-        key=FrameKey(row["purpose"], row["image"], row["noise"], row["attempt"]),
+        key=_key(row["purpose"], row["image"], row["noise"], row["attempt"]),
         timing=SlotTiming.model_validate_json(row["timing"]),
         pulses=ints["pulses"],
         layer=np.full(n, row["layer"], dtype=_INT),

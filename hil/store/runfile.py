@@ -34,6 +34,7 @@ from hil.store.rows import (
     digest,
     now_utc,
     shot_values,
+    stored_purpose,
     to_capture,
     to_trace,
     trace_values,
@@ -192,7 +193,7 @@ class RunFile:
 
         The key's own attempt is ignored.
         """
-        name = (key.purpose, key.image, key.noise, layer)
+        name = (stored_purpose(key), key.image, key.noise, layer)
         if self._lock is None:  # somebody else may be writing, and a reader wants a frame or two
             rows = [ShotRow(*row) for row in self._journal.all(_SELECT_FRAME, name)]
         else:
@@ -278,8 +279,8 @@ class RunFile:
         """Mark all shots of an image as not to be used; they will be taken again."""
         with self._transaction():
             self._journal.execute(
-                "UPDATE shots SET damaged = 1 WHERE purpose = ? AND image = ? AND noise = ?",
-                (key.purpose, key.image, key.noise),
+                "UPDATE shots SET damaged = 1 WHERE (purpose = ? OR purpose GLOB ?) AND image = ? AND noise = ?",
+                (key.purpose, f"{key.purpose}+*", key.image, key.noise),  # with all its helpings
             )
             self._journal.execute("DELETE FROM results WHERE noise = ? AND image = ?", (key.noise, key.image))
             self._shots = None

@@ -21,14 +21,13 @@ import torch.nn.functional as F
 
 from drivers.durable import replacing
 from drivers.errors import InputError
-from hil.network.mnist import Digits
+from hil.network.mnist import HELD_OUT, Digits
 from hil.network.weights import Sign, Weights
 from hil.training.augmentation import distort, zero_some
 from hil.training.learner import Learner
 from hil.training.recipes import RECIPES, Stage
 from hil.training.spiking import SOFTWARE, Playing, SpikingNeuron, portions
 
-VALIDATION = 5_000
 BATCH = 128
 WARM_UP = 300
 AVERAGING = 0.999
@@ -99,7 +98,7 @@ class Trainer:
         _check_device(device)
         images = torch.from_numpy(digits[0].copy()).float().div(255)[:, None].to(device)
         labels = torch.from_numpy(digits[1].copy()).long().to(device)
-        held = min(VALIDATION, len(images) // 5)
+        held = min(HELD_OUT, len(images) // 5)
         self.digits = (digits[0][:-held], digits[1][:-held]), (digits[0][-held:], digits[1][-held:])
         self.images, self.labels = images[:-held], labels[:-held]
         self.held_images, self.held_labels = images[-held:], labels[-held:]

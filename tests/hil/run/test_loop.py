@@ -15,6 +15,7 @@ from drivers.device import load_device
 from drivers.errors import CaptureError
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Frame, SlotTiming
+from hil.network.helpings import Helpings
 from hil.network.layers import LAYERS, activations, as_maps, drives, halves, subtracted
 from hil.network.mnist import load_test
 from hil.network.physical import parse_physical
@@ -131,6 +132,36 @@ def test_differential_units_are_played_in_halves_and_subtracted(
         assert answer.kept[part.layer.name].any()
     off = np.abs(answer.kept[part.layer.name] - reference)
     assert (off <= 0.5001 * pulse.reshape(-1, *[1] * (off.ndim - 1)) + 1e-4).all()
+
+
+def test_only_digits_in_doubt_have_another_helping(shipped: Weights) -> None:
+    host = replace(
+        recogniser(shipped, "conv1:0-7", "nominal"), full_scale_pulses=FULL_SCALE, helpings=Helpings((8, 24))
+    )
+    index = list(range(8))
+    never = answers(replace(host, sure=2.0, odometer=Odometer()), "nominal", index, size=8)
+    assert all(a.spent.frames == 2 and len(a.earlier) == 1 for a in never)
+    assert [a.index for a in never] == index
+    sure = float(np.median([a.earlier[0][1] for a in never]))
+    some = answers(replace(host, sure=sure, odometer=Odometer()), "nominal", index, size=3)
+    assert 0 < sum(a.spent.frames == 2 for a in some) < 8
+    for a, b in zip(never, some, strict=True):
+        if b.spent.frames == 1:
+            assert (b.answer, b.confidence) == a.earlier[0]
+            assert b.spent.pulses < a.spent.pulses / 3
+        else:
+            assert a.earlier[0][1] < sure
+            assert (b.answer, b.confidence, b.spent.pulses) == (a.answer, a.confidence, a.spent.pulses)
+
+
+def test_in_two_helpings_an_ideal_neuron_gets_the_same_pulses(shipped: Weights) -> None:
+    """And where a helping ends with a whole spike, as each does that is a multiple of its four pulses, the same counts."""
+    host = recogniser(shipped, "conv1:0-3", "ideal")
+    (one,) = answers(host, "ideal", [2])
+    (two,) = answers(replace(host, helpings=Helpings((16, 16)), sure=2.0), "ideal", [2])
+    assert two.spent.pulses == one.spent.pulses
+    assert two.spent.saturated == one.spent.saturated
+    assert two.spent.spikes == pytest.approx(one.spent.spikes, rel=0.2)
 
 
 def test_units_not_on_the_neuron_are_exactly_those_of_software(shipped: Weights) -> None:

@@ -32,6 +32,7 @@ def call(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
         ("--digits", "0:2", "--physical", "conv1:0-1", "--mode", "fixed", "--window", "1e-3"),
         ("--digits", "0:3", "--physical", "conv1:0-3,fc1:0-63", "--full-scale", "fc1=32"),
         ("--digits", "0:3", "--play", "pooled"),
+        ("--digits", "0:2", "--physical", "conv1:0-3", "--helpings", "4,8", "--sure", "1"),
         ("--digits", "0:2", "--physical", "conv1:0-1", "--traces", "--full-scale", "conv1=12"),
     ],
 )

@@ -52,6 +52,15 @@ def test_a_run_of_the_largest_of_each_block_replays_exactly(capsys: pytest.Captu
     assert found["decoded_shots"] == 4
 
 
+def test_a_run_in_helpings_replays_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["run", "--digits", "0:3", "--physical", "conv1:0-3", "--traces", "--helpings", "6,6", "--sure", "1"]
+    assert main([*argv, "--out", "helpings.sqlite", "--json"]) == 0
+    capsys.readouterr()
+    found = call(capsys, "replay", "helpings.sqlite")
+    assert found["identical"] is True
+    assert found["decoded_shots"] == 6
+
+
 def test_decoding_otherwise_says_what_changes(capsys: pytest.CaptureFixture[str], traced: Path) -> None:
     """A minimum width just above the axon pulse's 2 µs loses some spikes; twice that loses all."""
     some = call(capsys, "replay", str(traced), "--set", "spikes.min_width_s=2e-6", "--digits", "2:4")
