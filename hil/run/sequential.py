@@ -39,12 +39,14 @@ def find_rule(confidence: NDArray[np.floating], changed: NDArray[np.bool_], most
     """
     digits = len(confidence)
     best: Rule | None = None
+    before, error = -1, 1.0
     for sure in np.unique(np.concatenate([confidence.ravel(), [np.nextafter(1.0, 2.0)]]))[::-1]:
         reached = confidence >= sure
         stops = reached.any(axis=1)
         where = reached.argmax(axis=1)
         otherwise = int((stops & changed[np.arange(digits), where]).sum())
-        error = upper_limit(otherwise, digits)
+        if otherwise != before:
+            before, error = otherwise, upper_limit(otherwise, digits)
         if error > most_error:
             break
         best = Rule(float(sure), digits, int(stops.sum()), otherwise, error)

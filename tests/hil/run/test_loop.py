@@ -155,7 +155,7 @@ def test_only_digits_in_doubt_have_another_helping(shipped: Weights) -> None:
 
 
 def test_in_two_helpings_an_ideal_neuron_gets_the_same_pulses(shipped: Weights) -> None:
-    """And where a helping ends with a whole spike, as each does that is a multiple of its four pulses, the same counts."""
+    """And about as many spikes: only what is left of a spike when a helping ends is lost."""
     host = recogniser(shipped, "conv1:0-3", "ideal")
     (one,) = answers(host, "ideal", [2])
     (two,) = answers(replace(host, helpings=Helpings((16, 16)), sure=2.0), "ideal", [2])

@@ -49,7 +49,7 @@ def test_of_several_helpings_the_first_that_is_sure_counts() -> None:
 
 
 def test_too_few_digits_cannot_promise_much() -> None:
-    with pytest.raises(CalibrationError, match="10 digits cannot promise an error of at most 0.01; at least 299"):
+    with pytest.raises(CalibrationError, match=r"10 digits cannot promise an error of at most 0\.01; at least 299"):
         find_rule(np.full((10, 1), 0.9), np.zeros((10, 1), dtype=np.bool_), 0.01)
     assert find_rule(np.full((299, 1), 0.9), np.zeros((299, 1), dtype=np.bool_), 0.01).stopped == 299
 
