@@ -6,12 +6,12 @@ takes both.
 
 from array import array
 
+import buffers
 import quick
 import sequencer
-from protocol import MAX_LINE, ProtocolError
+from buffers import BANK_SEEN, BANK_SLOTS, BANK_WORDS, BANKS
+from protocol import ProtocolError, to_base64
 
-BANK_SLOTS = 2048
-BANKS = 2
 WRONG = {
     quick.MORE: "more slots or pulses than were announced",
     quick.TIGHT: "the pulses of a slot do not fit its window",
@@ -52,12 +52,11 @@ class Banks:
     """Both banks and the memory behind them; slot i closes address i mod `addresses`."""
 
     def __init__(self):
-        a_bank = BANK_SLOTS * sequencer.WORDS_A_SLOT + sequencer.WORDS_A_SHOT
-        seen = 2 * BANK_SLOTS + 2
-        self.words = array("I", bytes(4 * BANKS * a_bank))
-        self.seen = array("I", bytes(4 * BANKS * seen))
-        self.runs = array("I", bytes(4 * MAX_LINE))  # more than a line can hold
-        self.banks = [Bank(i * a_bank, i * seen) for i in range(BANKS)]
+        self.words = buffers.words
+        self.seen = buffers.seen
+        self.runs = buffers.runs
+        self.packed = memoryview(buffers.runs)
+        self.banks = [Bank(i * BANK_WORDS, i * BANK_SEEN) for i in range(BANKS)]
         self.addresses = 0
         self.binary = False
         self.timing = None
@@ -158,7 +157,6 @@ class Banks:
         return quick.add_up(self.seen, bank.seen_at + 1, bank.played + 1)
 
     def counts(self, bank: Bank, begin: int, slots: int) -> bytes:
-        """The counts of so many played slots as packed runs."""
-        out = bytearray(8 * slots)
-        size = quick.pack_counts(self.seen, bank.seen_at + 2 + 2 * begin, slots, out)
-        return bytes(memoryview(out)[:size])
+        """The counts of so many played slots as packed runs in base64."""
+        size = quick.pack_counts(self.seen, bank.seen_at + 2 + 2 * begin, slots, self.runs)
+        return to_base64(self.packed[:size])

@@ -1,32 +1,34 @@
 """What each request does: one function a verb, (station, arguments) → fields of the reply."""
 
 import gc
-import hashlib
-import sys
 
 import machine
 import protocol
 import quick
 import sequencer
 import settings
-from banks import BANK_SLOTS, BANKS, DONE
+from banks import DONE
+from buffers import BANK_SLOTS, BANKS, STAMPS
 from dac import DacError
-from listener import STAMPS
 from protocol import ProtocolError, integer
 
-NAME = "hil-pico"
 COUNTS_A_LINE = 400
 STAMPS_A_LINE = 300
 SELF_TEST_TICKS = 100
 ADC_REFERENCE_V = 3.3
 
 
-def answer(station, line: bytes) -> bytes:
+def answer(station, identity, line: bytes) -> bytes:
     """The reply to one line, whatever it is."""
     number = 0
     try:
         number, verb, args = protocol.parse_request(line)
         station.heard()
+        if verb == "id":
+            return protocol.reply(number, identity.fields())
+        if verb in LONG:
+            fields, data = LONG[verb](station, args)
+            return protocol.reply(number, fields, data)
         return protocol.reply(number, HANDLERS[verb](station, args))
     except ProtocolError as error:
         return protocol.error(number or error.number, error.code, error.text)
@@ -35,34 +37,6 @@ def answer(station, line: bytes) -> bytes:
     except Exception as error:  # a fault of ours must not stop the loop with the board in an unknown state
         station.make_safe("internal")
         return protocol.error(number, "internal", "%s: %s" % (type(error).__name__, error))
-
-
-def _id(station, args):
-    machine_text = getattr(sys.implementation, "_machine", sys.platform).replace(" ", "_")
-    return [
-        ("name", NAME),
-        ("protocol", protocol.VERSION),
-        ("firmware", protocol.FIRMWARE),
-        ("digest", digest()),
-        ("micropython", ".".join([str(part) for part in sys.implementation.version[:3]])),
-        ("machine", machine_text),
-        ("uid", "".join(["%02x" % byte for byte in machine.unique_id()])),
-        ("boot", station.boot),
-    ]
-
-
-def digest() -> str:
-    """SHA-256 over name and text of every firmware file, 16 hex digits; `missing` where one cannot be read."""
-    total = hashlib.sha256()
-    for name in protocol.FILES:
-        try:
-            with open(name, "rb") as file:
-                total.update(name.encode())
-                total.update(file.read())
-        except OSError:
-            return "missing"
-        gc.collect()
-    return "".join(["%02x" % byte for byte in total.digest()[:8]])
 
 
 def _limits(station, args):
@@ -118,7 +92,7 @@ def _setup(station, args):
         raise ProtocolError("state", "a shot is playing: abort first")
     if args:
         values = settings.parse(args)
-        settings.keep(values)
+        settings.keep(values, station.settings)
         station.wire(values)
         station.player.banks.free(keep_done=False)  # of a host that is no more
     return [(name, "none" if value is None else value) for name, value in station.settings.items()]
@@ -222,14 +196,14 @@ def _counts(station, args):
     end = min(begin + COUNTS_A_LINE, bank.played)
     banks = station.player.banks
     bank.fetched = bank.fetched or end == bank.played
-    return [
+    fields = [
         ("slots", end - begin),
         ("before", banks.seen[bank.seen_at]),
         ("guard", banks.strays(bank)),
         ("after", bank.after),
         ("elapsed_ms", bank.elapsed_ms),
-        ("data", protocol.to_base64(banks.counts(bank, begin, end - begin))),
     ]
+    return fields, banks.counts(bank, begin, end - begin)
 
 
 def _stamps(station, args):
@@ -253,7 +227,7 @@ def _stamps(station, args):
         protocol.put_varint(data, rounds - last & 0xFFFFFFFF)
         last = rounds
     bank.fetched = bank.fetched or end == total
-    return [("stamps", end - begin), ("of", total), ("data", protocol.to_base64(data))]
+    return [("stamps", end - begin), ("of", total)], protocol.to_base64(data)
 
 
 def _abort(station, args):
@@ -287,8 +261,8 @@ def _test(station, args):
     ]
 
 
+LONG = {"counts": _counts, "stamps": _stamps}  # with data at the end
 HANDLERS = {
-    "id": _id,
     "limits": _limits,
     "status": _status,
     "beat": _beat,
@@ -301,8 +275,6 @@ HANDLERS = {
     "data": _data,
     "play": _play,
     "listen": _listen,
-    "counts": _counts,
-    "stamps": _stamps,
     "abort": _abort,
     "safe": _safe,
     "clear": _clear,

@@ -1,26 +1,34 @@
 """What listens to the axon: the counter, and when asked the two stampers; DMA takes their words to memory."""
 
-from array import array
+from array import array  # noqa: F401 (of the annotations)
 
+import buffers
 import counter
 import machine
+import registers
 import rp2
-
-STAMPS = 4096  # spikes that can be time-stamped in one shot
-PIO_BASE = 0x50200000  # PIO 0; PIO 1 is 0x100000 on; +0x2000 sets bits of CTRL (RP2040 data sheet, 2.1.2 and 3.7)
+from buffers import STAMPS
 
 
 class Listener:
-    """The counter lives in PIO 1. The stampers do too, in its place, while PIO 0 plays; else in PIO 0 beside it."""
+    """The counter lives in PIO 1. The stampers do too, in its place, while PIO 0 plays; else in PIO 0 beside it.
 
-    def __init__(self, clock_hz: int):
+    Two channels take the counts of shots by turns, so that the one for the next shot is ready before this one ends.
+    `on_counted` is what the interrupt calls when all words of a shot have come.
+    """
+
+    def __init__(self, clock_hz: int, on_counted):
         self.clock_hz = clock_hz
-        self.spikes = array("I", bytes(4 * STAMPS))
+        self.spikes = buffers.spikes
         self.edges = counter.program(counter.axon_edges)
         self.stamper = counter.program(counter.stamps)
         self.held = [None, None]  # the program of ours in each PIO block
-        self.channels = [rp2.DMA(), rp2.DMA(), rp2.DMA()]  # counts, spike times, sync times
+        self.counts = [rp2.DMA(), rp2.DMA()]
+        self.times = [rp2.DMA(), rp2.DMA()]  # of spikes, of sync
+        self.counter = rp2.StateMachine(4)
         self.counting = self.stamping = -1  # state machine in use, -1 for none
+        for channel in self.counts:
+            channel.irq(handler=on_counted, hard=True)
 
     def release(self, block: int) -> None:
         """Make room in a PIO block."""
@@ -36,22 +44,29 @@ class Listener:
 
     def stop(self) -> None:
         """No machine runs, no word is taken."""
-        for channel in self.channels:
+        for channel in self.counts + self.times:
             channel.active(0)
         for number in (0, 1) if self.stamping == 0 else (4, 5):
             rp2.StateMachine(number).active(0)
-        rp2.StateMachine(4).active(0)
+        self.counter.active(0)
         self.counting = self.stamping = -1
 
     def count(self, axon: int, sync: int, qualify_ns: int, into: "array[int]", at: int, words: int) -> None:
         """Count axon pulses between edges of sync into memory, so many words."""
         self.hold(1, self.edges)
-        edges = rp2.StateMachine(4)
-        edges.init(self.edges, in_base=machine.Pin(sync), jmp_pin=machine.Pin(axon))
-        edges.put(counter.qualify(qualify_ns, self.clock_hz))
-        self._take(0, edges, 12, into, at, words)
-        edges.active(1)
+        self.counter.init(self.edges, in_base=machine.Pin(sync), jmp_pin=machine.Pin(axon))
+        self.counter.put(counter.qualify(qualify_ns, self.clock_hz))
+        self._take(self.counts[0], self.counter, 12, into, at, words)
+        self.counter.active(1)
         self.counting = 4
+
+    def prepare(self, into: "array[int]", at: int, words: int) -> None:
+        """Get the other channel ready for the counts of the next shot, the counter going on; `counts[1]` starts it."""
+        self._take(self.counts[1], self.counter, 12, into, at, words, trigger=False)
+
+    def swap(self) -> None:
+        """What was prepared is what counts now."""
+        self.counts = self.counts[::-1]
 
     def stamp(self, block: int, axon: int, sync: int, into: "array[int]", at: int, words: int) -> None:
         """Stamp spikes into `spikes` and rising edges of sync into memory, so many words."""
@@ -62,33 +77,32 @@ class Listener:
             stamper.init(self.stamper, jmp_pin=machine.Pin(pin))
             request = 8 * block + 4 + offset
             if offset == 0:
-                self._take(1, stamper, request, self.spikes, 0, STAMPS)
+                self._take(self.times[0], stamper, request, self.spikes, 0, STAMPS)
             else:
-                self._take(2, stamper, request, into, at, words)
-        machine.mem32[PIO_BASE + 0x100000 * block + 0x2000] = 3  # both in the same cycle
+                self._take(self.times[1], stamper, request, into, at, words)
+        registers.start_machines(block, 3)
         self.stamping = first
 
-    def _take(self, channel: int, source, request: int, into: "array[int]", at: int, words: int) -> None:
-        dma = self.channels[channel]
+    def _take(self, dma, source, request: int, into: "array[int]", at: int, words: int, trigger: bool = True) -> None:
         dma.config(
             read=source,
             write=memoryview(into)[at : at + words],
             count=words,
-            ctrl=dma.pack_ctrl(size=2, inc_read=False, treq_sel=request),
-            trigger=True,
+            ctrl=dma.pack_ctrl(size=2, inc_read=False, treq_sel=request, irq_quiet=False),
+            trigger=trigger,
         )
 
     def counted(self) -> "tuple[int, int, int]":
         """Words that are missing, words too many, and the count since the last edge; ends the counting."""
-        edges = rp2.StateMachine(self.counting)
+        edges = self.counter
         edges.active(0)
-        missing, extra = self.channels[0].count, edges.rx_fifo()
+        missing, extra = self.counts[0].count, edges.rx_fifo()
         after = 0
         if missing == 0 and extra == 0:
             for instruction in counter.SHOW_COUNT:
                 edges.exec(instruction)
             after = edges.get()
-        self.channels[0].active(0)
+        self.counts[0].active(0)
         self.counting = -1
         return missing, extra, after
 
@@ -97,10 +111,10 @@ class Listener:
         first = self.stamping
         for number in (first, first + 1):
             rp2.StateMachine(number).active(0)
-        left = self.channels[1].count
+        left = self.times[0].count
         over = left == 0 and rp2.StateMachine(first).rx_fifo() > 0
-        missing = self.channels[2].count
-        for channel in self.channels[1:]:
+        missing = self.times[1].count
+        for channel in self.times:
             channel.active(0)
         self.stamping = -1
         return STAMPS - left, over, missing

@@ -1,4 +1,9 @@
-"""Shots played by DMA and PIO with no CPU in the loop, and what was counted meanwhile."""
+"""Shots played by DMA and PIO with no CPU in the loop, and what was counted meanwhile.
+
+A queued shot is made ready while the one before it plays: its words are expanded, a second pair of DMA channels is set
+up, and the interrupt that comes when the last count of a shot has arrived only has to start them. Interrupts take no
+memory: nothing they call makes an object.
+"""
 
 import time
 
@@ -6,7 +11,8 @@ import machine
 import rp2
 import sequencer
 from banks import DONE, PLAYING, QUEUED, READY, Bank, Banks
-from listener import STAMPS, Listener
+from buffers import STAMPS
+from listener import Listener
 from protocol import ProtocolError
 
 LATE_MS = 500  # how long after its time a shot may end before it counts as stalled
@@ -18,14 +24,19 @@ class Player:
     def __init__(self, settings):
         if machine.freq() % sequencer.TICK_HZ:
             machine.freq(125_000_000)
+        self.following = None  # the queued bank that the interrupt is to start
+        self.followed = None  # the one that it has started
+        self.followed_ms = 0
+        self.halted = False  # an interrupt has stopped everything; until the latch is cleared
         self.banks = Banks()
-        self.listener = Listener(machine.freq())
-        self.feed = rp2.DMA()
+        self.feeds = [rp2.DMA(), rp2.DMA()]
         self.machine = rp2.StateMachine(0)
+        self.listener = Listener(machine.freq(), self._follow)
         self.program = None
         self.loaded = False  # the program is in PIO 0
         self.settings = settings
         self.pins = []
+        self.lines = ()  # the pins as objects
         self.playing = None  # the bank that plays, or listens
         self.done = 0  # the last shot that ended
         self.began_ms = 0
@@ -42,6 +53,7 @@ class Player:
         base = settings["base"]
         self.settings = settings
         self.pins = [] if base is None else list(range(base, base + settings["lines"]))
+        self.lines = tuple([machine.Pin(pin) for pin in self.pins])
         self.lines_low()
         for name in ("axon", "sync"):
             if settings[name] is not None:
@@ -52,21 +64,30 @@ class Player:
         self.banks.binary = settings["select"] == "binary"
 
     def lines_low(self) -> None:
-        """All lines driven low by the processor, whatever PIO wants."""
-        for pin in self.pins:
-            machine.Pin(pin, machine.Pin.OUT, value=0)
+        """All lines driven low by the processor, whatever PIO wants. May be called by an interrupt."""
+        for pin in self.lines:
+            pin.init(machine.Pin.OUT, value=0)
+
+    def halt(self) -> None:
+        """Stop the sequencer and have all lines low, at once. May be called by an interrupt, at any moment."""
+        self.halted = True
+        self.machine.active(0)
+        self.lines_low()
 
     def rest(self) -> None:
         """Stop at once: nothing plays or is queued, all lines are low. Idempotent."""
-        self.feed.active(0)
+        self.following = self.followed = None
         self.machine.active(0)
         self.lines_low()
+        for feed in self.feeds:
+            feed.active(0)
         self.listener.stop()
         self.playing = None
         self.banks.free()
 
     def play(self, shot: int) -> "tuple[Bank, bool]":
         """Play now (True) or as soon as the shot in hand has ended; raises ProtocolError."""
+        self.advance()
         bank = self.banks.find(shot)
         if bank.state in (QUEUED, PLAYING, DONE):  # asked again because our reply was lost
             return bank, bank.state != QUEUED
@@ -76,6 +97,7 @@ class Player:
             if bank.stamped or self.playing.stamped:
                 raise ProtocolError("state", "a shot with time stamps plays alone")
             bank.state = QUEUED
+            self._prepare(bank)
             return bank, False
         self._begin(bank)
         return bank, True
@@ -95,19 +117,49 @@ class Player:
 
     def _feed(self, begin: int, end: int) -> None:
         """Start the sequencer on the words begin…end−1."""
-        options = {"sideset_base": machine.Pin(self.pins[0])}
-        if len(self.pins) > 3:
-            options["out_base"] = machine.Pin(self.pins[3])
+        options = {"sideset_base": self.lines[0]}
+        if len(self.lines) > 3:
+            options["out_base"] = self.lines[3]
         self.machine.init(self.program, sequencer.TICK_HZ, **options)
         self.loaded = True
         self.machine.active(1)
-        self.feed.config(
+        self._fill(self.feeds[0], begin, end, True)
+        if self.halted:  # the interrupt came while this was on its way
+            self.halt()
+
+    def _fill(self, feed, begin: int, end: int, trigger: bool) -> None:
+        feed.config(
             read=memoryview(self.banks.words)[begin:end],
             write=self.machine,
             count=end - begin,
-            ctrl=self.feed.pack_ctrl(size=2, inc_write=False, treq_sel=0),
-            trigger=True,
+            ctrl=feed.pack_ctrl(size=2, inc_write=False, treq_sel=0),
+            trigger=trigger,
         )
+
+    def _prepare(self, bank: Bank) -> None:
+        """Have the interrupt start this bank, where one comes and the sequencer need not be set up anew."""
+        if self.listener.counting < 0 or bank.timing.width != self.playing.timing.width:
+            return
+        self.listener.prepare(self.banks.seen, bank.seen_at, 2 * bank.played + 2)
+        self._fill(self.feeds[1], bank.words_at + 1, bank.end, False)
+        self.following = bank
+
+    def _follow(self, _channel) -> None:
+        """All counts of the shot in hand have come: start the prepared one. An interrupt.
+
+        Unless something is wrong: with an edge too many on sync the counts would be there too early, while the
+        sequencer still plays. Then `advance` finds out what it was.
+        """
+        bank = self.following
+        if bank is None or self.halted or self.machine.tx_fifo() or self.listener.counter.rx_fifo():
+            return
+        if self.feeds[0].active() or self.lines[2].value():
+            return
+        self.listener.counts[1].active(1)
+        self.feeds[1].active(1)
+        self.followed_ms = time.ticks_ms()
+        self.followed = bank
+        self.following = None
 
     def _count(self, bank: Bank, axon: int, sync: int) -> None:
         qualify_ns = self.settings["qualify_ns"]
@@ -136,6 +188,8 @@ class Player:
 
     def advance(self) -> bool:
         """Notice the end of a shot and begin the queued one; False when a shot has stalled and must be stopped."""
+        if self.followed is not None:
+            self._went_on()
         bank = self.playing
         if bank is None or bank.timing is None:
             return True
@@ -143,14 +197,34 @@ class Player:
         planned_ms = bank.ticks // (sequencer.TICK_HZ // 1000)
         if elapsed_ms < planned_ms:
             return True
-        if self.feed.active() or self.machine.tx_fifo():
-            return elapsed_ms < planned_ms + LATE_MS
+        if self.feeds[0].active() or self.machine.tx_fifo():
+            if self.followed is None:  # else the next shot's words
+                return elapsed_ms < planned_ms + LATE_MS
+            return True
+        self.following = None
+        if self.followed is not None:  # just before that
+            self._went_on()
+            return True
         bank.elapsed_ms = elapsed_ms
         self._end(bank)
         for other in self.banks.banks:
             if other.state == QUEUED:
                 self._begin(other)
         return True
+
+    def _went_on(self) -> None:
+        """The interrupt has started the queued shot: the one before it is done, all its counts are there.
+
+        What came after its last edge is in the first count of the shot that followed, as `before`.
+        """
+        bank = self.playing
+        bank.elapsed_ms = time.ticks_diff(self.followed_ms, self.began_ms)
+        self.listener.swap()
+        self.feeds = self.feeds[::-1]
+        self.playing, self.began_ms = self.followed, self.followed_ms
+        self.playing.state = PLAYING
+        self.followed = None
+        self._done(bank)
 
     def _end(self, bank: Bank) -> None:
         if self.listener.counting >= 0:
@@ -163,9 +237,12 @@ class Player:
                 bank.fault = "edges of sync: %d missing" % missing
             elif over:
                 bank.fault = "more than %d spikes to stamp" % STAMPS
+        self.playing = None
+        self._done(bank)
+
+    def _done(self, bank: Bank) -> None:
         bank.state = DONE
         bank.fetched = self.settings["axon"] is None  # nothing was counted
-        self.playing = None
         self.done = bank.shot
 
     def sync_test(self, ticks: int) -> str:
@@ -176,6 +253,8 @@ class Player:
         axon = self.settings["axon"]
         if not self.pins or axon is None:
             return "none"
+        if self.halted:
+            return "stopped"
         words = self.banks.words
         timing = sequencer.Timing(False, ticks, ticks, ticks, ticks, ticks, 4 * ticks)
         bank = self.banks.room(1)

@@ -22,14 +22,19 @@ MAX_COUNT = 65535  # dendrite pulses in a slot
 MOST = (1 << 30) - 1  # of slots, pulses and addresses
 FILES = (  # what `hil flash` copies and `digest` is made of
     "banks.py",
+    "buffers.py",
     "commands.py",
     "counter.py",
     "dac.py",
+    "identity.py",
     "listener.py",
+    "loop.py",
     "main.py",
     "player.py",
+    "port.py",
     "protocol.py",
     "quick.py",
+    "registers.py",
     "sequencer.py",
     "settings.py",
     "station.py",
@@ -95,17 +100,28 @@ def unseal(line: bytes) -> str:
     star = line.rfind(b" *")
     if star < 0:
         raise ProtocolError("checksum", "the line has no checksum")
-    data, check = line[:star], line[star + 2 :]
-    if check != b"%08x" % (binascii.crc32(data) & 0xFFFFFFFF):
+    data = memoryview(line)[:star]
+    if line[star + 2 :] != b"%08x" % (binascii.crc32(data) & 0xFFFFFFFF):
         raise ProtocolError("checksum", "the checksum is wrong")
     return _ascii(data)
 
 
-def _ascii(data: bytes) -> str:
-    for byte in data:
-        if not 32 <= byte <= 126:
-            raise ProtocolError("syntax", "byte %d is not printable ASCII" % byte)
-    return data.decode()
+def _ascii(data: "bytes | memoryview") -> str:
+    """The text of ASCII bytes, without a loop over 2,000 of them. Control characters are left in: no word that means
+    anything has one.
+    """
+    try:
+        text = str(data, "ascii")  # MicroPython takes UTF-8 all the same
+    except ValueError:
+        text = ""
+    if len(text) != len(data):
+        raise ProtocolError("syntax", "the line is not ASCII")
+    return text
+
+
+def _words(text: str) -> list[str]:
+    """What spaces part; other white space does not."""
+    return [word for word in text.split(" ") if word]
 
 
 def request(number: int, verb: str, args: list[str]) -> bytes:
@@ -120,7 +136,7 @@ def parse_request(line: bytes) -> tuple[int, str, list[str]]:
     """
     typed = line[:2] == b"0 " and b" *" not in line
     text = _ascii(line) if typed else unseal(line)
-    words = text.split()
+    words = _words(text)
     if not words or not _digits(words[0]) or len(words[0]) > 5 or int(words[0]) > MAX_NUMBER:
         raise ProtocolError("syntax", "a request begins with a number, 0 to %d" % MAX_NUMBER)
     number = int(words[0])
@@ -148,8 +164,8 @@ def integer(name: str, text: str, low: int, high: int) -> int:
 
 
 def _digits(text: str) -> bool:
-    """MicroPython's isdigit and CPython's differ outside ASCII."""
-    return text != "" and all("0" <= c <= "9" for c in text)
+    """Of text that is ASCII: beyond it MicroPython's isdigit and CPython's differ."""
+    return text.isdigit()
 
 
 def head_check(head: bytes) -> bytes:
@@ -159,7 +175,7 @@ def head_check(head: bytes) -> bytes:
 
 def data_args(number: int, shot: int, piece: int, runs: bytes) -> list[str]:
     """The arguments of a data request."""
-    payload = to_base64(runs)
+    payload = to_base64(runs).decode()
     where = [str(shot), str(piece), str(len(payload))]
     head = " ".join([str(number), "data"] + where)
     return where + [head_check(head.encode()).decode(), payload]
@@ -173,9 +189,16 @@ def promised(line: bytes) -> int:
     return int(words[4]) if words[5] == head_check(b" ".join(words[:5])) else 0
 
 
-def reply(number: int, fields: list[tuple[str, object]]) -> bytes:
-    """The line of an OK reply; values hold no spaces."""
-    return seal(" ".join(["OK", str(number)] + ["%s=%s" % (k, v) for k, v in fields]))
+def reply(number: int, fields: list[tuple[str, object]], data: bytes = b"") -> bytes:
+    """The line of an OK reply; values hold no spaces. `data` is the last field where there is any: as bytes, since it
+    is long, and memory on the Pico is short.
+    """
+    head = " ".join(["OK", str(number)] + ["%s=%s" % (k, v) for k, v in fields])
+    if not data:
+        return seal(head)
+    start = (head + " data=").encode()
+    check = binascii.crc32(data, binascii.crc32(start)) & 0xFFFFFFFF
+    return b"".join((start, data, b" *%08x\n" % check))
 
 
 def error(number: int, code: str, text: str) -> bytes:
@@ -186,7 +209,7 @@ def error(number: int, code: str, text: str) -> bytes:
 
 def parse_reply(line: bytes) -> tuple[int, dict[str, str], str, str]:
     """Number, fields, error code ("" for OK) and error text of a reply line; raises ProtocolError."""
-    words = unseal(line).split()
+    words = _words(unseal(line))
     if len(words) < 2 or words[0] not in ("OK", "ERR") or not _digits(words[1]):
         raise ProtocolError("syntax", "not a reply")
     number = int(words[1])
@@ -211,6 +234,11 @@ def put_varint(out: bytearray, value: int) -> None:
     out.append(value)
 
 
+def compiled(names: "tuple[str, ...]") -> list[str]:
+    """What modules are called when they are compiled; main.py stays source."""
+    return [name if name == "main.py" else name[:-3] + ".mpy" for name in names]
+
+
 def pack_runs(counts: list[int], repeats: list[int]) -> bytes:
     """Runs of equal counts: count, repeat, count, repeat … as varints."""
     out = bytearray()
@@ -220,9 +248,9 @@ def pack_runs(counts: list[int], repeats: list[int]) -> bytes:
     return bytes(out)
 
 
-def to_base64(data: bytes) -> str:
+def to_base64(data: "bytes | memoryview") -> bytes:
     """One line of base64 without its end."""
-    return binascii.b2a_base64(data).decode().strip()
+    return binascii.b2a_base64(data, newline=False)
 
 
 def from_base64(text: str) -> bytes:

@@ -2,7 +2,8 @@
 # mypy: disable-error-code="name-defined"
 """The loops over slots, compiled by MicroPython's viper emitter: some microseconds a slot, not hundreds.
 
-Viper numbers are machine words: nothing here exceeds 32 bits, and only words that are stored use the top bit. What
+Viper numbers are machine words, but its constants have to be small ints, 31 bits on a Pico: no count here needs more than
+30 bits, and only words that are stored use the top two. What
 `expand` needs comes in an array whose places have names. In CPython `viper` does nothing and a pointer is its array.
 """
 
@@ -109,9 +110,9 @@ def pack_counts(seen, begin: int, slots: int, out) -> int:
     size = 0
     i = 0
     while i < slots:
-        spikes = int(s[begin + 2 * i]) & 0x7FFFFFFF
+        spikes = int(s[begin + 2 * i]) & 0x3FFFFFFF
         j = i + 1
-        while j < slots and (int(s[begin + 2 * j]) & 0x7FFFFFFF) == spikes:
+        while j < slots and (int(s[begin + 2 * j]) & 0x3FFFFFFF) == spikes:
             j += 1
         value = spikes
         field = 0
@@ -135,6 +136,6 @@ def add_up(seen, begin: int, words: int) -> int:
     total = 0
     i = 0
     while i < words:
-        total += int(s[begin + 2 * i]) & 0x7FFFFFFF
+        total += int(s[begin + 2 * i]) & 0x3FFFFFFF
         i += 1
     return total

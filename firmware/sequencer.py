@@ -7,7 +7,8 @@ the divider adds no jitter (a fractional one adds a system clock cycle now and t
 whole ticks. Dendrite, reset and sync are the side-set pins, three in a row, so that every instruction says what they
 are; the selects are the out pins that follow.
 
-A shot is one word, the pulse width, then five words a slot, then three words for the closing sync pulse:
+A shot is one word, the pulse width, then five words a slot, then three words for the closing sync pulse. A shot that
+follows another with the same width leaves its first word out: the machine has it, and waits for the first slot's.
 
     W   width − 2                                 once
     0   select code << 16 | break − 2
@@ -37,8 +38,6 @@ from array import array
 import rp2
 
 TICK_HZ = 25_000_000
-WORDS_A_SLOT = 5
-WORDS_A_SHOT = 4  # the width and the closing sync pulse
 LEAST_BREAK, LEAST_GUARD, LEAST_RESET, LEAST_WIDTH, LEAST_LOW, LEAST_SETTLE = 2, 6, 2, 2, 3, 6
 MOST_HALF = 65535  # what half a word holds
 MOST_TICKS = (1 << 30) - 1  # 43 s: of what a word holds, so that no sum exceeds 32 bits
@@ -87,8 +86,17 @@ def slots():
     wrap()
 
 
+_programs = {}
+
+
 def program(selects: int):
-    """`slots` assembled for so many select lines."""
+    """`slots` for so many select lines; assembled once for each number, which takes tens of milliseconds."""
+    if selects not in _programs:
+        _programs[selects] = _assembled(selects)
+    return _programs[selects]
+
+
+def _assembled(selects: int):
     low = rp2.PIO.OUT_LOW
     return rp2.asm_pio(
         out_init=(low,) * selects if selects else None,

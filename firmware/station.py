@@ -1,27 +1,37 @@
-"""The board as this Pico keeps it: pins, threshold and player, and the latch that parks all three."""
+"""The board as this Pico keeps it: pins, threshold and player, and the latch that parks all three.
+
+Two things look after it besides the loop: interrupts of the e-stop and VBUS pins have the lines low in a fraction of a
+millisecond, whatever else goes on; and while the loop waits for the host (`waiting`), a timer does what the loop would.
+"""
 
 import os
 import time
 
 import machine
+import registers
 import settings
 from dac import CHIPS, DacError, Threshold
 from player import Player
 from protocol import ProtocolError
 
 I2C_HZ = 400_000
+LOOK_MS = 10  # the timer's period
 
 
 class Station:
     """Safe from the first line on: lines low, V_th parked, latched until a host clears it.
 
     `latch` says why the board is safe: boot, watchdog, silence, usb, estop, host, stall, internal; "" while a host is
-    at work. `parked` is whether V_th is known to be where the neuron never fires.
+    at work. `parked` is whether V_th is known to be where the neuron never fires. `tripped` is the reason of an
+    interrupt that the loop has not seen yet.
     """
 
     def __init__(self):
         self.boot = "".join(["%02x" % byte for byte in os.urandom(4)])
         self.latch = "boot"
+        self.tripped = ""
+        self.waiting = False
+        self.estop = self.vbus = None
         self.settings = settings.load()
         self.player = Player(self.settings)
         self.threshold = None
@@ -29,8 +39,9 @@ class Station:
         self.heard_ms = time.ticks_ms()
         self.led = machine.Pin("LED", machine.Pin.OUT, value=0)
         self.wire(self.settings)
-        if machine.reset_cause() == machine.WDT_RESET:
+        if registers.hung():
             self.latch = "watchdog"
+        self.timer = machine.Timer(period=LOOK_MS, mode=machine.Timer.PERIODIC, callback=self._look)
 
     def wire(self, values) -> None:
         """Take new settings; V_th is parked within them."""
@@ -41,13 +52,45 @@ class Station:
             i2c = machine.I2C(0, sda=machine.Pin(0), scl=machine.Pin(1), freq=I2C_HZ)
             chip = CHIPS[values["dac"]](i2c, values["address"], values["vdd_uv"])
             self.threshold = Threshold(chip, values["vth_min_uv"], values["vth_max_uv"])
-        self.estop = self._input("estop")
-        self.vbus = self._input("vbus")
+        self._let_go()
+        self.estop = self._input("estop", self._estop_fell)
+        self.vbus = self._input("vbus", self._vbus_fell)
         self.park()
 
-    def _input(self, name: str):
-        pin = self.settings[name]
-        return None if pin is None else machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_DOWN)
+    def _input(self, name: str, fell):
+        number = self.settings[name]
+        if number is None:
+            return None
+        pin = machine.Pin(number, machine.Pin.IN, machine.Pin.PULL_DOWN)
+        pin.irq(handler=fell, trigger=machine.Pin.IRQ_FALLING, hard=True)
+        return pin
+
+    def _let_go(self) -> None:
+        for pin in (self.estop, self.vbus):
+            if pin is not None:
+                pin.irq(handler=None)
+
+    def _estop_fell(self, pin) -> None:
+        """An interrupt: takes no memory. A level that is high again was a spike on the wire."""
+        if not pin.value():
+            self.player.halt()
+            self.tripped = "estop"
+
+    def _vbus_fell(self, pin) -> None:
+        """An interrupt: takes no memory."""
+        if not pin.value():
+            self.player.halt()
+            self.tripped = "usb"
+
+    def _look(self, _timer) -> None:
+        """The timer: between two bytecodes of the loop, or while that waits; only there does it act."""
+        if self.waiting:
+            self.watch()
+
+    def leave(self) -> None:
+        """No timer and no interrupt of ours any more."""
+        self.timer.deinit()
+        self._let_go()
 
     def park(self) -> bool:
         """V_th to the configured maximum; False where that cannot be."""
@@ -82,7 +125,8 @@ class Station:
         """Take the latch off; raises ProtocolError while e-stop is low."""
         if self.stopped():
             raise ProtocolError("latched", "estop is low: release it first")
-        self.latch = ""
+        self.latch = self.tripped = ""
+        self.player.halted = False
         self.heard()
 
     def check_latch(self) -> None:
@@ -102,7 +146,9 @@ class Station:
         """What may have to stop the bench at any time."""
         if self.latch:
             return
-        if self.stopped():
+        if self.tripped:
+            self.make_safe(self.tripped)
+        elif self.stopped():
             self.make_safe("estop")
         elif self.vbus is not None and not self.vbus.value():
             self.make_safe("usb")

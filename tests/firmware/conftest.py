@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,22 +29,32 @@ class Inside:
         self.board = Board(load_device("ideal"), BOARD, clock=lambda: self.ns)
         self.pins = Pins(WIRING, axon=15, estop=22)
         self.chip = Chip(self.board, self.pins, "mcp4728", 3.3, self._reset)
+        machine = "Raspberry Pi Pico with RP2040, twin in this process"
+        monkeypatch.setattr(sys.implementation, "_machine", machine, raising=False)
         monkeypatch.setattr(time, "ticks_ms", lambda: self.ns // 1_000_000, raising=False)
         monkeypatch.setattr(time, "ticks_diff", lambda a, b: a - b, raising=False)
         monkeypatch.setattr(time, "sleep_ms", self.pass_ms, raising=False)
         self.modules: Any = pico_modules.load()
         self.modules.link.chip.ask = self._ask
+        self.chip.interrupt = self._interrupt
         self.number = 0
+        self.identity: Any = None
         self.station: Any = self.modules.station.Station()
+        self.identity = self.modules.identity.Identity(self.station.boot)
 
     def _ask(self, op: str, fifo: bytes | None = None, **values: object) -> object:
         sent = {} if fifo is None else {"fifo": fifo}
         answer = self.chip.answer({"op": op, **sent, **values})
         if "errno" in answer:
             raise OSError(answer["errno"])
+        if "bad_value" in answer:
+            raise ValueError(answer["bad_value"])
         if "refused" in answer:
             raise RuntimeError(answer["refused"])
         return answer["value"]
+
+    def _interrupt(self, what: str, number: int) -> None:
+        self.modules.link.chip.handlers[(what, number)]()
 
     def _reset(self) -> None:
         self.resets += 1
@@ -53,13 +64,14 @@ class Inside:
         until = self.ns + round(ms * 1e6)
         while self.ns < until:
             self.ns = min(self.ns + 1_000_000, until)
+            self.chip.look()
             if hasattr(self, "station"):
                 self.station.watch()
                 self.station.advance()
 
     def line(self, raw: bytes) -> tuple[int, dict[str, str], str, str]:
         """The parsed reply to one raw line."""
-        out: bytes = self.modules.commands.answer(self.station, raw)
+        out: bytes = self.modules.commands.answer(self.station, self.identity, raw)
         assert out.endswith(b"\n")
         return protocol.parse_reply(out[:-1])
 

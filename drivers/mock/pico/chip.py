@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import struct
+import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from drivers.mock.board import Board
 from drivers.mock.dac import MockMcp4725, MockMcp4728, Register
 from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words
 
+REASON = 0x40058008  # of the watchdog
+TIMED_OUT, FORCED = 1, 2  # its bits
 PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
 WATCHDOG_OFF = 0x4005B000
 DMA_LATENCY_NS = 2_000
@@ -33,7 +36,7 @@ DAC_ADDRESS = 0x60
 
 @dataclass
 class Pins:
-    """What is soldered where: lines, axon, e-stop, VBUS sense; by GPIO number."""
+    """What is soldered where: lines, axon, e-stop, VBUS sense; by GPIO number. `on_fall` is told of falling edges."""
 
     wiring: Wiring
     axon: int
@@ -42,6 +45,13 @@ class Pins:
     estop_high: bool = True
     vbus: int = 24
     vbus_high: bool = True
+    on_fall: Callable[[int | None], None] = lambda _: None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        fell = name.endswith("_high") and getattr(self, name, False) and not value
+        super().__setattr__(name, value)
+        if fell:
+            self.on_fall(getattr(self, name.removesuffix("_high")))
 
 
 @dataclass
@@ -55,7 +65,10 @@ class Machine:
     since_ns: int = 0
     tx: deque[int] = field(default_factory=deque)
     rx: deque[int] = field(default_factory=deque)
+    width: int | None = None  # of pulses, once the sequencer has taken it
     pushed: int = 0  # words so far
+    edges: int = 0  # of sync so far, and when the last of them was
+    last_edge_ns: int = 0
     since: int = 0  # what a counter has counted since the last
 
 
@@ -68,13 +81,26 @@ class Channel:
     until_ns: int = 0
     plays: bool = False
     taken: int = 0
+    request: int = 0
+    on: bool = True
+    words: bytes = b""
+    told: bool = True  # its end interrupts no more
+
+
+class NotLoadedError(Exception):
+    """What MicroPython raises a ValueError for."""
 
 
 class Chip:
-    """Answers the stand-ins; `reset` is called where the chip would begin anew."""
+    """Answers the stand-ins; `reset` is called where the chip would begin anew, `interrupt` where an edge of a pin or
+    the end of a DMA transfer interrupts the firmware.
+    """
 
     def __init__(self, board: Board, pins: Pins, dac: str, vdd_v: float, reset: Callable[[], None]) -> None:
         self.board = board
+        self.lock = threading.RLock()
+        self.interrupt: Callable[[str, int], None] = lambda what, number: None
+        pins.on_fall = self._fell
         self.pins = pins
         self.on_play: Callable[[], None] = lambda: None
         self.errors: list[TwinError] = []
@@ -91,13 +117,19 @@ class Chip:
         self._bit = {line.pin: 1 << i for i, line in enumerate(pins.wiring.lines())}
         self.power_on(cause=1)
 
-    def power_on(self, cause: int) -> None:
-        """Everything as after a reset: pins are inputs pulled down, so all lines are low. The DAC keeps its output."""
+    def power_on(self, cause: int, reason: int = 0) -> None:
+        """Everything as after a reset: pins are inputs pulled down, so all lines are low. The DAC keeps its output.
+
+        `cause` is what machine.reset_cause() says, `reason` what is in the watchdog's REASON register.
+        """
         self.board.halt()
         self._lines(sum(self._bit.values()), high=False)
-        self._cause = cause
+        self._cause, self._reason = cause, reason
+        self.interrupt_byte = 3  # the one that interrupts a running program
         self._hz = 125_000_000
         self._out: dict[int, int] = {}
+        self._floating: set[int] = set()  # inputs without a pull
+        self._falls: set[int] = set()  # pins whose falling edges interrupt
         self._machines = [Machine() for _ in range(8)]
         self._programs: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._channels: dict[int, Channel] = {}
@@ -111,12 +143,39 @@ class Chip:
         """
         op = request.pop("op")
         try:
-            return {"value": getattr(self, f"_op_{op}")(**request)}
+            with self.lock:
+                return {"value": getattr(self, f"_op_{op}")(**request)}
         except TwinError as error:
             self.errors.append(error)
             return {"refused": f"TwinError: {error}"}
+        except NotLoadedError as error:
+            return {"bad_value": str(error)}
         except OSError as error:
             return {"errno": error.errno}
+
+    # ---- interrupts ---------------------------------------------------------------------------------------------
+
+    def _fell(self, pin: int | None) -> None:
+        if pin in self._falls:
+            self.interrupt("pin", pin)
+
+    def look(self) -> None:
+        """Interrupt for every transfer that has ended since the last look."""
+        with self.lock:
+            for number, channel in list(self._channels.items()):
+                if not channel.told and self._left(channel) == 0:
+                    channel.told = True
+                    self.interrupt("dma", number)
+
+    def next_look_ns(self) -> int:
+        """When the next transfer may end: what plays ends then."""
+        return self._played_until_ns
+
+    def _op_pin_irq(self, pin: int, on: bool) -> None:
+        (self._falls.add if on else self._falls.discard)(pin)
+
+    def _op_interrupt_byte(self, byte: int) -> None:
+        self.interrupt_byte = byte
 
     # ---- machine ------------------------------------------------------------------------------------------------
 
@@ -138,6 +197,7 @@ class Chip:
             return
         if pin in self._bit and (pull == 1 or (mode == 0 and pull != 2)):
             raise TwinError(f"GPIO {pin} is a line: as input it needs the pull-down, or the switch may close")
+        (self._floating.add if mode == 0 and pull is None else self._floating.discard)(pin)
         if mode == 1:
             self._op_write(pin, value or 0)
         elif pin in self._bit:
@@ -160,6 +220,8 @@ class Chip:
             return int(self.board.volts("axon", np.array([now]))[0] > 1.65)
         if pin in self._bit:
             return int(bool(self.board.levels(now) & self._bit[pin]))
+        if pin in self._floating:
+            raise TwinError(f"GPIO {pin} is read and floats: it has no pull and nothing is wired to it")
         return 0
 
     def _lines(self, mask: int, *, high: bool) -> None:
@@ -197,6 +259,11 @@ class Chip:
     def _op_feed(self) -> None:
         self.fed_ns = self.board.clock()
 
+    def _op_read_register(self, address: int) -> int:
+        if address != REASON:
+            raise TwinError(f"register {address:#x} is none that the twin has")
+        return self._reason
+
     def _op_register(self, address: int, word: int) -> None:
         if address == WATCHDOG_OFF and word == 1 << 30:
             self.watchdog_s = None
@@ -213,7 +280,7 @@ class Chip:
     def _op_remove(self, block: int, words: list[int]) -> None:
         key = _digest(words)
         if key not in self._programs[block]:
-            raise OSError(errno.EINVAL, "the program is not loaded")
+            raise NotLoadedError("the program is not loaded")
         del self._programs[block][key]
 
     def _op_init(self, machine: int, name: str, words: list[int], hz: int, outs: int, pins: dict[str, int]) -> None:
@@ -287,22 +354,39 @@ class Chip:
 
     # ---- DMA ----------------------------------------------------------------------------------------------------
 
-    def _op_dma_play(self, channel: int, machine: int, request: int, fifo: bytes) -> None:
-        it = self._machines[machine]
+    def _op_dma_play(self, channel: int, machine: int, request: int, trigger: bool, fifo: bytes) -> None:
+        self._channels[channel] = Channel(machine, 0, plays=True, request=request, on=False, words=fifo)
+        if trigger:
+            self._op_dma_start(channel)
+
+    def _op_dma_start(self, channel: int) -> None:
+        if channel not in self._channels:
+            raise TwinError(f"DMA channel {channel} is started and has not been set up")
+        self._channels[channel].on = True
+        if self._channels[channel].plays:
+            self._play(self._channels[channel])
+
+    def _play(self, channel: Channel) -> None:
+        """A shot; its first word, the width, goes to a machine that has none yet."""
+        it, machine, request = self._machines[channel.machine], channel.machine, channel.request
         if request != machine // 4 * 8 + machine % 4 or it.kind != "slots" or not it.on:
             raise TwinError(f"DMA request {request} feeds state machine {machine}, which runs {it.kind!r}, on={it.on}")
-        shot = play_words(np.frombuffer(fifo, dtype="<u4"))
+        if self.board.clock() < self._played_until_ns:
+            raise TwinError("the sequencer is fed by two channels at once: their words would be mixed")
+        words = np.frombuffer(channel.words, dtype="<u4")
+        shot = play_words(words if it.width is None else np.concatenate([[it.width], words]).astype("<u4"))
+        it.width = int(words[0]) if it.width is None else it.width
         tick_ns = 1_000_000_000 // it.hz * self._stretch
         start = max(self.board.clock() + DMA_LATENCY_NS, self.board.busy_until_ns())
         self.board.play(start, np.round(shot.t * tick_ns).astype(np.int64), shot.levels)
         self._played_until_ns = start + round(shot.end * tick_ns)
-        self._channels[channel] = Channel(machine, 0, until_ns=start + round(shot.fed * tick_ns), plays=True)
+        channel.until_ns = start + round(shot.fed * tick_ns)
         self.on_play()
 
-    def _op_dma_take(self, channel: int, machine: int, request: int, count: int) -> None:
+    def _op_dma_take(self, channel: int, machine: int, request: int, count: int, quiet: bool, trigger: bool) -> None:
         if request != machine // 4 * 8 + 4 + machine % 4:
             raise TwinError(f"DMA request {request} is not the receive FIFO of state machine {machine}")
-        self._channels[channel] = Channel(machine, count)
+        self._channels[channel] = Channel(machine, count, on=trigger, told=quiet)
 
     def _op_dma_abort(self, channel: int) -> None:
         self._channels.pop(channel, None)
@@ -313,12 +397,27 @@ class Chip:
             return {"busy": False, "left": 0, "fifo": b""}
         if it.plays:
             return {"busy": self.board.clock() < it.until_ns, "left": 0, "fifo": b""}
+        self._left(it)
+        new, it.words = it.words, b""
+        return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "fifo": new}
+
+    def _left(self, it: Channel) -> int:
+        """How many words a taking channel still waits for; those that are there go to it, and no other channel."""
         machine = self._machines[it.machine]
+        if it.plays or not it.on:
+            return it.count - it.taken if not it.plays else 1
         self._catch_up(machine)
         new = [machine.rx.popleft() for _ in range(min(len(machine.rx), it.count - it.taken))]
         it.taken += len(new)
-        fifo = struct.pack(f"<{len(new)}I", *new)
-        return {"busy": it.taken < it.count, "left": it.count - it.taken, "fifo": fifo}
+        it.words += struct.pack(f"<{len(new)}I", *new)
+        if new and it.taken == it.count:
+            self._forget(machine)
+        return it.count - it.taken
+
+    def _forget(self, it: Machine) -> None:
+        """What a counter has counted up to the end of a shot, all of it taken, need not be counted again."""
+        if it.kind == "axon_edges" and not it.rx and it.pushed == it.edges and it.pushed % 2 == 0:
+            it.since_ns, it.pushed = it.last_edge_ns, 0
 
     # ---- what the listening machines have pushed ----------------------------------------------------------------
 
@@ -339,6 +438,8 @@ class Chip:
         t, levels = self.board.lines(it.since_ns, now)
         high = (levels & SYNC) != 0
         edge = np.flatnonzero(high[1:] != high[:-1]) + 1
+        it.edges = len(edge)
+        it.last_edge_ns = int(t[edge[-1]]) if len(edge) else it.since_ns
         rise, fall = self.board.axon(it.since_ns, now)
         cycle_ns = 1_000_000_000 // it.hz
         words, it.since = count_words(t[edge], high[edge], rise, fall, it.tx[0], cycle_ns, now)

@@ -7,6 +7,7 @@ it asks of `machine` and `rp2` comes over a loopback socket to `Chip`.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,12 +26,12 @@ import time
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from drivers.benchfile import Wiring
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
-from drivers.mock.pico.chip import Chip, Pins
+from drivers.mock.pico.chip import FORCED, TIMED_OUT, Chip, Pins
 from drivers.mock.roughness import Pauses
 from firmware.protocol import FILES, FIRMWARE
 
@@ -40,7 +42,10 @@ USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
 USB_LATENCY_S = 1e-3
 STANDINS = Path(__file__).parent / "standins"
 POWER_ON, WATCHDOG = 1, 3  # causes of a reset, as machine.reset_cause()
-INTERRUPT = b"\x03"  # on a Pico's USB this byte is Ctrl-C for a running program; the REPL reads it as a byte
+INTERRUPT = b"\x03"  # on a Pico's USB this byte is Ctrl-C for a program that has not switched that off
+RAW, FRIENDLY = b"\x01", b"\x02"  # what puts the REPL into these modes
+USB_FIFO = 256  # bytes that wait for a host that does not read
+LOOK_S = 0.0005
 
 
 def micropython() -> str | None:
@@ -75,14 +80,18 @@ class PicoServer:
             raise InputError(f"unknown Pico fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
         self.faults = set(faults)
         self.pins = Pins(wiring, axon_pin, sync_input, estop_pin)
-        self.chip = Chip(board, self.pins, dac, vdd_v, self.reset)
+        self.chip = Chip(board, self.pins, dac, vdd_v, lambda: self.reset(WATCHDOG, FORCED))
         self.chip.on_play = self._on_play
+        self.chip.interrupt = self._interrupt
         self.errors = self.chip.errors
         self.flash = Path(tempfile.mkdtemp(prefix="pico-flash-"))
-        self._interpreter = interpreter or micropython() or sys.executable
+        self._interpreter, *self._options = interpreter.split() if interpreter else [micropython() or sys.executable]
         self._slow = profile == "realistic"
         self._pauses = Pauses(board.rough, board.seed)
         self._lock = threading.RLock()
+        self._wire: BinaryIO | None = None  # to the stand-ins that run now
+        self._wire_lock = threading.Lock()
+        self._raw = False  # the REPL is in its raw mode
         self._closing = threading.Event()
         self._plugged = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
@@ -98,7 +107,7 @@ class PicoServer:
         self._link = socket.create_server(("127.0.0.1", 0))
         self._plugged.set()
         self._start()
-        self._threads = [_thread(work, f"pico-{work.__name__}") for work in (self._serve_chip, self._watch)]
+        self._threads = [_thread(work, f"pico-{work.__name__}") for work in (self._serve_chip, self._watch, self._look)]
         self._pump = _thread(self._to_firmware, "pico-to-firmware")
         return self
 
@@ -122,11 +131,11 @@ class PicoServer:
                 raise TwinError(f"the simulated Pico's firmware did not come up within {timeout_s:g} s")
             time.sleep(0.01)
 
-    def reset(self, cause: int = POWER_ON) -> None:
+    def reset(self, cause: int = POWER_ON, reason: int = 0) -> None:
         """The chip begins anew from what is in its flash; the lines are low at once."""
         with self._lock:
             self._kill()
-            self.chip.power_on(cause)
+            self.chip.power_on(cause, reason)
             if not self._closing.is_set() and self._plugged.is_set():
                 self._start()
 
@@ -153,43 +162,46 @@ class PicoServer:
                 text = text.replace("\nVERSION = 1\n", "\nVERSION = 0\n").replace(f'"{FIRMWARE}"', '"0.9.0"')
             (self.flash / name).write_text(text, encoding="utf-8")
 
-    def _soft_reset(self, *, tell: bool) -> None:
-        """The interpreter begins anew, without main.py: by Ctrl-D in the raw REPL, to which it says so and goes back,
-        or by Ctrl-C while it began.
+    def _soft_reset(self, *, asked: bool) -> None:
+        """The interpreter begins anew: asked by Ctrl-D, which it says, or by Ctrl-C while it began.
+
+        In the raw REPL, to which it goes back, main.py does not run; in the other it does (MicroPython:
+        ports/rp2/main.c).
         """
         with self._lock:
             self._kill()
             self.chip.power_on(POWER_ON)
-            self._start(repl=True)
-            if tell:
+            self._start(repl=self._raw or not asked)
+            if asked:
                 _write(self._master, b"MPY: soft reboot\r\n")
-                _write(self._inner, b"\x01")
+            if asked and self._raw:
+                _write(self._inner, RAW)
 
     def _start(self, *, repl: bool = False) -> None:
-        path = f"{self.flash}:{STANDINS}"
         environment = {
             **os.environ,
-            "MICROPYPATH": path,
-            "PYTHONPATH": path,
+            "MICROPYPATH": str(STANDINS),
+            "PYTHONPATH": str(STANDINS),
             "HIL_PICO_LINK": str(self._link.getsockname()[1]),
+            "HIL_PICO_FLASH": str(self.flash),
+            "HIL_PICO_REPL": "1" if repl else "",
         }
         real = "micropython" in Path(self._interpreter).name
-        if real and (repl or not (self.flash / "main.py").exists()):
-            program = [self._interpreter]
-        else:
-            program = [self._interpreter, *(["-i", "main.py"] if real else [str(STANDINS / "cpython_boot.py")])]
+        boot = ["-i", str(STANDINS / "micropython_boot.py")] if real else [str(STANDINS / "cpython_boot.py")]
         self._inner, slave = _terminal(interrupts=True)
+        out = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)  # a file of its own: input blocks
         _thread(functools.partial(self._to_host, self._inner), "pico-to-host")
         self._process = subprocess.Popen(
-            program,
+            [self._interpreter, *self._options, *boot],
             stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            cwd=self.flash,
+            stdout=out,
+            stderr=out,
+            cwd=STANDINS,
             env=environment,
             start_new_session=True,
         )
         os.close(slave)
+        os.close(out)
 
     def _kill(self) -> None:
         if self._process is not None:
@@ -230,8 +242,24 @@ class PicoServer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
+    def _interrupt(self, what: str, number: int) -> None:
+        with self._wire_lock, contextlib.suppress(OSError, ValueError):
+            if self._wire is not None:
+                self._wire.write(json.dumps({"interrupt": [what, number]}).encode() + b"\n")
+                self._wire.flush()
+
+    def _look(self) -> None:
+        """Let the chip interrupt when what plays has ended."""
+        looked_ns = 0
+        while not self._closing.wait(LOOK_S):
+            due_ns = self.chip.next_look_ns()
+            if looked_ns < due_ns <= self.chip.board.clock():
+                looked_ns = due_ns
+                self.chip.look()
+
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:
+            self._wire = stream
             while line := stream.readline():
                 request = json.loads(line)
                 if "bytes" in request:
@@ -240,8 +268,9 @@ class PicoServer:
                 words = answer["value"].pop("fifo", None) if isinstance(answer.get("value"), dict) else None
                 if words is not None:
                     answer["bytes"] = len(words)
-                stream.write(json.dumps(answer).encode() + b"\n" + (words or b""))
-                stream.flush()
+                with self._wire_lock:
+                    stream.write(json.dumps(answer).encode() + b"\n" + (words or b""))
+                    stream.flush()
 
     def _to_firmware(self) -> None:
         while self._plugged.is_set():
@@ -250,7 +279,9 @@ class PicoServer:
             with self._lock:
                 if self._process is None or self._inner < 0:
                     continue
-                if INTERRUPT in data and termios.tcgetattr(self._inner)[3] & termios.ISIG:  # no REPL
+                if not termios.tcgetattr(self._inner)[3] & termios.ISIG:  # it reads a REPL
+                    self._raw = data.rfind(RAW) > data.rfind(FRIENDLY) or (self._raw and FRIENDLY not in data)
+                elif INTERRUPT in data and self.chip.interrupt_byte == INTERRUPT[0]:
                     self._process.send_signal(signal.SIGINT)
                     data = data.replace(INTERRUPT, b"")
                 _write(self._inner, data)
@@ -259,7 +290,10 @@ class PicoServer:
         """All that one process says; its terminal is closed when it has ended."""
         with contextlib.suppress(OSError):
             while self._plugged.is_set():
-                data = _read(inner)
+                if _unread(self._slave) >= USB_FIFO:
+                    time.sleep(LOOK_S)
+                    continue
+                data = _read(inner, USB_FIFO)
                 self._carry(data)
                 _write(self._master, self._garble(data))
         with self._lock:
@@ -277,11 +311,11 @@ class PicoServer:
         while not self._closing.wait(0.02):
             limit_s = self.chip.watchdog_s
             if limit_s is not None and self.chip.board.clock() - self.chip.fed_ns > limit_s * 1e9:
-                self.reset(WATCHDOG)
+                self.reset(WATCHDOG, TIMED_OUT)
             with self._lock:
                 ended = None if self._process is None else self._process.poll()
                 if ended in (0, -signal.SIGINT) and not self._closing.is_set():  # -SIGINT: while it began
-                    self._soft_reset(tell=ended == 0)
+                    self._soft_reset(asked=ended == 0)
 
 
 def _terminal(*, interrupts: bool) -> tuple[int, int]:
@@ -304,9 +338,14 @@ def _thread(work: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
-def _read(terminal: int) -> bytes:
+def _read(terminal: int, most: int = 1024) -> bytes:
     """What is there; raises OSError when whoever is behind the terminal has ended."""
-    return os.read(terminal, 1024) if select.select([terminal], [], [], 0.05)[0] else b""
+    return os.read(terminal, most) if select.select([terminal], [], [], 0.05)[0] else b""
+
+
+def _unread(terminal: int) -> int:
+    """Bytes that wait to be read from it."""
+    return int(struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, b"\0\0\0\0"))[0])
 
 
 def _write(terminal: int, data: bytes) -> None:

@@ -1,16 +1,26 @@
 """Run the firmware under CPython, where there is no MicroPython for this machine: what time and sys lack is added."""
 
+import gc
 import io
+import os
 import runpy
 import sys
 import time
-from types import SimpleNamespace
+
+from link import chip
 
 time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000  # type: ignore[attr-defined]
 time.ticks_diff = lambda a, b: a - b  # type: ignore[attr-defined]
 time.sleep_ms = lambda ms: time.sleep(ms / 1000)  # type: ignore[attr-defined]
+gc.threshold = lambda size: None  # type: ignore[attr-defined]
+chip.connect()
+import usb  # noqa: E402 (is connected)
+
 # Unbuffered, as poll asks the file descriptor and must not miss what a buffer holds.
-raw_in, raw_out = io.FileIO(0, "r", closefd=False), io.FileIO(1, "w", closefd=False)
-sys.stdin = SimpleNamespace(buffer=raw_in, fileno=raw_in.fileno)  # type: ignore[assignment]
-sys.stdout = SimpleNamespace(buffer=raw_out)  # type: ignore[assignment]
+sys.stdin = usb.Input(io.FileIO(0, "r", closefd=False))  # type: ignore[assignment]
+sys.stdout = usb.Output(io.FileIO(1, "w", closefd=False))  # type: ignore[assignment]
+sys.implementation._machine = "Raspberry Pi Pico with RP2040, twin in CPython"  # type: ignore[attr-defined]
+sys.modules["select"] = usb
+os.chdir(os.environ["HIL_PICO_FLASH"])
+sys.path.insert(0, os.environ["HIL_PICO_FLASH"])
 runpy.run_path("main.py", run_name="__main__")

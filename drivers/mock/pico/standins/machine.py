@@ -25,7 +25,7 @@ def reset_cause() -> int:
 
 
 def reset() -> None:
-    """Begin anew."""
+    """Begin anew, by the watchdog's force bit."""
     chip.ask("reset")
     time.sleep(10)  # the end comes from outside
 
@@ -35,11 +35,23 @@ class Pin:
 
     IN, OUT = 0, 1
     PULL_UP, PULL_DOWN = 1, 2
+    IRQ_FALLING, IRQ_RISING = 4, 8
 
     def __init__(self, number, mode=None, pull=None, *, value=None) -> None:
         self.number = number
         if mode is not None:
-            chip.ask("pin", pin=number, mode=mode, pull=pull, value=value)
+            self.init(mode, pull, value=value)
+
+    def init(self, mode, pull=None, *, value=None) -> None:
+        """Without a pull named there is none afterwards, as an output too."""
+        chip.ask("pin", pin=self.number, mode=mode, pull=pull, value=value)
+
+    def irq(self, handler=None, trigger=IRQ_FALLING, hard=False) -> None:
+        """Have a falling edge call the handler."""
+        if handler is not None and (trigger != Pin.IRQ_FALLING or not hard):
+            raise ValueError("the twin knows hard interrupts at falling edges only")
+        chip.handlers[("pin", self.number)] = None if handler is None else lambda: handler(self)
+        chip.ask("pin_irq", pin=self.number, on=handler is not None)
 
     def value(self, level=None):
         """Read or write."""
@@ -78,6 +90,35 @@ class ADC:
         return chip.ask("adc", channel=self.channel)
 
 
+class Timer:
+    """Periodic; its callback comes between two bytecodes, here while the firmware waits."""
+
+    ONE_SHOT, PERIODIC = 0, 1
+
+    def __init__(self, *, period: int, mode: int, callback) -> None:
+        if mode != Timer.PERIODIC:
+            raise ValueError("the twin knows periodic timers only")
+        self.period = period
+        self.callback = callback
+        self.due = time.ticks_ms() + period
+        chip.timers.append(self)
+
+    def left(self) -> int:
+        """Milliseconds until it is due."""
+        return self.due - time.ticks_ms()
+
+    def run(self) -> None:
+        """Call back if it is due."""
+        if self.left() <= 0:
+            self.due = time.ticks_ms() + self.period
+            self.callback(self)
+
+    def deinit(self) -> None:
+        """No more."""
+        if self in chip.timers:
+            chip.timers.remove(self)
+
+
 class WDT:
     """Cannot be stopped, but through its register."""
 
@@ -94,6 +135,9 @@ class WDT:
 
 
 class _Registers:
+    def __getitem__(self, address: int) -> int:
+        return chip.ask("read_register", address=address)
+
     def __setitem__(self, address: int, word: int) -> None:
         chip.ask("register", address=address, word=word)
 

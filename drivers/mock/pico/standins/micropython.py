@@ -1,6 +1,15 @@
-"""MicroPython's `micropython`, for CPython only: its viper functions run as they are, pointers being their arrays."""
+"""MicroPython's `micropython`, for CPython only: its viper functions run as they are, pointers being views of their
+memory.
+"""
 
 import builtins
+
+from link import chip
+
+
+def kbd_intr(byte: int) -> None:
+    """Which byte interrupts the program, -1 for none."""
+    chip.ask("interrupt_byte", byte=byte)
 
 
 def viper(function):
@@ -8,4 +17,5 @@ def viper(function):
     return function
 
 
-builtins.ptr8 = builtins.ptr32 = lambda array: array  # type: ignore[attr-defined]
+builtins.ptr8 = lambda block: memoryview(block).cast("B")  # type: ignore[attr-defined]
+builtins.ptr32 = lambda block: memoryview(block).cast("B").cast("I")  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """Stand-in for MicroPython's `rp2` (>= 1.24.1): programs are assembled here, the simulated chip runs them."""
 
+import time
 from array import array
 
 from link import chip
@@ -17,8 +18,11 @@ class PIO:
         self.block = block
 
     def remove_program(self, program: Program) -> None:
-        """Raises OSError where it is not loaded."""
+        """Raises ValueError where it is not loaded."""
         chip.ask("remove", block=self.block, words=list(program.words))
+
+
+ASSEMBLE_MS = 0.7  # an instruction, on a Pico at 125 MHz
 
 
 def asm_pio(*, out_init=None, sideset_init=None, in_shiftdir=0, out_shiftdir=0, fifo_join=0):
@@ -26,7 +30,10 @@ def asm_pio(*, out_init=None, sideset_init=None, in_shiftdir=0, out_shiftdir=0, 
 
     def decorate(body):
         program = Program(out_init, sideset_init, in_shiftdir == PIO.SHIFT_LEFT, out_shiftdir, fifo_join)
-        return assemble(body, program)
+        assemble(body, program)
+        if hasattr(time, "sleep_ms"):  # not where a test only wants the words
+            time.sleep_ms(int(len(program.words) * ASSEMBLE_MS))
+        return program
 
     return decorate
 
@@ -88,36 +95,60 @@ class DMA:
     free = 0
 
     def __init__(self) -> None:
+        if DMA.free == DMA.CHANNELS:
+            raise OSError(16)
         self.channel = DMA.free
         DMA.free += 1
         self.into = None
         self.at = 0
 
-    def pack_ctrl(self, *, size, treq_sel, inc_read=True, inc_write=True):
+    CHANNELS = 12
+
+    def pack_ctrl(self, *, size, treq_sel, inc_read=True, inc_write=True, irq_quiet=True):
         """The control word; here, what it says."""
         if size != 2 or inc_read == inc_write:
             raise ValueError("the twin's DMA moves words between memory and one FIFO")
-        return treq_sel
+        return treq_sel, irq_quiet
+
+    def irq(self, *, handler, hard: bool) -> None:
+        """Have the end of a transfer that is not quiet call the handler."""
+        if not hard:
+            raise ValueError("the twin knows hard interrupts only")
+
+        def ended() -> None:
+            self._state()  # the words are in memory by then
+            handler(self)
+
+        chip.handlers[("dma", self.channel)] = ended
 
     def config(self, *, read, write, count, ctrl, trigger) -> None:
-        """Set up and start."""
-        if not trigger:
-            raise ValueError("the twin's DMA is set up and started at once")
+        """Set up, and start if wanted."""
+        request, quiet = ctrl
         if isinstance(write, StateMachine):
             if len(read) != count:
                 raise ValueError("count is not the length of the buffer")
-            chip.ask("dma_play", bytes(read), channel=self.channel, machine=write.number, request=ctrl)
+            chip.ask(
+                "dma_play", bytes(read), channel=self.channel, machine=write.number, request=request, trigger=trigger
+            )
             return
         if len(write) < count:
             raise ValueError("the buffer is too short")
         self.into, self.at = write, 0
-        chip.ask("dma_take", channel=self.channel, machine=read.number, request=ctrl, count=count)
+        chip.ask(
+            "dma_take",
+            channel=self.channel,
+            machine=read.number,
+            request=request,
+            count=count,
+            quiet=quiet,
+            trigger=trigger,
+        )
 
     def active(self, on: "int | None" = None) -> bool:
-        """Whether it is busy; 0 aborts."""
+        """Whether it is busy; 1 starts what was set up, 0 aborts."""
         if on is not None:
-            chip.ask("dma_abort", channel=self.channel)
-            return False
+            chip.ask("dma_start" if on else "dma_abort", channel=self.channel)
+            return bool(on)
         return self._state()["busy"]
 
     @property
