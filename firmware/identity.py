@@ -8,7 +8,8 @@ import machine
 import protocol
 
 NAME = "hil-pico"
-COMPILED = "compiled.txt"  # written by `hil flash` beside compiled modules: digest of the sources, digest of what is here
+COMPILED = "compiled.txt"  # `hil flash` writes it beside compiled modules: digest of the sources, and of these
+
 BLOCK = 512
 
 

@@ -1,6 +1,6 @@
 """What listens to the axon: the counter, and when asked the two stampers; DMA takes their words to memory."""
 
-from array import array  # noqa: F401 (of the annotations)
+from array import array
 
 import buffers
 import counter
@@ -84,11 +84,12 @@ class Listener:
         self.stamping = first
 
     def _take(self, dma, source, request: int, into: "array[int]", at: int, words: int, trigger: bool = True) -> None:
+        quiet = dma in self.times  # only the end of counting interrupts
         dma.config(
             read=source,
             write=memoryview(into)[at : at + words],
             count=words,
-            ctrl=dma.pack_ctrl(size=2, inc_read=False, treq_sel=request, irq_quiet=False),
+            ctrl=dma.pack_ctrl(size=2, inc_read=False, treq_sel=request, irq_quiet=quiet),
             trigger=trigger,
         )
 

@@ -11,7 +11,7 @@ import micropython
 import registers
 from commands import answer
 from identity import Identity
-from port import Interrupted, Port
+from port import Break, Port
 from protocol import MAX_LINE, error
 from station import Station
 
@@ -29,7 +29,7 @@ def run() -> None:
     port = Port(station)
     try:
         _serve(station, identity, port, watchdog)
-    except Interrupted:
+    except Break:
         station.make_safe("repl")
         registers.stop_watchdog()  # after anything else it resets the chip, which boots safe
     finally:
@@ -46,11 +46,11 @@ def _serve(station, identity, port, watchdog) -> None:
         station.show()
         line = port.read(REST_MS if station.player.playing is None else PLAY_MS)
         if line:
-            anchor = (line,)  # noqa: F841 (see buffers.plug)
+            anchor = (line,)
             port.write(answer(station, identity, line))
         elif line is not None:
             port.write(error(0, "syntax", "a line has %d bytes at most" % MAX_LINE))
         elif port.carried > TIDY_BYTES and not port.ready():
             port.carried = 0
             gc.collect()
-            anchor = (port,)
+            anchor = (port,)  # noqa: F841 (see buffers.plug)

@@ -13,10 +13,11 @@ GAP_MS = 200  # longest pause within a payload
 STUCK_MS = 100  # longest wait for a host that does not read
 AT_ONCE = 256  # characters before the board is looked after
 HEAD_SPACES = 6  # in front of a payload
-INTERRUPT, NEWLINE, RETURN, SPACE = 3, 10, 13, 32
+INTERRUPT, SPACE = 3, 32
+ENDS = (10, 13, INTERRUPT)  # of a line, of the firmware
 
 
-class Interrupted(Exception):
+class Break(Exception):  # noqa: N818 (no error: somebody wants the REPL)
     """Ctrl-C came."""
 
 
@@ -51,7 +52,7 @@ class Port:
     def read(self, wait_ms: int) -> "bytes | None":
         """A line without its end, b"" for one that was too long, None when none has been completed yet.
 
-        Raises Interrupted for Ctrl-C, EOFError where input has ended.
+        Raises Break for Ctrl-C, EOFError where input has ended.
         """
         one, line, poll, readinto = self.one, self.line, self.input.poll, self.stream.readinto
         for _ in range(AT_ONCE):
@@ -61,26 +62,25 @@ class Port:
             if not readinto(one):
                 raise EOFError
             byte = one[0]
-            if byte > SPACE:
-                if self.size < MAX_LINE:
-                    line[self.size] = byte
-                    self.size += 1
-                else:
-                    self.too_long = True
-            elif byte == NEWLINE or byte == RETURN:
+            if byte in ENDS:
+                if byte == INTERRUPT:
+                    raise Break
                 if self.size:
                     return self._ended()
-            elif byte == INTERRUPT:
-                raise Interrupted
-            elif self.size < MAX_LINE:
+            elif self.size == MAX_LINE:
+                self.too_long = True
+            else:
                 line[self.size] = byte
                 self.size += 1
-                self.spaces += 1
-                if self.spaces == HEAD_SPACES:
-                    self._bulk(promised(bytes(line[: self.size])))
-            else:
-                self.too_long = True
+                if byte == SPACE:
+                    self._head()
         return None
+
+    def _head(self) -> None:
+        """A word of a line has ended: is it the last in front of a payload?"""
+        self.spaces += 1
+        if self.spaces == HEAD_SPACES:
+            self._bulk(promised(bytes(self.line[: self.size])))
 
     def _ended(self) -> bytes:
         line = b"" if self.too_long else bytes(self.line[: self.size])
@@ -98,7 +98,7 @@ class Port:
             if not got:
                 return
             if INTERRUPT in bytes(self.line[self.size : self.size + got]):
-                raise Interrupted
+                raise Break
             self.size += got
             left -= got
 

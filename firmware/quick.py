@@ -2,9 +2,9 @@
 # mypy: disable-error-code="name-defined"
 """The loops over slots, compiled by MicroPython's viper emitter: some microseconds a slot, not hundreds.
 
-Viper numbers are machine words, but its constants have to be small ints, 31 bits on a Pico: no count here needs more than
-30 bits, and only words that are stored use the top two. What
-`expand` needs comes in an array whose places have names. In CPython `viper` does nothing and a pointer is its array.
+Viper numbers are machine words, but its constants have to be small ints, 31 bits on a Pico: no count here needs more
+than 30 bits, and only words that are stored use the top two. What `expand` needs comes in an array whose places have
+names. In CPython `viper` does nothing and a pointer is a view of its memory.
 """
 
 import micropython

@@ -59,6 +59,13 @@ class Inside:
     def _reset(self) -> None:
         self.resets += 1
 
+    def restart(self, cause: int, reason: int) -> None:
+        """The chip begins anew."""
+        self.chip.power_on(cause, reason)
+        self.modules.rp2.DMA.free = 0
+        self.station = self.modules.station.Station()
+        self.identity = self.modules.identity.Identity(self.station.boot)
+
     def pass_ms(self, ms: float) -> None:
         """Time goes by, the firmware's loop going round every millisecond."""
         until = self.ns + round(ms * 1e6)

@@ -14,7 +14,8 @@ from firmware.protocol import FILES
 
 FIRMWARE = Path(str(firmware.__file__)).parent
 STANDINS = Path(str(drivers.mock.pico.__file__)).parent / "standins"
-NAMES = [name.removesuffix(".py") for name in FILES if name != "main.py"] + ["machine", "micropython", "rp2", "link", "pio_assembler"]
+NAMES = [name.removesuffix(".py") for name in FILES if name != "main.py"]
+NAMES += ["machine", "micropython", "rp2", "link", "pio_assembler"]
 
 
 def load() -> Any:

@@ -110,7 +110,7 @@ def test_numbers_survive_packing(values: list[int]) -> None:
     out = bytearray()
     for value in values:
         protocol.put_varint(out, value)
-    assert unpack_varints(protocol.to_base64(bytes(out))).tolist() == values
+    assert unpack_varints(protocol.to_base64(bytes(out)).decode()).tolist() == values
 
 
 @SETTINGS
@@ -119,7 +119,10 @@ def test_counts_survive_packing_in_pieces(runs: list[tuple[int, int]]) -> None:
     counts = np.repeat([n for n, _ in runs], [r for _, r in runs]).astype(np.int32)
     pieces = pack_pieces(counts)
     assert all(len(piece) <= protocol.CHUNK for piece in pieces)
-    assert np.concatenate([unpack_counts(protocol.to_base64(piece)) for piece in pieces]).tolist() == counts.tolist()
+    assert (
+        np.concatenate([unpack_counts(protocol.to_base64(piece).decode()) for piece in pieces]).tolist()
+        == counts.tolist()
+    )
 
 
 def test_a_line_of_the_largest_piece_fits() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from drivers.edges import compile_levels
 from drivers.mock.dac import MockMcp4725
+from drivers.mock.pico.chip import FORCED, TIMED_OUT
+from drivers.mock.pico.server import POWER_ON, WATCHDOG
 from drivers.pico.packing import unpack_counts
 from drivers.signals import SlotTiming, probe_frame
 from firmware import protocol
@@ -401,10 +403,13 @@ def test_what_the_firmware_did_not_expect_is_reported_and_parks(playing: Inside)
     assert playing.ask("beat")["latch"] == "internal"
 
 
-def test_a_watchdog_reset_is_told_from_a_power_up(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside.chip.power_on(3)
-    inside.station = inside.modules.station.Station()
-    assert inside.ask("beat")["latch"] == "watchdog"
+@pytest.mark.parametrize(
+    ("cause", "reason", "latch"), [(WATCHDOG, TIMED_OUT, "watchdog"), (WATCHDOG, FORCED, "boot"), (POWER_ON, 0, "boot")]
+)
+def test_only_the_watchdogs_timer_is_a_hang(inside: Inside, cause: int, reason: int, latch: str) -> None:
+    """machine.reset(), and so every flash, uses the watchdog too."""
+    inside.restart(cause, reason)
+    assert inside.ask("beat")["latch"] == latch
 
 
 def test_the_self_test_moves_only_sync(inside: Inside) -> None:

@@ -99,7 +99,7 @@ class Chip:
     def __init__(self, board: Board, pins: Pins, dac: str, vdd_v: float, reset: Callable[[], None]) -> None:
         self.board = board
         self.lock = threading.RLock()
-        self.interrupt: Callable[[str, int], None] = lambda what, number: None
+        self.interrupt: Callable[[str, int], None] = lambda _what, _number: None
         pins.on_fall = self._fell
         self.pins = pins
         self.on_play: Callable[[], None] = lambda: None
@@ -125,7 +125,7 @@ class Chip:
         self.board.halt()
         self._lines(sum(self._bit.values()), high=False)
         self._cause, self._reason = cause, reason
-        self.interrupt_byte = 3  # the one that interrupts a running program
+        self.interrupt_byte: int | None = None  # the one that interrupts a running program, None until one can run
         self._hz = 125_000_000
         self._out: dict[int, int] = {}
         self._floating: set[int] = set()  # inputs without a pull
@@ -133,7 +133,7 @@ class Chip:
         self._machines = [Machine() for _ in range(8)]
         self._programs: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self._channels: dict[int, Channel] = {}
-        self._played_until_ns = 0
+        self._played_until_ns = self._looked_ns = 0
         self.watchdog_s = None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -160,16 +160,15 @@ class Chip:
             self.interrupt("pin", pin)
 
     def look(self) -> None:
-        """Interrupt for every transfer that has ended since the last look."""
+        """Interrupt for every transfer that has ended, once what plays has: none ends before."""
         with self.lock:
+            if not self._looked_ns < self._played_until_ns <= self.board.clock():
+                return
+            self._looked_ns = self._played_until_ns
             for number, channel in list(self._channels.items()):
                 if not channel.told and self._left(channel) == 0:
                     channel.told = True
                     self.interrupt("dma", number)
-
-    def next_look_ns(self) -> int:
-        """When the next transfer may end: what plays ends then."""
-        return self._played_until_ns
 
     def _op_pin_irq(self, pin: int, on: bool) -> None:
         (self._falls.add if on else self._falls.discard)(pin)
@@ -314,6 +313,7 @@ class Chip:
             self._catch_up(it)
             it.on = False
             if it.kind == "slots":
+                self._played_until_ns = self._looked_ns = 0
                 self.board.halt()
 
     def _switch_on(self, it: Machine, now_ns: int) -> None:

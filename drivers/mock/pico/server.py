@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Collection
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 from drivers.benchfile import Wiring
 from drivers.errors import InputError, TwinError
@@ -85,11 +85,11 @@ class PicoServer:
         self.chip.interrupt = self._interrupt
         self.errors = self.chip.errors
         self.flash = Path(tempfile.mkdtemp(prefix="pico-flash-"))
-        self._interpreter, *self._options = interpreter.split() if interpreter else [micropython() or sys.executable]
+        self._interpreter = interpreter or micropython() or sys.executable
         self._slow = profile == "realistic"
         self._pauses = Pauses(board.rough, board.seed)
         self._lock = threading.RLock()
-        self._wire: BinaryIO | None = None  # to the stand-ins that run now
+        self._wire: IO[bytes] | None = None  # to the stand-ins that run now
         self._wire_lock = threading.Lock()
         self._raw = False  # the REPL is in its raw mode
         self._closing = threading.Event()
@@ -183,7 +183,6 @@ class PicoServer:
             "MICROPYPATH": str(STANDINS),
             "PYTHONPATH": str(STANDINS),
             "HIL_PICO_LINK": str(self._link.getsockname()[1]),
-            "HIL_PICO_FLASH": str(self.flash),
             "HIL_PICO_REPL": "1" if repl else "",
         }
         real = "micropython" in Path(self._interpreter).name
@@ -192,11 +191,11 @@ class PicoServer:
         out = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)  # a file of its own: input blocks
         _thread(functools.partial(self._to_host, self._inner), "pico-to-host")
         self._process = subprocess.Popen(
-            [self._interpreter, *self._options, *boot],
+            [self._interpreter, *boot],
             stdin=slave,
             stdout=out,
             stderr=out,
-            cwd=STANDINS,
+            cwd=self.flash,
             env=environment,
             start_new_session=True,
         )
@@ -250,16 +249,12 @@ class PicoServer:
 
     def _look(self) -> None:
         """Let the chip interrupt when what plays has ended."""
-        looked_ns = 0
         while not self._closing.wait(LOOK_S):
-            due_ns = self.chip.next_look_ns()
-            if looked_ns < due_ns <= self.chip.board.clock():
-                looked_ns = due_ns
-                self.chip.look()
+            self.chip.look()
 
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:
-            self._wire = stream
+            self._wire = stream  # type: ignore[assignment]
             while line := stream.readline():
                 request = json.loads(line)
                 if "bytes" in request:
@@ -276,6 +271,7 @@ class PicoServer:
         while self._plugged.is_set():
             data = _read(self._master)
             self._carry(data)
+            self._await_start()
             with self._lock:
                 if self._process is None or self._inner < 0:
                     continue
@@ -285,6 +281,12 @@ class PicoServer:
                     self._process.send_signal(signal.SIGINT)
                     data = data.replace(INTERRUPT, b"")
                 _write(self._inner, data)
+
+    def _await_start(self) -> None:
+        """USB is there before anything can be interrupted by it."""
+        until = time.monotonic() + 1.0
+        while self.chip.interrupt_byte is None and self._process is not None and time.monotonic() < until:
+            time.sleep(LOOK_S)
 
     def _to_host(self, inner: int) -> None:
         """All that one process says; its terminal is closed when it has ended."""

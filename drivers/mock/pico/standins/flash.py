@@ -1,4 +1,4 @@
-"""The file system of the twin's flash: one folder of this machine, which no path leads out of.
+"""The file system of the twin's flash: the folder of this machine that it began in, which no path leads out of.
 
 `mpremote fs rm -r :/` removes what is in it and nothing else.
 """
@@ -9,13 +9,18 @@ DIRECTORY = 0x4000
 
 
 class Flash:
-    """To be mounted as the root. `inner` has the same calls for the folder; paths given to it have no `..` left."""
+    """To be mounted as the root. `inner` is this machine's; the paths given to it lead on from the folder, with no `..`
+    left in them. (With a root of its own it could not rename: MicroPython 1.28, vfs_posix_get_path_str.)
+    """
 
-    def __init__(self, root: str) -> None:
-        self.inner = os.VfsPosix(root)
+    def __init__(self) -> None:
+        self.inner = os.VfsPosix()
         self.here = "/"
 
     def _path(self, path: str) -> str:
+        return self._absolute(path)[1:] or "."
+
+    def _absolute(self, path: str) -> str:
         parts: list[str] = []
         for part in (path if path.startswith("/") else self.here + "/" + path).split("/"):
             if part == "..":
@@ -47,14 +52,13 @@ class Flash:
 
     def statvfs(self, path: str):
         """As of os."""
-        return self.inner.statvfs("/")
+        return self.inner.statvfs(".")
 
     def chdir(self, path: str) -> None:
         """Raises OSError where there is no such folder."""
-        path = self._path(path)
-        if not self.inner.stat(path)[0] & DIRECTORY:
+        if not self.stat(path)[0] & DIRECTORY:
             raise OSError(20)
-        self.here = path
+        self.here = self._absolute(path)
 
     def getcwd(self) -> str:
         """Where it is."""

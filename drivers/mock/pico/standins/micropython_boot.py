@@ -26,9 +26,10 @@ class Module:
 
 def uname() -> "tuple[str, ...]":
     """As on a Pico, but that it says what it is."""
-    return ("rp2", "rp2", "%d.%d.%d" % sys.implementation[1][:3], "twin", MACHINE)
+    return ("rp2", "rp2", RELEASE, "twin", MACHINE)
 
 
+RELEASE = "%d.%d.%d" % sys.implementation[1][:3]
 MACHINE = "Raspberry Pi Pico with RP2040, twin in " + sys.implementation._machine
 OF_OS = ("chdir", "getcwd", "ilistdir", "listdir", "mkdir", "remove", "rename", "rmdir", "stat", "statvfs", "unlink")
 OF_SYS = ("argv", "byteorder", "exit", "maxsize", "modules", "path", "print_exception", "stderr", "version")
@@ -38,8 +39,7 @@ chip.connect()
 import usb  # noqa: E402 (is connected)
 
 repl = os.getenv("HIL_PICO_REPL")
-root = os.getenv("HIL_PICO_FLASH")
-drive = flash.Flash(root)
+drive = flash.Flash()
 os.umount("/")
 os.mount(drive, "/")
 os.chdir("/")
@@ -58,9 +58,16 @@ fake_sys = Module(
 )
 fake_os = Module(os, OF_OS + ("urandom",), uname=uname, sync=lambda: None)
 fake_micropython = Module(micropython, OF_MICROPYTHON, kbd_intr=lambda byte: chip.ask("interrupt_byte", byte=byte))
-for name, module in (("sys", fake_sys), ("os", fake_os), ("vfs", fake_os), ("select", usb), ("micropython", fake_micropython)):
+for name, module in (
+    ("sys", fake_sys),
+    ("os", fake_os),
+    ("vfs", fake_os),
+    ("select", usb),
+    ("micropython", fake_micropython),
+):
     sys.modules[name] = module
     sys.modules["u" + name] = module
+chip.ask("interrupt_byte", byte=3)  # from here on a program may be interrupted: no file of this machine is in reach
 if not repl and "main.py" in os.listdir("/"):
     with open("/main.py") as file:
         text = file.read()
