@@ -73,7 +73,7 @@ class Pico:
         """Who is there? Nothing on the board changes."""
         self._link.begin(beat_s)
         try:
-            self._id = self._link.ask("id")
+            self._id = self._link.greet()
         except ConnectionLostError as error:
             raise ConnectionLostError(
                 f"nothing of ours answers at {self._link.port}: put the firmware on it with `hil flash`"

@@ -22,6 +22,7 @@ USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
 BEAT_S = 0.25
 REPLY_S = 0.35  # twice this and a beat: a lost board is noticed within a second; the longest request takes some 0.1 s
 SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
+GREETINGS = 8  # the same for the first request: a Pico that has just been plugged in takes up to 2.5 s to begin
 
 _ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
     "range": LimitError,
@@ -70,6 +71,10 @@ class PicoLink:
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
+    def greet(self) -> dict[str, str]:
+        """The fields of `id`, also of a firmware that is only just starting."""
+        return self._ask("id", lambda _: [], most_silent=GREETINGS)
+
     def ask(self, verb: str, *args: object) -> dict[str, str]:
         """The fields of the reply; raises what the Pico's error means."""
         return self._ask(verb, lambda _: [str(a) for a in args])
@@ -78,13 +83,13 @@ class PicoLink:
         """One piece of a shot, at most protocol.CHUNK bytes of packed runs."""
         return self._ask("data", lambda number: protocol.data_args(number, shot, piece, runs))
 
-    def _ask(self, verb: str, args: Callable[[int], list[str]]) -> dict[str, str]:
+    def _ask(self, verb: str, args: Callable[[int], list[str]], most_silent: int = SILENT) -> dict[str, str]:
         with self._lock:
             if self._lost is not None:
                 raise self._lost
             numbers: list[int] = []  # a late reply to the same request will do
             silent = 0
-            while len(numbers) < GARBLED and silent < SILENT:
+            while len(numbers) - silent < GARBLED and silent < most_silent:
                 self._number = self._number % protocol.MAX_NUMBER + 1
                 numbers.append(self._number)
                 self._send(protocol.request(self._number, verb, args(self._number)))
@@ -98,7 +103,7 @@ class PicoLink:
                     return fields
                 if code != "checksum":
                     raise self._error(verb, code, text)
-            if silent == SILENT:
+            if silent == most_silent:
                 raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
             raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
 
