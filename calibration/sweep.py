@@ -60,8 +60,9 @@ class Sweep:
             self.bench_s += capture.bench_s
             if not capture.ok.all():
                 bad = capture.frame.first_slot + int(np.flatnonzero(~capture.ok)[0])
+                why = f" ({capture.notes[-1]})" if capture.notes else ""
                 raise CalibrationError(
-                    f"slot {bad} of sweep step {self.steps - 1} ({self.purpose}) was late or missing: "
+                    f"slot {bad} of sweep step {self.steps - 1} ({self.purpose}) was late or missing{why}: "
                     "check the bench with `hil doctor`, then calibrate again"
                 )
             read_v = vth_reading(capture)

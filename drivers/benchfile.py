@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from drivers.device import configured, parse_toml, read_text
 from drivers.errors import HilWarning, InputError, LimitError
@@ -20,6 +21,8 @@ from drivers.timing import made
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
 MOCK_TICK_S = 1e-6  # as pigpio: what is planned here can be played there
 _SHIPPED = ("mock",)
+SAMPLES_A_GAP = 1.6  # of the shortest gap: one sample at the least lies in it, wherever it falls
+SETTLE_SPARE_S, _SETTLE_ROOM = 2e-6, 1.1  # a slot settles for so much more than delay and width
 COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
 
 
@@ -44,6 +47,26 @@ class BoardSettings(Section):
     axon_delay_s: float = Field(
         default=COMPARATOR_RESPONSE_S, ge=0, le=1e-3, description="from V_m = V_th to the axon's edge; LM339 1.3 µs"
     )
+
+    def gap_s(self, timing: SlotTiming) -> float:
+        """The shortest time beside the axon's pulse that whoever samples the lines has to resolve.
+
+        That is the comparator's delay, which is all that lies between two axon pulses when the neuron is over its
+        threshold again before the first has ended; the time from the fall of sync to a slot's first spike; and a third
+        of the lead.
+        """
+        first_s = timing.pulse_width_s + self.axon_delay_s
+        return min(self.axon_delay_s or first_s, first_s, timing.lead_s / 3)
+
+    def sampling_s(self, timing: SlotTiming, samples_per_axon: float) -> float:
+        """Time between samples that gives so many in every axon pulse and resolves every gap."""
+        return min(self.axon_width_s / samples_per_axon, self.gap_s(timing) / SAMPLES_A_GAP)
+
+    @property
+    def settle_s(self) -> float:
+        """How long a slot must settle after its last pulse: the comparator's delay, the axon's pulse, and some room."""
+        need = self.axon_delay_s + self.axon_width_s
+        return max(SlotTiming().settle_s, math.ceil((_SETTLE_ROOM * need + SETTLE_SPARE_S) * 1e6) * 1e-6)
 
     @property
     def select_lines(self) -> int:
@@ -117,11 +140,23 @@ class Wiring(Section):
 
 
 class SpikeSettings(Section):
-    """How axon spikes and sync edges are found in traces: a Schmitt trigger at threshold ± hysteresis/2."""
+    """How axon spikes and sync edges are found in traces.
 
-    threshold_v: float = Field(default=1.65, gt=0, description="level of an edge in a trace; half of 3.3 V")
-    hysteresis_v: float = Field(default=0.6, gt=0, description="noise that makes no edge")
-    min_width_s: float = Field(default=0.5e-6, ge=0, description="shorter pulses are glitches")
+    A line has pulses where it passes its threshold by half the hysteresis; where they begin and end follows from the
+    levels that the trace itself shows. `sync_threshold_v` and `sync_hysteresis_v` are those of the axon unless given.
+    Axon pulses narrower than `min_width_s` (a quarter of board.axon_width_s unless given) are glitches. A shot of which
+    more than `doubtful_share` of the slots hold something doubtful is not trusted at all.
+    """
+
+    threshold_v: float = Field(default=1.65, ge=-1000, le=1000, description="what pulses pass; half of 3.3 V")
+    hysteresis_v: float = Field(default=0.6, gt=0, description="by half of it they must pass the threshold")
+    sync_threshold_v: float | None = Field(
+        default=None, ge=-1000, le=1000, description="threshold of sync, where it is not that of the axon"
+    )
+    sync_hysteresis_v: float | None = Field(default=None, gt=0, description="hysteresis of sync, likewise")
+    min_width_s: float | None = Field(
+        default=None, ge=0, description="shorter pulses are glitches; by default a quarter of board.axon_width_s"
+    )
     slot_tolerance: float = Field(
         default=0.01, gt=0, lt=1, description="by how much a slot may differ from its plan before it is retaken"
     )
@@ -130,7 +165,30 @@ class SpikeSettings(Section):
         ge=0,
         description="what an edge of sync may come late but for the clock: pigpio's DMA waits for the bus",
     )
+    doubtful_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of doubtful slots beyond which no slot of a shot is trusted"
+    )
     inverted: bool = Field(default=False, description="the axon is low while it fires")
+
+    @property
+    def sync_level_v(self) -> float:
+        """The threshold of sync."""
+        return self.threshold_v if self.sync_threshold_v is None else self.sync_threshold_v
+
+    @property
+    def sync_span_v(self) -> float:
+        """The hysteresis of sync."""
+        return self.hysteresis_v if self.sync_hysteresis_v is None else self.sync_hysteresis_v
+
+    def narrowest_s(self, board: BoardSettings) -> float:
+        """Width below which an axon pulse is a glitch."""
+        return board.axon_width_s / 4 if self.min_width_s is None else self.min_width_s
+
+    def qualify_s(self, board: BoardSettings) -> float:
+        """How long a counter waits to believe a change: no longer than the shortest rest between two axon pulses."""
+        if self.min_width_s is not None:
+            return self.min_width_s
+        return min(self.narrowest_s(board), 0.8 * board.axon_delay_s or math.inf)
 
 
 class PigpioSettings(Section):
@@ -140,15 +198,33 @@ class PigpioSettings(Section):
     port: int = Field(default=8888, ge=1, le=65_535, description="its port")
 
 
+TraceName = Literal["axon", "sync", "dendrite", "membrane", "vth"]
+Ratio = Annotated[float, Field(ge=0.01, le=1000)]
+Volts = Annotated[float, Field(gt=0)]
+
+
+def _of(setting: float | dict[TraceName, float], name: str, otherwise: float) -> float:
+    """A setting that is one for all traces or a table by name."""
+    return setting.get(cast("TraceName", name), otherwise) if isinstance(setting, dict) else setting
+
+
 class ScopeSettings(Section):
-    """The RIGOL DS4024: its VISA resource and what is on its channels (trace name → channel 1-4)."""
+    """The RIGOL DS4024: its VISA resource and what is on its channels (trace name → channel 1-4).
+
+    `probe` and `volts_per_div` are one number for all channels, or a table by trace name with `10.0` and `0.5` for the
+    names that it leaves out.
+    """
 
     resource: str = Field(description="VISA resource, such as TCPIP0::192.0.2.10::INSTR or USB0::0x1AB1::…::INSTR")
     channels: dict[Literal["axon", "sync", "dendrite", "membrane", "vth"], int] = Field(
         default={"axon": 1, "sync": 2}, description="what is on which channel, 1 to 4; axon and sync at least"
     )
-    probe: float = Field(default=10.0, ge=0.01, le=1000, description="the probes' switch, as it stands on them")
-    volts_per_div: float = Field(default=0.5, gt=0, description="vertical scale at the probe's tip")
+    probe: Ratio | dict[TraceName, Ratio] = Field(
+        default=10.0, description="the probes' switch, as it stands on them; one number, or a table by trace name"
+    )
+    volts_per_div: Volts | dict[TraceName, Volts] = Field(
+        default=0.5, description="vertical scale at the probe's tip; one number, or a table by trace name"
+    )
     samples_per_axon: int = Field(
         default=5, ge=2, le=1000, description="samples in an axon pulse; sets the sample rate"
     )
@@ -160,6 +236,14 @@ class ScopeSettings(Section):
     read_style: Literal["windows", "whole"] = Field(
         default="windows", description="memory by STARt and STOP, or all of it by POINts"
     )
+
+    def probe_of(self, name: str) -> float:
+        """By how much the probe of a trace attenuates."""
+        return _of(self.probe, name, 10.0)
+
+    def volts_per_div_of(self, name: str) -> float:
+        """The vertical scale of a trace, V/div at the probe's tip."""
+        return _of(self.volts_per_div, name, 0.5)
 
     @model_validator(mode="after")
     def _channels(self) -> ScopeSettings:
@@ -253,6 +337,21 @@ class BenchFile(Section):
     panel: PanelSettings | None = None
     parts: dict[str, dict[str, Any]] = {}
     passports: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settle_follows(cls, values: Any) -> Any:
+        """Where `slot.settle_s` is not given, it follows from the board."""
+        if not isinstance(values, dict):
+            return values
+        slot, board = values.get("slot", {}), values.get("board", {})
+        if not isinstance(slot, dict) or "settle_s" in slot:
+            return values
+        try:
+            made = board if isinstance(board, BoardSettings) else BoardSettings.model_validate(board)
+        except ValidationError:
+            return values  # the board is refused in its turn, by name
+        return {**values, "slot": {**slot, "settle_s": made.settle_s}}
 
     @model_validator(mode="after")
     def _settles(self) -> BenchFile:

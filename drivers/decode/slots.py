@@ -23,7 +23,8 @@ def align(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) 
     """Match measured intervals (k,) with planned slot lengths (slots,), each good to within allowed_s (slots,).
 
     A slot that lasted too long is known but not ok. Where a sync edge was lost or added, the slots around it are
-    unknown and those before and after it are found from either end. Raises CaptureError when time is missing, so that
+    unknown, those before the first and after the last fault are found from either end, and those between by the time
+    at which they were due. Raises CaptureError when time is missing, so that
     slots cannot have been captured, or when more than one match is possible.
     """
     if len(measured_s) == len(planned_s):
@@ -42,8 +43,9 @@ def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Float
     if short.any() or joined.any():
         damaged = slice(bad[0], bad[-1] + 1 if short.any() else len(ok))
         _check_time(measured_s[damaged], planned_s[damaged], allowed_s[damaged])
-        ok[damaged] = False
-        interval[damaged] = -1
+        first = int(damaged.start)
+        interval[damaged] = _by_time(measured_s[damaged], planned_s[damaged], allowed_s[damaged], first)
+        ok[damaged] = interval[damaged] >= 0
         if not ok.any():
             raise CaptureError(_unlike(measured_s, planned_s))
     return Alignment(interval, ok)
@@ -57,12 +59,34 @@ def _align_unequal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Flo
     # Where both directions claim the same intervals, only what either reading leaves in place is certain.
     head, tail = min(forward, n - backward), min(backward, n - forward)
     _check_time(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail])
-    if head + tail == 0:
-        raise CaptureError(_unlike(measured_s, planned_s))
     interval = np.full(slots, -1, dtype=np.intp)
     interval[:head] = np.arange(head)
     interval[slots - tail :] = np.arange(k - tail, k)
+    middle = slice(head, slots - tail)
+    interval[middle] = _by_time(measured_s[head : k - tail], planned_s[middle], allowed_s[middle], head)
+    if (interval < 0).all():
+        raise CaptureError(_unlike(measured_s, planned_s))
     return Alignment(interval, interval >= 0)
+
+
+def _by_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray, first: int) -> NDArray[np.intp]:
+    """(slots,) intervals of a damaged stretch whose both edges are where the plan has them, −1 for the others.
+
+    Only where the stretch lasted just as planned: then no slot in it was late, and edges were only lost or added.
+    """
+    interval = np.full(len(planned_s), -1, dtype=np.intp)
+    if not len(measured_s) or not len(planned_s):
+        return interval
+    seen, due = (np.concatenate([[0.0], np.cumsum(lengths)]) for lengths in (measured_s, planned_s))
+    if abs(seen[-1] - due[-1]) > allowed_s.min():
+        return interval
+    seen *= due[-1] / seen[-1]  # the two clocks
+    near = np.clip(np.searchsorted(seen, due), 1, len(seen) - 1)
+    near -= due - seen[near - 1] < seen[near] - due
+    at_hand = np.abs(seen[near] - due) <= allowed_s.min()
+    known = at_hand[:-1] & at_hand[1:] & (np.diff(near) == 1)
+    interval[known] = near[:-1][known] + first
+    return interval
 
 
 def _check_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> None:

@@ -12,48 +12,71 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.schmitt import CLIPPED_HIGH, CLIPPED_LOW, Pulses, find_pulses
+from drivers.decode.faint import faint_pulses
+from drivers.decode.judge import Judged, Shape, judge
+from drivers.decode.lines import Line, Reading, low_swing, read_line
+from drivers.decode.schmitt import Pulses, code_of
 from drivers.decode.slots import Alignment, align
 from drivers.errors import CaptureError
 from drivers.signals import Capture, Stray, Trace
-from drivers.timing import length_ticks, seconds, slot_ticks
+from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import SpikeSettings
-    from drivers.signals import FloatArray, Frame
+    from drivers.benchfile import BoardSettings, SpikeSettings
+    from drivers.signals import BoolArray, FloatArray, Frame
 
+_LEADS = (0.9, 1.3)  # of the planned lead: the usual width of a sync pulse
+_OUTSIDE = 32  # samples at either end of a trace that lie outside the shot
 _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, not the slot
+_WIDTHS = (0.5, 2.5)  # of the board's width: what typical axon pulses may measure, with slow edges
+_FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower than the board makes them
+_GLITCHES = 3  # more than the pulses, and the line is not what it should be
+_ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
 
 
-def decode(shot: Frame, traces: Sequence[Trace], settings: SpikeSettings, tick_s: float, bench_s: float) -> Capture:
+def decode(
+    shot: Frame,
+    traces: Sequence[Trace],
+    settings: SpikeSettings,
+    board: BoardSettings,
+    tick_s: float,
+    bench_s: float,
+) -> Capture:
     """Count the axon spikes of every slot of a shot from its traces, which must hold `axon` and `sync`.
 
     A spike belongs to the slot during whose sync-low time its axon rises; spikes while sync is high, before the first
-    slot or after the last are reported as stray. Slots of the wrong length are not ok. Raises CaptureError when a
-    trace is missing, empty, flat, clipped, upside down or swapped, or when slots cannot be told apart.
+    slot or after the last are reported as stray. Slots of the wrong length are not ok, and neither are slots in which
+    something was seen that no axon of this board does (see `drivers.decode.judge`); of a shot with too many of them
+    none is. Raises CaptureError when a trace is missing, empty, flat, clipped, upside down or swapped, or when slots
+    cannot be told apart.
     """
     axon_trace, sync_trace = _trace(traces, "axon"), _trace(traces, "sync")
     _check_time_base(axon_trace, sync_trace)
-    axon_all = _pulses(axon_trace, settings, inverted=settings.inverted)
-    sync_all = _pulses(sync_trace, settings, inverted=False)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
-    sync = sync_all.at_least(max(settings.min_width_s, lead_s / 2))
+    lines = expected_lines(settings, board, lead_s)
+    axon_seen, sync_seen = read_line(axon_trace, lines["axon"]), read_line(sync_trace, lines["sync"])
+    sync = sync_seen.pulses.at_least(lead_s / 2)
     if len(played):
-        _check_sync(sync, sync_all, axon_all, lead_s, len(played), sync_trace, settings)
-    _check_axon(axon_all, axon_trace, settings)
-    axon = axon_all.at_least(settings.min_width_s)
-    notes = [f"{len(axon_all) - len(axon)} axon pulses shorter than {settings.min_width_s:g} s ignored"]
+        _check_sync(sync, sync_seen, axon_seen, lead_s, len(played), lines["sync"])
+    _check_axon(axon_seen, lines["axon"])
+    shape = shape_of(shot, settings, board, tick_s)
+    judged = judge(axon_seen, shape)
+    doubts = np.concatenate([judged.doubts, faint_pulses(axon_seen)])
 
     slots, measured = _slots(shot, sync, settings, tick_s, sync_trace.x_increment_s)
-    counts, stray = _count(axon.rise_s, sync)
+    counts, stray = _count(judged.pulses.rise_s, sync)
     known = slots.interval >= 0
     spikes = np.zeros(len(shot), dtype=np.int32)
     slot_s = np.zeros(len(shot))
     ok = np.ones(len(shot), dtype=np.bool_)
     spikes[played[known]] = counts[slots.interval[known]]
     slot_s[played[known]] = measured[slots.interval[known]]
-    ok[played] = slots.ok
+    doubted = _doubted(doubts, sync)
+    here = np.zeros(len(played), dtype=np.bool_)
+    here[known] = doubted[slots.interval[known]]
+    reason = _unlike(axon_seen, judged, shape) or _too_doubtful(here, settings)
+    ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
     return Capture(
         frame=shot,
@@ -63,15 +86,53 @@ def decode(shot: Frame, traces: Sequence[Trace], settings: SpikeSettings, tick_s
         bench_s=bench_s,
         stray=stray,
         traces=tuple(traces),
-        notes=(*notes[: len(axon_all) > len(axon)], *_slot_notes(played, slots, len(measured), unclaimed)),
+        notes=(
+            *_line_notes(axon_seen, judged, shape),
+            *_slot_notes(played, slots, len(measured), unclaimed),
+            *_doubt_notes(played, here, judged, len(doubts), reason),
+        ),
+    )
+
+
+def counted_pulses(shot: Frame, trace: Trace, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Pulses:
+    """The pulses of an `axon` or `sync` trace that count; raises CaptureError as `decode` does."""
+    lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
+    seen = read_line(trace, expected_lines(settings, board, lead_s)[trace.name])
+    if trace.name == "sync":
+        return seen.pulses.at_least(lead_s / 2)
+    return judge(seen, shape_of(shot, settings, board, tick_s)).pulses
+
+
+def expected_lines(settings: SpikeSettings, board: BoardSettings, lead_s: float) -> dict[str, Line]:
+    """What `axon` and `sync` must look like on a bench."""
+    gap_s = board.axon_delay_s or board.axon_width_s
+    axon = Line(board.axon_width_s, gap_s, settings.threshold_v, settings.hysteresis_v, settings.inverted)
+    sync = Line(lead_s, lead_s, settings.sync_level_v, settings.sync_span_v, dense=False)
+    return {"axon": axon, "sync": sync}
+
+
+def shape_of(shot: Frame, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Shape:
+    """What axon pulses of this shot can be: the one-shot is ready again a comparator's delay after it has ended."""
+    periods = period_ticks(shot, tick_s)
+    periods = periods[periods > 0]
+    period_s = float(periods.min()) * tick_s if len(periods) else 0.0
+    return Shape(
+        width_s=board.axon_width_s,
+        apart_s=board.axon_width_s + board.axon_delay_s,
+        echo_s=_ECHO_PERIODS * period_s,
+        glitch_s=settings.narrowest_s(board),
     )
 
 
 def levels_v(trace: Trace) -> tuple[float, float]:
     """The lowest and highest voltage of a trace, V."""
-    ends = np.array([trace.codes.min(), trace.codes.max()]).astype(np.float64)
-    low, high = (ends - trace.y_origin - trace.y_reference) * trace.y_increment_v
-    return float(low), float(high)
+    low, high = sorted(code_volts(trace, float(code)) for code in (trace.codes.min(), trace.codes.max()))
+    return low, high
+
+
+def code_volts(trace: Trace, code: float) -> float:
+    """The voltage that a code stands for."""
+    return (code - trace.y_origin - trace.y_reference) * trace.y_increment_v
 
 
 def _trace(traces: Sequence[Trace], name: str) -> Trace:
@@ -91,69 +152,101 @@ def _check_time_base(axon: Trace, sync: Trace) -> None:
         )
 
 
-def _pulses(trace: Trace, settings: SpikeSettings, *, inverted: bool) -> Pulses:
-    low_v = settings.threshold_v - settings.hysteresis_v / 2
-    high_v = settings.threshold_v + settings.hysteresis_v / 2
-    pulses = find_pulses(trace, low_v, high_v, inverted=inverted)
-    _check_clipping(trace, pulses)
-    return pulses
-
-
-def _check_clipping(trace: Trace, pulses: Pulses) -> None:
-    """Refuse a trace whose resting or pulse level lies at the edge of the screen; ringing beyond it is no harm."""
-    some = slice(None, None, max(1, len(pulses) // 4096))
-    rise_s, fall_s = pulses.rise_s[some], pulses.fall_s[some]
-    middle_s = (rise_s + np.minimum(fall_s, rise_s + 2 * trace.x_increment_s)) / 2
-    index = np.round((middle_s - trace.x_origin_s) / trace.x_increment_s).astype(np.intp)
-    thinned = trace.codes[:: max(1, len(trace.codes) // 4096)]
-    for level in (trace.codes[np.minimum(index, len(trace.codes) - 1)], thinned):
-        if not len(level):
-            continue
-        code = float(np.median(level))
-        if code <= CLIPPED_LOW or code >= CLIPPED_HIGH:
-            edge = "top" if code >= CLIPPED_HIGH else "bottom"
-            raise CaptureError(
-                f"trace {trace.name!r} is clipped at the {edge} of the screen: check that the probe's switch agrees "
-                "with scope.probe and that scope.volts_per_div shows the whole signal"
-            )
-
-
-def _check_sync(
-    sync: Pulses, sync_all: Pulses, axon_all: Pulses, lead_s: float, slots: int, trace: Trace, settings: SpikeSettings
-) -> None:
+def _check_sync(sync: Pulses, seen: Reading, axon: Reading, lead_s: float, slots: int, line: Line) -> None:
     if len(sync) >= 2:
         return
-    if len(axon_all.at_least(lead_s / 2)) == slots + 1:
+    if len(axon.pulses.at_least(lead_s / 2)) == slots + 1:
         raise CaptureError(
             f"the axon channel shows the {slots + 1} sync pulses of this shot: sync and axon are swapped; exchange the "
             "probes or [scope] channels"
         )
-    if len(sync_all):
+    if len(seen.pulses):
         raise CaptureError(
-            f"sync shows {len(sync_all)} pulses of {np.median(sync_all.width_s):.3g} s, expected {slots + 1} of "
+            f"sync shows {len(seen.pulses)} pulses of {np.median(seen.pulses.width_s):.3g} s, expected {slots + 1} of "
             f"{lead_s:.3g} s: check which line is on the sync channel"
         )
-    raise CaptureError(_flat("sync", trace, settings))
+    raise CaptureError(_flat(seen.trace, line))
 
 
-def _check_axon(axon: Pulses, trace: Trace, settings: SpikeSettings) -> None:
-    if axon.starts_high and axon.ends_high:
-        rest = "low" if settings.inverted else "high"
+def _check_axon(seen: Reading, line: Line) -> None:
+    pulses = seen.pulses
+    when = _rests_beyond(seen, line)
+    if when:
+        rest = "low" if line.inverted else "high"
         raise CaptureError(
-            f"the axon is {rest} before and after the shot: it is stuck, or the comparator's polarity is not "
-            f"spikes.inverted = {str(settings.inverted).lower()}"
+            f"the axon is {rest} {when}: it is stuck, or the comparator's polarity is not "
+            f"spikes.inverted = {str(line.inverted).lower()}"
         )
-    low, high = levels_v(trace) if not len(axon) else (0.0, 0.0)
-    if high - low > settings.threshold_v / 8:  # a ×10 probe read as ×1 shows a tenth
-        raise CaptureError(_flat("axon", trace, settings))
+    if not len(pulses):
+        low = low_swing(seen, line)  # a ×10 probe read as ×1 shows a tenth
+        if low is not None and len(low.pulses) and _pulse_like(low, line.width_s):
+            raise CaptureError(_flat(seen.trace, line))
 
 
-def _flat(name: str, trace: Trace, settings: SpikeSettings) -> str:
+def _rests_beyond(seen: Reading, line: Line) -> str:
+    """When the line is on the wrong side of its threshold: both before and after the shot, or most of the time."""
+    threshold = code_of(seen.trace, seen.samples, line.threshold_v)
+    outside = min(len(seen.samples) // 2, max(_OUTSIDE, len(seen.samples) // 100))
+    before = np.median(seen.samples.part(0, outside))
+    after = np.median(seen.samples.part(len(seen.samples) - outside, len(seen.samples)))
+    # A neuron that fires by itself as often as the one-shot lets it is high there too, and most of the time.
+    if min(before, after) > threshold and not (len(seen.pulses) and _pulse_like(seen, line.width_s)):
+        return "before and after the shot"
+    return "most of the time" if seen.levels.middle > threshold else ""
+
+
+def _pulse_like(seen: Reading, width_s: float) -> bool:
+    """Whether most of what is seen is as wide as pulses are: noise and crosstalk are not."""
+    least, most = _WIDTHS
+    return bool(least * width_s <= np.median(seen.pulses.width_s) <= most * width_s)
+
+
+def _flat(trace: Trace, line: Line) -> str:
     low, high = levels_v(trace)
     return (
-        f"{name} stays within {low:.3g}…{high:.3g} V and never passes {settings.threshold_v:g} ± "
-        f"{settings.hysteresis_v / 2:g} V: check the probe, its switch against scope.probe, and the {name} line"
+        f"{trace.name} stays within {low:.3g}…{high:.3g} V and never passes {line.threshold_v:g} ± "
+        f"{line.hysteresis_v / 2:g} V: check the probe, its switch against scope.probe, and the {trace.name} line"
     )
+
+
+def _unlike(seen: Reading, judged: Judged, shape: Shape) -> str:
+    """Why none of the axon's pulses can be believed; empty if they can."""
+    narrow = judged.glitches > len(judged.pulses) + _GLITCHES
+    if narrow or (len(judged.pulses) and seen.height < _FLAT * seen.swing):
+        return (
+            f"axon pulses are {_typical(seen.pulses):.2g} s wide, narrower than board.axon_width_s = "
+            f"{shape.width_s:g}: check the axon line and the one-shot"
+        )
+    width_s = _typical(judged.pulses)
+    least, most = _WIDTHS
+    if len(judged.pulses) and not least * shape.width_s - seen.trace.x_increment_s <= width_s <= most * shape.width_s:
+        return (
+            f"axon pulses are {width_s:.2g} s wide, not board.axon_width_s = {shape.width_s:g}: correct the one of both"
+        )
+    return ""
+
+
+def _typical(pulses: Pulses) -> float:
+    return float(np.median(pulses.width_s)) if len(pulses) else 0.0
+
+
+def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:
+    if len(here) and here.sum() > 1 and here.mean() > settings.doubtful_share:
+        return f"{here.sum()} of {len(here)} slots are doubtful, more than spikes.doubtful_share: none is trusted"
+    return ""
+
+
+def _doubted(doubts: FloatArray, sync: Pulses) -> BoolArray:
+    """(intervals,) which of the intervals between sync edges a doubt (n, 2) touches, their guards left out."""
+    change = np.zeros(max(len(sync), 1) + 1, dtype=np.intp)
+    if len(doubts) and len(sync):
+        first = np.searchsorted(sync.rise_s, doubts[:, 0], side="right") - 1
+        last = np.searchsorted(sync.rise_s, doubts[:, 1], side="right") - 1
+        inside = (first == last) & (first >= 0) & (doubts[:, 1] < sync.fall_s[np.maximum(first, 0)])
+        seen = ~inside & (last >= 0)
+        np.add.at(change, np.maximum(first[seen], 0), 1)
+        np.add.at(change, last[seen] + 1, -1)
+    return np.cumsum(change)[: max(len(sync) - 1, 0)] > 0
 
 
 def _slots(
@@ -169,7 +262,10 @@ def _slots(
     allowed_s = settings.slot_tolerance * planned_s + 1.5 * step_s + settings.edge_slack_s
     found = align(measured_s, planned_s, allowed_s)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
-    lead_good = np.abs(sync.width_s[:-1] - lead_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
+    # Slow edges lengthen all of them alike.
+    least, most = _LEADS
+    usual_s = min(max(float(np.median(sync.width_s[:-1])), least * lead_s), most * lead_s)
+    lead_good = np.abs(sync.width_s[:-1] - usual_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
     return Alignment(found.interval, found.ok & lead_good[found.interval]), measured_s
 
 
@@ -182,6 +278,26 @@ def _count(spike_s: FloatArray, sync: Pulses) -> tuple[NDArray[np.intp], Stray]:
     counts = until_rise[1:] - until_fall
     guard = int((until_fall - until_rise[:-1]).sum())
     return counts, Stray(before=int(until_rise[0]), guard=guard, after=len(spike_s) - int(until_rise[-1]))
+
+
+def _line_notes(seen: Reading, judged: Judged, shape: Shape) -> list[str]:
+    notes = []
+    if judged.glitches:
+        notes.append(f"{judged.glitches} axon pulses shorter than {shape.glitch_s:g} s ignored")
+    if seen.torn.any():
+        notes.append(f"{seen.torn.sum()} axon pulses were torn and have been joined")
+    return notes
+
+
+def _doubt_notes(played: NDArray[np.intp], here: BoolArray, judged: Judged, doubts: int, reason: str) -> list[str]:
+    notes = []
+    if here.any():
+        kinds = [f"{count} {kind}" for kind, count in judged.reasons.items()]
+        rest = doubts - sum(judged.reasons.values())
+        kinds += [f"{rest} faint or shifted"] if rest else []
+        first = int(played[here][0])
+        notes.append(f"{here.sum()} slots doubtful, first slot {first} of the shot: axon pulses {', '.join(kinds)}")
+    return [*notes, reason] if reason else notes
 
 
 def _slot_notes(played: NDArray[np.intp], slots: Alignment, intervals: int, unclaimed: int) -> list[str]:

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from drivers.benchfile import SAMPLES_A_GAP
 from drivers.errors import LimitError
 
 if TYPE_CHECKING:
@@ -69,14 +70,16 @@ class CapturePlan:
         return self.points * self.channels
 
 
-def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings) -> CapturePlan:
+def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings, gap_s: float = math.inf) -> CapturePlan:
     """Choose time base, depth and rate that give at least `samples_per_axon` samples in every axon pulse.
+
+    `gap_s` is the shortest other time that has to be resolved (`BoardSettings.gap_s`).
 
     Of those that hold the shot with its margins, the plan moves the fewest bytes, and of these it takes the shortest
     record. Raises LimitError when the memory is too small.
     """
     margin_s = max(_MARGIN * shot_s, _MARGIN_LEAST_S, 10 * axon_width_s)
-    rate_least_hz = settings.samples_per_axon / axon_width_s
+    rate_least_hz = max(settings.samples_per_axon / axon_width_s, SAMPLES_A_GAP / gap_s)
     best: CapturePlan | None = None
     for s_per_div in TIMEBASES_S:
         pre_s = _pre_trigger(margin_s, s_per_div)
@@ -91,9 +94,9 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings) ->
     if best is None:
         raise LimitError(
             f"a shot of {shot_s:.4g} s at {settings.samples_per_axon} samples in an axon pulse of {axon_width_s:.4g} s "
-            f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings)}"
+            f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings, gap_s)}"
         )
-    return replace(best, advice=_advice(best, settings))
+    return replace(best, advice=_advice(best, settings, gap_s))
 
 
 def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: float) -> CapturePlan:
@@ -143,18 +146,18 @@ def _fit(
     return CapturePlan(shot_s, s_per_div, depth, rate_hz, pre_s, margin_s, start, stop, channels, transfer_s)
 
 
-def _advice(plan: CapturePlan, settings: ScopeSettings) -> str:
+def _advice(plan: CapturePlan, settings: ScopeSettings, gap_s: float) -> str:
     if plan.transfer_s <= LONGEST_TRANSFER * plan.shot_s:
         return ""
     return (
         f"reading {plan.bytes:,} bytes takes about {plan.transfer_s:.3g} s, {plan.transfer_s / plan.shot_s:.0f} times "
-        f"the {plan.shot_s:.3g} s of playing: {_remedy(settings)}"
+        f"the {plan.shot_s:.3g} s of playing: {_remedy(settings, gap_s)}"
     )
 
 
-def _remedy(settings: ScopeSettings) -> str:
+def _remedy(settings: ScopeSettings, gap_s: float) -> str:
     rate_hz = LONGEST_TRANSFER * settings.transfer_bytes_per_s / len(settings.channels)
-    return (
-        f"stretch the axon pulse (one-shot) to {settings.samples_per_axon / rate_hz:.2g} s or more, or count with the "
-        'Pico (axon_reader = "pico", or "both" with the oscilloscope auditing)'
-    )
+    pico = 'count with the Pico (axon_reader = "pico", or "both" with the oscilloscope auditing)'
+    if rate_hz < SAMPLES_A_GAP / gap_s:  # a longer pulse would not make the gaps beside it any longer
+        return pico
+    return f"stretch the axon pulse (one-shot) to {settings.samples_per_axon / rate_hz:.2g} s or more, or {pico}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from drivers.benchfile import ScopeSettings
 from drivers.checks import Check
-from drivers.decode.spikes import decode
+from drivers.decode.spikes import decode, expected_lines
 from drivers.ds4024.link import Pace, ScopeLink
 from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
 from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
@@ -26,11 +26,11 @@ from drivers.ds4024.settings import (
 )
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
-from drivers.signals import Capture, Trace
+from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import SpikeSettings
+    from drivers.benchfile import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
@@ -47,14 +47,14 @@ class ScopeReader:
         self,
         settings: ScopeSettings,
         spikes: SpikeSettings,
-        axon_width_s: float,
+        board: BoardSettings,
         tick_s: float,
         *,
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings, self._spikes = settings, spikes
-        self._axon_width_s, self._tick_s = axon_width_s, tick_s
+        self._board, self._tick_s = board, tick_s
         self._pace = pace or Pace()
         self._link = ScopeLink(settings.resource, settings.timeout_s, self._pace, sleep=sleep)
         self._identity: dict[str, str] = {}
@@ -100,7 +100,7 @@ class ScopeReader:
     def arm(self, frame: Frame) -> None:
         """Set up for this shot and wait until a trigger cannot be missed."""
         shot_s = self._shot_s(frame)
-        ideal = plan_capture(shot_s, self._axon_width_s, self._settings)
+        ideal = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(frame.timing))
         plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
         self._persist(lambda: self._arm(plan))
         self._plan, self._shot = plan, frame
@@ -179,7 +179,7 @@ class ScopeReader:
             self._spent_s["transfer"] += time.monotonic() - start
         self._lost = 0
         start = time.monotonic()
-        capture = decode(shot, traces, self._spikes, self._tick_s, self._shot_s(shot))
+        capture = decode(shot, traces, self._spikes, self._board, self._tick_s, self._shot_s(shot))
         self._spent_s["decoding"] += time.monotonic() - start
         return capture
 
@@ -253,7 +253,7 @@ class ScopeReader:
             self.connect()
             found = ", ".join(self._identity.values())
             done.append(Check("scope identity", True, found))
-            plan = plan_capture(shot_s, self._axon_width_s, self._settings)
+            plan = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(SlotTiming()))
             self._configure(plan)
             detail = f"{len(self._applied)} settings read back; {plan.rate_hz:g} Sa/s, {plan.depth:,} samples"
             done.append(Check("scope settings", True, detail))
@@ -268,8 +268,9 @@ class ScopeReader:
     def _check_rest(self, name: str) -> Check:
         channel = self._settings.channels["axon" if name == "axon" else "sync"]
         low, high = (self._link.number(f":MEAS:{item}? CHAN{channel}") for item in ("VMIN", "VMAX"))
-        edge = self._spikes.threshold_v - self._spikes.hysteresis_v / 2
-        inverted = name == "axon" and self._spikes.inverted
+        line = expected_lines(self._spikes, self._board, SlotTiming().lead_s)[name]
+        inverted = line.inverted
+        edge = line.threshold_v + (line.hysteresis_v / 2 if inverted else -line.hysteresis_v / 2)
         ok = low > edge if inverted else high < edge
         advice = "" if ok else f"at rest {name} must be {'high' if inverted else 'low'}: check wiring and scope.probe"
         return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)
@@ -277,7 +278,7 @@ class ScopeReader:
 
 def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
     file = opening.file
-    return ScopeReader(settings, file.spikes, file.board.axon_width_s, file.tick_s)
+    return ScopeReader(settings, file.spikes, file.board, file.tick_s)
 
 
 def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:

@@ -42,23 +42,24 @@ def _version(text: str) -> tuple[int, ...]:
 
 def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSettings) -> list[tuple[str, str]]:
     """Every setting in the order in which it has to be made: what others depend on comes first."""
-    at_input = settings.volts_per_div / settings.probe
-    if not 1e-3 <= at_input <= 5:  # out of range, the link can lose its step
-        raise InputError(
-            f"scope.volts_per_div = {settings.volts_per_div:g} with scope.probe = {settings.probe:g} is {at_input:g} "
-            "V/div at the input; allowed 0.001…5"
-        )
     used = set(settings.channels.values())
     wanted = [(f":CHAN{n}:DISP", str(int(n in used))) for n in range(1, 5)]
-    for n in sorted(used):
+    for name, n in sorted(settings.channels.items(), key=lambda item: item[1]):
+        probe, volts_per_div = settings.probe_of(name), settings.volts_per_div_of(name)
+        if not 1e-3 <= volts_per_div / probe <= 5:  # out of range, the link can lose its step
+            raise InputError(
+                f"scope.volts_per_div = {volts_per_div:g} with scope.probe = {probe:g} is {volts_per_div / probe:g} "
+                f"V/div at the input of CHAN{n} ({name}); allowed 0.001…5"
+            )
+        middle_v = spikes.threshold_v if name == "axon" else spikes.sync_level_v
         wanted += [
             (f":CHAN{n}:IMP", "OMEG"),
             (f":CHAN{n}:COUP", "DC"),
             (f":CHAN{n}:BWL", "OFF"),
             (f":CHAN{n}:INV", "0"),
-            (f":CHAN{n}:PROB", f"{settings.probe:g}"),
-            (f":CHAN{n}:SCAL", f"{settings.volts_per_div:g}"),
-            (f":CHAN{n}:OFFS", f"{-spikes.threshold_v:g}"),  # the threshold in the middle of the screen
+            (f":CHAN{n}:PROB", f"{probe:g}"),
+            (f":CHAN{n}:SCAL", f"{volts_per_div:g}"),
+            (f":CHAN{n}:OFFS", f"{-middle_v:g}"),  # the threshold in the middle of the screen
         ]
     sync = settings.channels["sync"]
     return [
@@ -71,7 +72,7 @@ def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSet
         (":TRIG:MODE", "EDGE"),
         (":TRIG:EDG:SOUR", f"CHAN{sync}"),
         (":TRIG:EDG:SLOP", "POS"),
-        (":TRIG:EDG:LEV", f"{spikes.threshold_v:g}"),
+        (":TRIG:EDG:LEV", f"{spikes.sync_level_v:g}"),
         (":TRIG:COUP", "DC"),
         (":TRIG:HOLD", "1e-07"),
         (":TRIG:NREJ", "0"),

@@ -41,17 +41,19 @@ def render(
     seed: int,
     *,
     trigger_ns: int | None = None,
+    noise_codes: float = NOISE_CODES,
+    origin: int = -3 * CODES_A_DIVISION,
 ) -> Trace:
     """A trace of `n` samples from t0_ns on of the signal `name`, with zero volts three divisions below the middle.
 
-    Its time 0 is `trigger_ns`, or its first sample.
+    Its time 0 is `trigger_ns`, or its first sample. `noise_codes` are rms, and come on top of the signal's own noise;
+    `origin` shifts the picture.
     """
     t_ns = t0_ns + np.round(np.arange(n) * (dt_s * 1e9)).astype(np.int64)
-    origin = -3 * CODES_A_DIVISION
     rng = np.random.default_rng([seed, *name.encode()])
     return Trace(
         name=name,
-        codes=sample(volts(name, t_ns), volts_per_div, origin, rng),
+        codes=sample(volts(name, t_ns), volts_per_div, origin, rng, noise_codes),
         y_increment_v=volts_per_div / CODES_A_DIVISION,
         y_origin=origin,
         y_reference=REFERENCE,

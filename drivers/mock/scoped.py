@@ -47,7 +47,7 @@ class ScopedBoard:
         bench_s = (board.busy_until_ns() - start_ns) * 1e-9
         first_ns = self._now_ns
         self._now_ns = board.busy_until_ns() + round(MARGIN_S * 1e9)
-        dt_s = self._file.board.axon_width_s / SAMPLES_AN_AXON
+        dt_s = self._file.board.sampling_s(shot.timing, SAMPLES_AN_AXON)
         n = int((self._now_ns - first_ns) * 1e-9 / dt_s)
         traces = [render(board.volts, name, first_ns, dt_s, n, 0.5, int(keys[0] >> np.uint64(40))) for name in CHANNELS]
-        return decode(shot, traces, self._file.spikes, TICK_S, bench_s)
+        return decode(shot, traces, self._file.spikes, self._file.board, TICK_S, bench_s)

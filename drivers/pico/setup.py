@@ -41,7 +41,7 @@ def settings_of(file: BenchFile, *, plays: bool, counts: bool, vbus: object) -> 
         "vdd_uv": round(file.threshold.vdd_v * 1e6),
         "vth_min_uv": round(file.limits.vth_min_v * 1e6),
         "vth_max_uv": round(file.limits.vth_max_v * 1e6),
-        "qualify_ns": max(20, round(file.spikes.min_width_s * 1e9)),
+        "qualify_ns": max(20, round(file.spikes.qualify_s(file.board) * 1e9)),
         "silence_ms": round(pico.heartbeat_timeout_s * 1e3),
     }
     return [f"{name}={value}" for name, value in values.items()]

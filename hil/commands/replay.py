@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
+from drivers.benchfile import SpikeSettings
 from hil.commands.sweepfile import hand_over, sweep_kind
 from hil.run.config import parse_digits
 from hil.run.replay import Difference, Replay, replay
@@ -33,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="spikes.NAME=VALUE",
-        help="decode otherwise: threshold_v, hysteresis_v, min_width_s, slot_tolerance, inverted",
+        help=f"decode otherwise: {', '.join(SpikeSettings.model_fields)}",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -68,6 +70,7 @@ def to_json(found: Replay) -> dict[str, object]:
         "frames": found.frames,
         "decoded_shots": found.decoded_shots,
         "differences": [difference.to_dict() for difference in found.differences],
+        "notes": [asdict(noted) for noted in found.notes],
         "wall_s": found.wall_s,
         "decode_s": found.decode_s,
         "bench_s": found.bench_s,
@@ -86,6 +89,7 @@ def table(found: Replay) -> str:
         wrong = [reason for difference in found.differences for reason in difference.unreadable]
         if wrong:
             lines.append(f"{len(wrong)} shots cannot be read (counted as no spikes): {wrong[0]}")
+    lines += [str(noted) for noted in found.notes]
     if found.decoded_shots:
         times = found.bench_s / max(found.decode_s, 1e-9)
         lines.append(

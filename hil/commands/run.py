@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +103,14 @@ def play(
     run_file.add_event("complete", f"{wall_s:.2f} s here, {live.bench_s:.2f} s on the bench")
     results = results_of(run_file)
     if as_json:
-        print(json.dumps({**summary(results, wall_s, live.bench_s), "run_file": str(run_file.path)}))
+        recorded = {"notes": [asdict(noted) for noted in run_file.notes()], "run_file": str(run_file.path)}
+        print(json.dumps({**summary(results, wall_s, live.bench_s), **recorded}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
         for name, seconds in spent_s(bench).items():
             print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
+        for noted in run_file.notes():
+            print(f"  {noted}")
         print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.schmitt import find_pulses
+from drivers.decode.spikes import counted_pulses
 from drivers.errors import CaptureError
 from drivers.signals import FrameKey
 from drivers.timing import length_ticks
@@ -54,13 +54,10 @@ def seen(capture: Capture, config: RunConfig) -> Seen:
 
 def _edges(capture: Capture, config: RunConfig, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rise and fall times of the pulses on a trace that count; none where the trace was not recorded."""
-    settings = config.bench.spikes
     trace = next((trace for trace in capture.traces if trace.name == name), None)
     if trace is None:
         return np.zeros(0), np.zeros(0)
-    low, high = settings.threshold_v - settings.hysteresis_v / 2, settings.threshold_v + settings.hysteresis_v / 2
-    pulses = find_pulses(trace, low, high, inverted=settings.inverted and name == "axon")
-    pulses = pulses.at_least(settings.min_width_s)
+    pulses = counted_pulses(capture.frame, trace, config.bench.spikes, config.bench.board, config.bench.tick_s)
     return pulses.rise_s, pulses.fall_s
 
 

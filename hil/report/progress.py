@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hil.network.layers import LAYERS
+from hil.store.notes import Kinds
 from hil.store.tail import News, ShotCost, Tail
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Progress:
     _last: ShotCost | None = None
     _paces_s: deque[float] = field(default_factory=lambda: deque(maxlen=_PACE_DIGITS))
     _ended_utc: str = ""
+    _kinds: Kinds = field(default_factory=Kinds)
     _tail: Tail = field(default_factory=Tail)
 
     def look(self, run: RunFile) -> bool:
@@ -64,6 +66,7 @@ class Progress:
         self.bench_s, self._last, self._ended_utc = 0.0, None, ""
         self._parts_s.clear()
         self._paces_s.clear()
+        self._kinds = Kinds()
 
     def _shots(self, news: News) -> None:
         for shot in news.shots:
@@ -78,6 +81,7 @@ class Progress:
             for name, more in zip(_SUMS, (1, shot.pulses, shot.spikes, shot.bad_slots, shot.stray), strict=True):
                 self.totals[name] += more
             self.bench_s += shot.bench_s
+            self._kinds.add(shot.notes)
 
     @property
     def wanted(self) -> int:
@@ -126,6 +130,7 @@ class Progress:
             },
             "drift": self._bench.get("drift"),
             "events": list(self.events),
+            "notes": [[noted.captures, noted.text] for noted in self._kinds.noted()],
         }
 
 

@@ -240,4 +240,4 @@ def _add(total: _Sum, frame: Frame, config: RunConfig) -> None:
     total.pulses += frame.total_pulses
     total.resets += int(frame.played.sum())
     an_axon = config.bench.scope.samples_per_axon if config.bench.scope is not None else SAMPLES_AN_AXON
-    total.samples += (seconds + len(cut) * MARGIN_S) * an_axon / config.bench.board.axon_width_s
+    total.samples += (seconds + len(cut) * MARGIN_S) / config.bench.board.sampling_s(config.timing, an_axon)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from drivers.benchfile import SpikeSettings
+from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.spikes import decode
 from drivers.device import validation_line
 from drivers.errors import CaptureError, InputError
@@ -23,6 +23,7 @@ from drivers.signals import Capture
 from hil.network.layers import LAYERS
 from hil.network.weights import load_weights
 from hil.run.session import again, config_of, detail
+from hil.store.notes import Noted, by_kind
 
 if TYPE_CHECKING:
     from hil.network.layers import Floats
@@ -57,12 +58,14 @@ class TraceReader:
 
     run: RunFile
     settings: SpikeSettings
+    board: BoardSettings
     tick_s: float
     layers: Collection[int] | None = None
     decoded: int = 0
     decode_s: float = 0.0
     bench_s: float = 0.0
     tallies: dict[tuple[str, int, int], Tally] = field(default_factory=dict)  # by purpose, noise, index
+    notes: list[tuple[str, ...]] = field(default_factory=list)  # of each shot that has any
 
     def __call__(self, shot: int) -> Capture:
         """The shot with this row id; whether its slots were trusted stays as recorded, since nothing can be retaken."""
@@ -74,10 +77,13 @@ class TraceReader:
         key = recorded.frame.key
         tally = self.tallies.setdefault((key.purpose, key.noise, key.image), Tally())
         try:
-            found = decode(recorded.frame, recorded.traces, self.settings, self.tick_s, recorded.bench_s)
+            found = decode(recorded.frame, recorded.traces, self.settings, self.board, self.tick_s, recorded.bench_s)
         except CaptureError as error:
             tally.unreadable.append(str(error))
             found = replace(recorded, spikes=np.zeros_like(recorded.spikes))
+        else:
+            if found.notes:
+                self.notes.append(found.notes)
         self.decode_s += time.perf_counter() - began
         self.decoded += 1
         self.bench_s += recorded.bench_s
@@ -108,7 +114,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a replay found; `frames` were decoded again, or only counted again where there are no traces."""
+    """What a replay found; `frames` were decoded again, or only counted again where there are no traces.
+
+    `notes` are those of the shots as they were decoded now.
+    """
 
     digits: int
     frames: int
@@ -117,6 +126,7 @@ class Replay:
     wall_s: float
     decode_s: float
     bench_s: float
+    notes: tuple[Noted, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -167,7 +177,8 @@ def replay(
     rows = {key: row for key, row in rows.items() if digits is None or key[1] in digits}
     if not rows:
         raise InputError(f"run {run.path} has no finished digit among those asked for")
-    reader = TraceReader(run, spike_settings(config.bench.spikes, changes), run.fact("tick_s"), _indices(layers))
+    settings = spike_settings(config.bench.spikes, changes)
+    reader = TraceReader(run, settings, config.bench.board, run.fact("tick_s"), _indices(layers))
     # Decoded otherwise, counts may well be impossible, and slot edges move by parts of a sample: that is no difference.
     played = again(run, config, weights, reader, set(rows), strict=not changes)
     differences = []
@@ -191,6 +202,7 @@ def replay(
         wall_s=time.perf_counter() - began,
         decode_s=reader.decode_s,
         bench_s=reader.bench_s or sum(row["bench_s"] for row in rows.values()),
+        notes=tuple(by_kind(reader.notes)),
     )
 
 

@@ -63,6 +63,11 @@ class Shot:
             notes=tuple(note for capture in self.captures for note in capture.notes),
         )
 
+    @property
+    def why(self) -> str:
+        """What the last attempt that says something says."""
+        return next((capture.notes[-1] for capture in reversed(self.captures) if capture.notes), "")
+
     def attempts_at(self, slot: int) -> int:
         """How often a slot of the shot has been taken."""
         return sum(self._where(c).start <= slot < self._where(c).stop for c in self.captures)
@@ -101,8 +106,9 @@ def bad_runs(shot: Shot) -> Iterator[Frame]:
         for a, b in pairwise(cuts):
             attempts = shot.attempts_at(a)
             if attempts >= MOST_ATTEMPTS:
+                why = f" ({shot.why})" if shot.why else ""
                 raise CaptureError(
-                    f"{name(frame.part(a, b))} was late, missing or unreadable in {attempts} attempts; "
+                    f"{name(frame.part(a, b))} was late, missing or unreadable in {attempts} attempts{why}; "
                     "look at its traces with `hil report`, and at the bench with `hil doctor`"
                 )
             part = frame.part(a, b)

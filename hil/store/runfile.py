@@ -26,6 +26,7 @@ from drivers.signals import Capture, FrameKey
 from hil.store.connecting import connect, lacks_its_log, log_of
 from hil.store.journal import Connection, Journal
 from hil.store.locking import check_header, explained, lock
+from hil.store.notes import Noted, by_kind
 from hil.store.rows import (
     KEY_COLUMNS,
     SHOT_COLUMNS,
@@ -330,6 +331,11 @@ class RunFile:
     def count_events(self, kind: str) -> int:
         """How many events of a kind there are."""
         return sum(row[1] == kind for row in self.events())
+
+    def notes(self) -> list[Noted]:
+        """What shots have to say, by kind."""
+        rows = self._journal.all("SELECT notes FROM shots WHERE damaged = 0 AND notes <> '[]' ORDER BY id")
+        return by_kind(json.loads(row[0]) for row in rows)
 
     def totals(self) -> dict[str, Any]:
         """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""

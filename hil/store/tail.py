@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SHOTS = (
     "SELECT id, purpose, image, noise, attempt, layer, first_slot, slots, taken_utc, bench_s, total_pulses, "
-    "total_spikes, bad_slots, stray_before + stray_guard + stray_after FROM shots WHERE id > ? AND damaged = 0 "
+    "total_spikes, bad_slots, stray_before + stray_guard + stray_after, notes FROM shots WHERE id > ? AND damaged = 0 "
     "ORDER BY id"
 )
 _RESULTS = "SELECT rowid, noise, image, label, answer, detail, digest FROM results WHERE rowid > ? ORDER BY rowid"
@@ -42,6 +42,7 @@ class ShotCost:
     spikes: int
     bad_slots: int
     stray: int
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Tail:
         if afresh and not began:
             self.shot = self.result = self.event = 0
             events = run.query(_EVENTS, (0,))
-        shots = [ShotCost(*row) for row in run.query(_SHOTS, (self.shot,))]
+        shots = [ShotCost(*(*cost, tuple(json.loads(notes)))) for *cost, notes in run.query(_SHOTS, (self.shot,))]
         results = run.query(_RESULTS, (self.result,))
         self.event = events[-1][0] if events else self.event
         self.shot = shots[-1].id if shots else self.shot

@@ -23,6 +23,8 @@ def stopped(run: RunFile, error: BaseException, done: str) -> int:
     asked = isinstance(error, KeyboardInterrupt)
     with suppress(RunFileError):  # a full disk takes no event either
         run.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
+    for noted in run.notes():
+        print(noted, file=sys.stderr)
     how = "" if isinstance(error, CalibrationError) else f"; go on: hil resume {quote(str(run.path))}"
     print(f"{done}{how}", file=sys.stderr)
     if not asked:

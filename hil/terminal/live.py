@@ -20,6 +20,7 @@ from rich.text import Text
 
 from calibration.estimate import wilson_interval
 from hil.network.layers import LAYERS
+from hil.store.notes import kind_of
 from hil.terminal.pictures import blocks, strip
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class Live:
         self._progress = Progress(*_columns(self._console.width), console=self._console)
         self._task = self._progress.add_task("starting", total=max(slots * images, 1), digits=f"0/{images}")
         self._images = images
+        self._quiet = quiet
+        self._told: set[str] = set()
         self._live = live.Live(
             console=self._console,
             transient=True,
@@ -132,8 +135,12 @@ class Live:
         self.seen.drift = reading["drift"]
 
     def watch(self, capture: Capture) -> None:
-        """Show one shot."""
+        """Show one shot; what it has to say is told on standard error, every kind once."""
         self.seen.add(capture)
+        for note in capture.notes:
+            if kind_of(note) not in self._told and not self._quiet:
+                self._told.add(kind_of(note))
+                self._console.print(Text(f"digit {capture.frame.key.image}: {note}"), highlight=False, soft_wrap=True)
         self._progress.update(self._task, advance=len(capture.frame), description=self.seen.at)
 
     def _picture(self) -> Group:

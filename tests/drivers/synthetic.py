@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.mock.probe import render
+from drivers.mock.defects import Wire
+from drivers.mock.probe import CODES_A_DIVISION, NOISE_CODES, render
 from drivers.signals import Frame, SlotTiming, Trace, probe_frame
 from drivers.timing import length_ticks, slot_ticks
 
@@ -63,6 +64,49 @@ class Shot:
 
         n = int((self.end_ns - phase_ns) * 1e-9 / step_s)
         return [render(volts, name, phase_ns, step_s, n, volts_per_div, seed) for name in sources]
+
+    def wires(self, axon_ns: int = round(AXON_S * 1e9)) -> dict[str, Wire]:
+        """`axon` and `sync`, to put defects on."""
+        made = {}
+        for name, rise, width in (
+            ("axon", np.sort(np.array(self.axon_ns, dtype=np.int64)), axon_ns),
+            ("sync", self.edges_ns, self.lead_ns),
+        ):
+            made[name] = Wire(levels(rise, width).volts, between(rise), width)
+        return made
+
+    def seen(
+        self,
+        wires: dict[str, Wire],
+        *,
+        step_s: float = STEP_S,
+        phase_ns: int = 0,
+        volts_per_div: float = 0.5,
+        seed: int = 1,
+        snr_db: float | None = None,
+    ) -> list[Trace]:
+        """Traces of wires; `snr_db` is the pulses' height over the rms of white noise."""
+        n = int((self.end_ns - phase_ns) * 1e-9 / step_s)
+        noise = NOISE_CODES if snr_db is None else HIGH_V * 10 ** (-snr_db / 20) * CODES_A_DIVISION / volts_per_div
+        origin = round(-1.65 * CODES_A_DIVISION / volts_per_div)
+        return [
+            render(
+                lambda name, t: wires[name].volts(t),
+                name,
+                phase_ns,
+                step_s,
+                n,
+                volts_per_div,
+                seed,
+                noise_codes=noise,
+                origin=origin,
+            )
+            for name in wires
+        ]
+
+
+def between(rise_ns: NDArray[np.int64]) -> Callable[[int, int], NDArray[np.int64]]:
+    return lambda t0, t1: rise_ns[np.searchsorted(rise_ns, t0) : np.searchsorted(rise_ns, t1)]
 
 
 @dataclass(frozen=True)

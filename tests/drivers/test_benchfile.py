@@ -61,7 +61,10 @@ def test_a_complete_bench_file_is_read(tmp_path: Path) -> None:
         ({"more": "[panel]\nenable = 17\n"}, "panel.enable = 17: that pin is wiring.dendrite already.*example 9"),
         ({"more": "[panel]\nenable = 26\nlamp = 26\n"}, "panel.lamp = 26: that pin is panel.enable already"),
         ({"dendrite": 27}, "pin 27 has two lines: dendrite and reset"),
-        ({"width": 9e-6}, "settle_s = 8e-06 must exceed axon delay plus width = 1.03e-05"),
+        (
+            {"width": 9e-6, "more": "[slot]\nsettle_s = 8e-6\n"},
+            "settle_s = 8e-06 must exceed axon delay plus width = 1.03e-05",
+        ),
         ({"more": "volts = 3\n"}, r"scope.volts: Extra inputs are not permitted"),
         ({"more": "[limits]\nduty_max = 2.0\n"}, r"limits.duty_max = 2.0: Input should be less than or equal to 1"),
     ],

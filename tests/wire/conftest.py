@@ -73,7 +73,7 @@ def rig() -> Iterator[Callable[..., Rig]]:
             assert isinstance(file.scope, ScopeSettings)
             assert isinstance(file.spikes, SpikeSettings)
             source = PigpioPulses(file.pigpio, wiring, file.board)
-            reader = ScopeReader(file.scope, file.spikes, file.board.axon_width_s, source.tick_s)
+            reader = ScopeReader(file.scope, file.spikes, file.board, source.tick_s)
             parts = Parts(source, reader, BoardThreshold(twin))
             bench = stack.enter_context(PiBench(file, load_device(device), parts=parts))
             bench.set_threshold(0.7)

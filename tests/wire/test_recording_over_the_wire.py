@@ -27,8 +27,9 @@ def test_traces_from_the_oscilloscope_replay_to_the_same_counts(rig: Callable[..
         played = list(RecordingBench(made.bench, run).play(frames))
         assert all(capture.traces for capture in played)
         assert run.totals()["trace_bytes"] / run.totals()["samples"] < 0.4
+    file = made.bench.file
     with RunFile.open(path) as run:
-        reader = TraceReader(run, made.bench.file.spikes, made.bench.file.tick_s)
+        reader = TraceReader(run, file.spikes, file.board, file.tick_s)
         again = list(RecordingBench(None, run, reader=reader).play(frames))
     assert reader.decoded >= len(frames)
     assert len(again) == len(played)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.mock.defects import Wire, defective
 from drivers.mock.probe import sample
 from drivers.mock.roughness import SMOOTH, Roughness
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 HISTORY_NS = (
     150_000_000_000  # how far back a running instrument looks for its latest record; the board remembers longer
 )
+_AXON_NS = 1 << 40  # longer than any axon pulse
 _NOISE_BLOCK = 1 << 16
 _LOOK_NS = 1_000  # between looks at signals that change without an edge
 _EDGE_LOOKS_NS = (0, 20, 50, 120, 300, 800)  # after an event, where edges take their time
@@ -59,13 +61,17 @@ class SignalSource(Signals, Protocol):
 
 @dataclass(frozen=True)
 class Probes:
-    """Which signal hangs on which channel, by how much its probe attenuates, and gains that are wrong, as a fault."""
+    """Which signal hangs on which channel, by how much its probe attenuates, and what is wrong, as a fault.
+
+    `wrong_gain` by signal; `defects` of the axon by the names in `drivers.mock.defects`.
+    """
 
     source: SignalSource
     signals: dict[int, str]
     attenuation: float
     wrong_gain: dict[str, float]
     rough: Roughness = SMOOTH
+    defects: tuple[str, ...] = ()
 
     def shown_v(self, number: int, view: Channel, t_ns: Times, kept: Signals | None = None) -> NDArray[np.float64]:
         """Volts as the screen scales them, of the board or of what was kept of it; 0 V with nothing on the channel."""
@@ -73,7 +79,18 @@ class Probes:
         if signal is None or view.coupling == "GND" or not len(t_ns):
             return np.zeros(len(t_ns))
         gain = view.probe / self.attenuation * self.wrong_gain.get(signal, 1.0)
-        return (self.source if kept is None else kept).volts(signal, t_ns) * (-gain if view.invert else gain)
+        source = self.source if kept is None else kept
+        return self._volts(source, signal, t_ns) * (-gain if view.invert else gain)
+
+    def _volts(self, source: Signals, signal: str, t_ns: Times) -> NDArray[np.float64]:
+        if signal != "axon" or not self.defects:
+            return source.volts(signal, t_ns)
+        rise, fall = source.axon(int(t_ns[0]), int(t_ns[-1]) + 1)
+        width = int((fall - rise).min(initial=_AXON_NS))
+        wire = Wire(lambda t: source.volts("axon", t), lambda t0, t1: source.axon(t0, t1)[0], width)
+        for name in self.defects:
+            wire = defective(wire, name)
+        return wire.volts(t_ns)
 
     def crossings(self, number: int, view: Channel, level_v: float, slope: str, t0_ns: int, t1_ns: int) -> Times:
         """When the channel passes the level in (t0, t1]."""

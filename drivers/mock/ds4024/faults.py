@@ -23,6 +23,15 @@ FAULTS = {
     "missed_td": "TD is never seen: WAIT until STOP",
     "x10_probe": "every probe attenuates ten times more than it should",
     "clipped_channel": "the axon channel's gain is four times too high",
+    "axon_raised_rest": "the axon rests at 0.8 V",
+    "axon_glitches": "now and then the axon is high for a tenth of a pulse",
+    "axon_sticks": "after some of its pulses the axon stays high for 20 ms",
+    "axon_hum": "the axon hums at 60 Hz with an amplitude of 1.2 V",
+    "axon_slow_edges": "the axon's edges have a time constant as long as its pulse",
+    "axon_notches": "the axon falls for a tenth of its pulse in the middle of each",
+    "axon_runts": "half of the axon's pulses reach 1.9 V only",
+    "axon_echo": "an echo of 2.1 V follows every pulse of the axon",
+    "axon_narrow": "the axon's pulses last a fifth of what they should",
 }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import TwinError
+from drivers.mock.defects import DEFECTS
 from drivers.mock.ds4024.acquisition import Acquisition, Probes, Record, SignalSource
 from drivers.mock.ds4024.front import SOURCES, SWEEPS, FrontPanel
 from drivers.mock.ds4024.measure import INVALID, LEVELS, TIMES, measure
@@ -76,7 +77,8 @@ class DS4024:
         gain = {"axon": 4.0} if faults.on("clipped_channel") else {}
         rough: Roughness = getattr(source, "rough", SMOOTH)
         self._pauses = Pauses(rough, seed)
-        self._probes = Probes(source, {n: name for name, n in channels.items()}, attenuation, gain, rough)
+        defects = tuple(name for name in DEFECTS if faults.on(name))
+        self._probes = Probes(source, {n: name for name, n in channels.items()}, attenuation, gain, rough, defects)
         self._acquisition = Acquisition(self._probes)
         self._acquisition.run(clock())
         self._front = FrontPanel(fixed_auto=faults.on("auto_depth"))

@@ -13,7 +13,7 @@ export function runPage(source) {
   let overview = null, chosen = null, following = true, underWay = "", openedAt = -Infinity, later = null, countedAt = -Infinity, counted = -1;
   const tiles = el("div", { class: "tiles" }), state = el("span", { class: "state" }), bar = el("progress", { max: 1, value: 0, "aria-label": "share of the digits done" });
   const place = el("p", { class: "note", "aria-live": "polite" }), matrix = el("div"), bench = el("div"), numbers = el("div");
-  const events = el("div"), control = el("div", { class: "control" });
+  const events = el("div"), notes = el("div"), control = el("div", { class: "control" });
   const strip = digitStrip((digit) => choose({ noise: digit.noise, index: digit.index }));
   const panel = digitPanel(source, (change) => choose({ ...chosen, ...change }));
   const title = el("h1"), question = el("p");
@@ -27,7 +27,7 @@ export function runPage(source) {
     el("div", { class: "two" },
       section("Confusion", "Rows: the true digit. Columns: the answer. A cell shows its digits.", matrix),
       section("The bench", "", bench)),
-    numbers, section("Events", "", events), el("div", { class: "two" }, section("Set-up", "", setup), section("Provenance", "", provenance)));
+    numbers, section("Events", "", events), section("Notes of shots", "The first of each kind, and how many shots have one.", notes), el("div", { class: "two" }, section("Set-up", "", setup), section("Provenance", "", provenance)));
 
   async function choose(wanted) {
     following = false;
@@ -85,6 +85,7 @@ export function runPage(source) {
     matrix.replaceChildren(confusion(now.digits, (label, answer) => strip.pair(label, answer)));
     bench.replaceChildren(facts(benchRows(now)), driftBar(now.drift) ?? "");
     events.replaceChildren(table(["UTC", "event", ""], now.events.slice(-200).map(([at, kind, text]) => [at.slice(0, 19).replace("T", " "), kind, text])));
+    notes.replaceChildren(now.notes.length ? table(["shots", ""], now.notes.map(([shots, text]) => [count(shots), text])) : "None.");
     control.replaceChildren(...source.control(now, el));
     if (first) {
       setup.replaceChildren(facts(now.setup));

@@ -60,6 +60,17 @@ def test_a_lost_inner_edge_costs_the_two_slots_beside_it(planned: list[int], dat
     assert found.interval[lost] == -1
 
 
+def test_two_lost_edges_cost_the_four_slots_beside_them() -> None:
+    planned = [50, 60, 55, 52] * 10
+    true = edges_of(planned)
+    edges = [e * (1 + 1e-5) for i, e in enumerate(true) if i not in (4, 36)]
+    found = assert_no_slot_moved(edges, planned, true)
+    assert np.flatnonzero(~found.ok).tolist() == [3, 4, 35, 36]
+    lost_and_added = sorted([*(e for i, e in enumerate(true) if i != 4), true[30] + 20.0])
+    found = assert_no_slot_moved(lost_and_added, planned, true)
+    assert np.flatnonzero(~found.ok).tolist() == [3, 4, 30]
+
+
 @settings(derandomize=True)
 @given(lengths, st.data())
 def test_an_added_edge_costs_the_slot_it_splits(planned: list[int], data: st.DataObject) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import SpikeSettings
+from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.spikes import decode
 from drivers.errors import CaptureError
 from drivers.signals import Capture, SlotTiming, Trace
@@ -19,7 +19,7 @@ FIXED = SlotTiming(mode="fixed", window_s=100e-6)
 
 
 def decoded(shot: Shot, traces: list[Trace] | None = None, spike_settings: SpikeSettings = SETTINGS) -> Capture:
-    return decode(shot.frame, traces or shot.traces(), spike_settings, TICK_S, 0.1)
+    return decode(shot.frame, traces or shot.traces(), spike_settings, BoardSettings(), TICK_S, 0.1)
 
 
 @settings(derandomize=True, max_examples=80)
@@ -28,12 +28,12 @@ def test_random_spike_trains_come_back(data: st.DataObject) -> None:
     timing = data.draw(st.sampled_from([SlotTiming(), FIXED]))
     pulses = data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=12).filter(any))
     shot = shot_of(pulses, timing)
-    body_ns = np.round(length_ticks(shot.frame, TICK_S) * TICK_S * 1e9).astype(int) - shot.lead_ns - 3_000
+    body_ns = np.round(length_ticks(shot.frame, TICK_S) * TICK_S * 1e9).astype(int) - shot.lead_ns - 4_000
     expected = np.zeros(len(pulses), dtype=int)
     for k, slot in enumerate(np.flatnonzero(shot.frame.played)):
-        most = max(0, int(body_ns[slot]) // 3_000)
+        most = max(0, int(body_ns[slot]) // 4_000)  # the one-shot and the comparator take 3.3 µs from one to the next
         for i in range(data.draw(st.integers(0, most))):
-            shot.spike(k, 500 + i * 3_000 + data.draw(st.integers(0, 400)))
+            shot.spike(k, 500 + i * 4_000 + data.draw(st.integers(0, 600)))
             expected[slot] += 1
     traces = shot.traces(phase_ns=data.draw(st.integers(0, 399)), seed=data.draw(st.integers(0, 2**31)))
     capture = decoded(shot, traces)
@@ -166,7 +166,7 @@ def test_a_foreign_line_on_the_sync_channel_is_named() -> None:
     shot = shot_of([4, 4, 4])
     shot.spike(0, 500)
     axon, _ = shot.traces()
-    refused(r"sync shows 1 pulses of 2e-06 s, expected 4 of 1.3e-05 s", shot, [axon, replace(axon, name="sync")])
+    refused(r"sync shows 1 pulses of 2.*e-06 s, expected 4 of 1.3e-05 s", shot, [axon, replace(axon, name="sync")])
 
 
 def test_a_probe_ten_times_too_weak_is_refused_on_either_channel() -> None:

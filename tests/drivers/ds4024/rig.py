@@ -69,7 +69,7 @@ def rig(
     with ScopeServer(board, faults=faults, probe=probe, profile=profile, piece_bytes=piece_bytes) as server:
         resource = server.vxi11_resource if transport == "vxi11" else server.socket_resource
         scope = ScopeSettings(resource=resource, **{"timeout_s": 0.3, **settings})
-        reader = ScopeReader(scope, BENCH.spikes, BENCH.board.axon_width_s, TICK_S, pace=pace)
+        reader = ScopeReader(scope, BENCH.spikes, BENCH.board, TICK_S, pace=pace)
         try:
             yield Rig(board, server, reader, BENCH)
         finally:

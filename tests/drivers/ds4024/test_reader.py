@@ -33,6 +33,15 @@ MET_BY = {  # every fault, and the test that shows how it is met
     "missed_td": "test_a_fault_that_strikes_always_changes_nothing",
     "x10_probe": "test_a_wrong_probe_is_named",
     "clipped_channel": "test_a_clipped_channel_is_named",
+    "axon_raised_rest": "test_a_fault_that_strikes_always_changes_nothing",
+    "axon_glitches": "test_a_fault_that_strikes_always_changes_nothing",
+    "axon_sticks": "test_an_axon_that_sticks_on_the_way_is_named",
+    "axon_hum": "test_an_axon_that_hums_is_followed",
+    "axon_slow_edges": "test_a_fault_that_strikes_always_changes_nothing",
+    "axon_notches": "test_a_fault_that_strikes_always_changes_nothing",
+    "axon_runts": "test_a_fault_that_strikes_always_changes_nothing",
+    "axon_echo": "test_pulses_that_no_axon_makes_are_not_trusted",
+    "axon_narrow": "test_pulses_that_no_axon_makes_are_not_trusted",
 }
 
 
@@ -158,7 +167,7 @@ def test_a_realistic_link_is_slower_and_no_less_right() -> None:
 # ---- faults ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["late_idle", "auto_depth", "wrong_increment", "stale_preamble", "missed_td"])
+@pytest.mark.parametrize("fault", [name for name, test in MET_BY.items() if test.endswith("_changes_nothing")])
 def test_a_fault_that_strikes_always_changes_nothing(fault: str) -> None:
     with rig(fault) as bench:
         assert_as_played(bench)
@@ -285,6 +294,41 @@ def test_a_wrong_probe_is_named() -> None:
 def test_a_clipped_channel_is_named() -> None:
     with rig("clipped_channel") as bench, pytest.raises(CaptureError, match="'axon' is clipped at the top"):
         bench.captured()
+
+
+@pytest.mark.parametrize(
+    ("fault", "note"),
+    [
+        ("axon_echo", "echoes of another"),
+        ("axon_narrow", "narrower than board.axon_width_s = 2e-06"),
+    ],
+)
+def test_pulses_that_no_axon_makes_are_not_trusted(fault: str, note: str) -> None:
+    with rig(fault) as bench:
+        capture = bench.captured()
+    assert not capture.ok.any()
+    assert any(note in text for text in capture.notes)
+
+
+def test_an_axon_that_hums_is_followed() -> None:
+    """On a screen that shows it all; where the screen cuts it off for the whole shot, that is said."""
+    with rig("axon_hum", volts_per_div=1.0) as bench:
+        assert_as_played(bench)
+        assert_as_played(bench)
+
+
+def test_an_axon_that_sticks_on_the_way_is_named() -> None:
+    """Sooner or later within the shot, as the real time has it: either all of it is refused, or the slots since."""
+    with rig("axon_sticks") as bench:
+        try:
+            capture = bench.captured()
+        except CaptureError as error:
+            said = str(error)
+        else:
+            said = " ".join(capture.notes)
+            assert not capture.ok.all()
+            assert (capture.spikes[capture.ok] == np.array(COUNTS)[capture.ok]).all()
+    assert "the axon is high" in said or "doubtful" in said
 
 
 # ---- faults of the board, as the oscilloscope sees them ------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_a_run_in_helpings_replays_exactly(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_decoding_otherwise_says_what_changes(capsys: pytest.CaptureFixture[str], traced: Path) -> None:
-    """A minimum width just above the axon pulse's 2 µs loses some spikes; twice that loses all."""
+    """A minimum width of the axon pulse itself loses some spikes; twice that loses all."""
     some = call(capsys, "replay", str(traced), "--set", "spikes.min_width_s=2e-6", "--digits", "2:4")
     assert some["identical"] is False
     assert [d["index"] for d in some["differences"]] == [2, 3]
@@ -137,7 +137,7 @@ def test_a_run_without_traces_replays_its_counts(capsys: pytest.CaptureFixture[s
     [
         (["--set", "slot.guard_s=1"], "a replay can change how spikes are decoded: spikes.threshold_v, "),
         (["--set", "spikes.threshold_v=high"], "'high' is not a number or true/false"),
-        (["--set", "spikes.threshold_v=-1"], "threshold_v = -1: Input should be greater than 0"),
+        (["--set", "spikes.hysteresis_v=-1"], "hysteresis_v = -1: Input should be greater than 0"),
         (["--layer", "conv7"], "--layer 'conv7': known layers are conv1, conv2, fc1, fc2"),
         (["--digits", "50:60"], "has no finished digit among those asked for"),
     ],

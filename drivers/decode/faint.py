@@ -1,0 +1,64 @@
+"""Pulses too low to be found: a running mean as wide as a pulse sees them where single samples do not.
+
+The running mean is the matched filter of a rectangular pulse in white noise (G. L. Turin, IRE Trans. Inf. Theory 6:311,
+1960).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.decode.judge import limits
+from drivers.decode.levels import sums_of
+from drivers.decode.lines import Reading
+from drivers.signals import FloatArray
+
+_CHUNK = 1 << 17
+_WIDEST = 64  # samples of a running mean: 64 · 255 fits 16 bits
+_SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples
+
+
+def faint_pulses(reading: Reading) -> FloatArray:
+    """(n, 2) s: where the trace rises as a low pulse would, more than a pulse's width from any pulse found."""
+    if not reading.height:
+        return np.empty((0, 2))
+    width = 1 << min(reading.window, _WIDEST).bit_length() - 1
+    noise = reading.noise_of(width)
+    _, none = limits(noise / reading.height)
+    least = max(none * reading.height, _SURE * noise)
+    size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples))
+    found = [np.empty((0, 2), dtype=np.intp), *_runs(reading, width, size, np.ceil(high * width).astype(np.uint16))]
+    spans = np.concatenate(found).astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s
+    return spans[_apart(spans, reading)]
+
+
+def _runs(reading: Reading, width: int, size: int, least: NDArray[np.uint16]) -> Iterator[NDArray[np.intp]]:
+    """(n, 2) first sample and the one after the last of every stretch whose running mean reaches `least` of its row."""
+    chunk = max(size, _CHUNK // size * size) if size < _CHUNK else _CHUNK
+    for start in range(0, len(reading.samples), chunk):
+        sums = sums_of(reading.samples.part(start, start + chunk + width - 1), width)[:chunk]
+        if not len(sums):
+            return
+        if len(least) == 1:
+            above = sums >= least[0]
+        else:
+            rows = np.repeat(least[start // size : start // size + -(-len(sums) // size)], size)
+            above = sums >= rows[: len(sums)]
+        if above.any():
+            edges = np.flatnonzero(np.diff(above, prepend=False, append=False)).reshape(-1, 2)
+            edges[:, 1] += width - 1
+            yield edges + start
+
+
+def _apart(spans: FloatArray, reading: Reading) -> NDArray[np.bool_]:
+    """Which spans lie more than a pulse's width from every pulse."""
+    pulses = reading.pulses
+    margin_s = (reading.window + 1) * reading.trace.x_increment_s
+    clear = spans[:, 0] > pulses.begins_low_s + margin_s
+    if len(pulses):
+        before = np.searchsorted(pulses.rise_s, spans[:, 1] + margin_s, side="right") - 1
+        clear &= (before < 0) | (pulses.fall_s[np.maximum(before, 0)] + margin_s < spans[:, 0])
+    return clear

@@ -1,0 +1,151 @@
+"""Is this what an axon's pulse looks like? Every pulse is counted, passed over as a moment's glitch, or doubted.
+
+The measure is a pulse's mean height over the width that the board's one-shot makes, against that of its neighbours: a
+short pulse, a low one and one in noise all fall short in it. What lies between a pulse and nothing is doubtful, and so
+is what no one-shot makes: a pulse too wide, a second one before the first could be over, a rest level that jumps.
+Doubt spoils the slots that it touches, never a count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.decode.lines import Reading, peaks
+from drivers.decode.schmitt import Pulses
+from drivers.signals import BoolArray, FloatArray
+
+PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
+SURE = 5.5  # σ of a height's noise that no noise reaches
+CHANCE = 5.0  # σ that noise alone reaches where it was found because it is high
+LOST = 5.2  # σ that no pulse falls short by
+TALL = 3.0  # times the typical height: another line's pulse, not this one's
+FEW, SHORT = 3, 0.62  # with so few samples a pulse, one narrower than this part of the usual width may be a glitch
+WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece, and of one joined from several
+PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.8  # so many, this share of all, and of what is near another: echoes
+ECHO = 0.8  # of the height of the pulse before it
+REST_MOVES = 0.65  # of the swing: rest may be so far from where it mostly is
+REST_STEPS = 0.12  # of the swing, from block to block but one
+_SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing
+_NOISE_STEPS = 1.6  # of the noise: six times what the means of two blocks differ by through noise alone
+GLITCH = 0.7  # of the swing: what is as high for a moment is a glitch and no noise
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the board makes: width of an axon pulse, and the least time from one to the next.
+
+    `echo_s`: a lower pulse that follows another one sooner than this is taken for its echo. `glitch_s`: what is
+    narrower is a glitch.
+    """
+
+    width_s: float
+    apart_s: float
+    echo_s: float
+    glitch_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """`pulses` to be counted; `doubts` (n, 2), s from the trigger, when something was not as it should be.
+
+    `glitches` were passed over. `reasons` counts doubts by kind.
+    """
+
+    pulses: Pulses
+    doubts: FloatArray
+    glitches: int
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+def judge(reading: Reading, shape: Shape) -> Judged:
+    """Sort the pulses of an axon."""
+    step = reading.trace.x_increment_s
+    pulses, typical = reading.pulses, reading.height
+    heights = reading.heights / typical if typical else np.zeros(len(pulses))
+    noise = reading.noise / typical if typical else 0.0
+    sure, none = limits(noise)
+    glitch = (heights < none) | (pulses.width_s < shape.glitch_s)
+    low = ~glitch & (heights < sure)
+    real = ~glitch & ~low
+    usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
+    most = np.where(reading.torn, WIDE_TORN, WIDE)
+    short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * usual)
+    wide = real & (pulses.width_s > most * usual + 2 * step)
+    tall = real & (heights > TALL)
+    early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, 1.5 * step)
+    doubted = low | short | wide | tall | early
+    spans = [np.stack([pulses.rise_s[doubted], pulses.fall_s[doubted]], axis=1), unrest(reading)]
+    if pulses.starts_high:
+        spans.append(np.array([[-np.inf, pulses.begins_low_s]]))
+    reasons = {"too low": low, "too short": short, "too wide": wide, "too tall": tall, "echoes of another": early}
+    counted = {kind: int(which.sum()) for kind, which in reasons.items() if which.any()}
+    if len(spans[1]):
+        counted["at a shifted rest level"] = len(spans[1])
+    return Judged(pulses.where(real & ~doubted), np.concatenate(spans), _glitches(reading, glitch), counted)
+
+
+def _glitches(reading: Reading, glitch: BoolArray) -> int:
+    """How many of the moments passed over reach as high as pulses do."""
+    moments = peaks(reading, reading.pulses.where(glitch)) if glitch.any() else np.empty(0)
+    return int((moments > max(GLITCH * reading.swing, SURE * reading.levels.noise)).sum())
+
+
+def limits(noise: float) -> tuple[float, float]:
+    """The least height of a pulse and the greatest of none, both relative, in noise so much of a pulse's height."""
+    return max(PULSE, SURE * noise), min(max(NOTHING, CHANCE * noise), max(0.05, 1 - LOST * noise))
+
+
+def _follow_too_soon(
+    rise_s: FloatArray, heights: FloatArray, real: BoolArray, shape: Shape, slack_s: float
+) -> BoolArray:
+    """Which pulses come before the one-shot can be ready again, or are a taller one's echo."""
+    which = np.flatnonzero(real)
+    gap = np.diff(rise_s[which])
+    lower = heights[which][1:] < ECHO * heights[which][:-1]
+    early = np.zeros(len(rise_s), dtype=np.bool_)
+    early[which[1:]] = (gap < shape.apart_s - slack_s) | (lower | _paired(gap < shape.echo_s, gap, slack_s)) & (
+        gap < shape.echo_s
+    )
+    return early
+
+
+def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> BoolArray:
+    """Which gaps (n,) make pairs of one delay: a neuron firing by itself goes on, an echo comes once, on time."""
+    alone = soon & ~np.concatenate([[False], soon[:-1]]) & ~np.concatenate([soon[1:], [False]])
+    if alone.sum() < max(PAIRS, PAIRED * len(gap)) or alone.sum() < PAIRED_ONLY * soon.sum():
+        return np.zeros(len(gap), dtype=np.bool_)
+    low, high = np.quantile(gap[alone], [0.1, 0.9])
+    return alone if high - low <= slack_s else np.zeros(len(gap), dtype=np.bool_)
+
+
+def unrest(reading: Reading) -> FloatArray:
+    """(n, 2) s: when a line rests elsewhere than it mostly does, or where its rest has jumped to and stayed."""
+    rest, block = reading.levels.rest, reading.levels.block
+    if not reading.height or len(rest) < 2:
+        return np.empty((0, 2))
+    off = np.abs(rest - np.median(rest)) > REST_MOVES * reading.swing
+    off |= _jumped(rest, max(REST_STEPS * reading.swing, _NOISE_STEPS * reading.levels.noise))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], off, [False]]))).reshape(-1, 2)
+    # A block holds the moment of change anywhere, and the median of three hides the one beside it.
+    start, stop = edges[:, 0] - 1.0, edges[:, 1] + 1.0
+    stop[edges[:, 1] >= len(rest)] = np.inf
+    step_s = block * reading.trace.x_increment_s
+    return np.stack([start, stop], axis=1) * step_s + reading.trace.x_origin_s
+
+
+def _jumped(rest: FloatArray, jump: float) -> BoolArray:
+    """(blocks,) true from where rest jumps away until where it comes back to about what it was."""
+    off = np.zeros(len(rest), dtype=np.bool_)
+    step = np.abs(rest[2:] - rest[:-2])  # about block 1, 2 …
+    around = np.maximum(np.concatenate([[0, 0], step[:-2]]), np.concatenate([step[2:], [0, 0]]))[: len(step)]
+    jumps: NDArray[np.intp] = np.flatnonzero((step > jump) & (around < _SUDDEN * step)) + 1
+    until = 0
+    for at in jumps.tolist():
+        if at >= until:
+            back = np.flatnonzero(np.abs(rest[at + 1 :] - rest[at - 1]) < jump / 2)
+            until = at + 1 + int(back[0]) if len(back) else len(rest)
+            off[at:until] = True
+    return off

@@ -1,0 +1,184 @@
+"""Where a trace rests and how high its pulses reach, tracked along the trace, so that drift, hum and noise are known.
+
+Everything is in codes, with pulses upwards. The rest level of a block is told by the least codes of groups of its
+samples; noise by differences of neighbouring samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.signals import FloatArray
+
+Codes = NDArray[np.uint8]
+CLIPPED_LOW, CLIPPED_HIGH = 1, 254  # codes at or beyond these lie at the edge of the screen
+PICKED = 32  # samples of a block that are looked at
+_GROUPS = 4
+_LEAST_OF_GROUP = 1.6  # σ that the second least of four groups lies below rest, when there are no pulses
+_LEAST_OF_BLOCK = 2.0  # σ that the least of a block's few samples of rest lies below it
+_NOISE_LEAST = 0.3  # codes rms: an 8-bit code is never known better
+_LITTLE = 4.0  # codes rms: less noise leaves the level known well enough
+_NOISE_PAIRS = 1 << 16
+_FINER = 8  # a wandering level is followed in such parts of a block
+_QUARTILE = 0.4506  # of |x − y| for independent normal x, y of σ = 1
+_TOP_BIAS = 1.2  # σ that the greatest of a pulse's few samples lies above its top
+SEEN = 6.0  # σ above rest, from which a block is said to hold a pulse
+STEADY = 0.04  # of the swing: rest that moves less is taken as one level
+
+
+@dataclass(frozen=True, eq=False)
+class Upright:
+    """Codes (samples,) uint8 read with their pulses upwards."""
+
+    codes: Codes
+    flipped: bool = False
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def part(self, start: int, stop: int) -> Codes:
+        """Codes start…stop−1."""
+        part = self.codes[start:stop]
+        return np.uint8(255) - part if self.flipped else part
+
+    def at(self, index: NDArray[np.intp]) -> Codes:
+        """Codes at an index of any shape."""
+        picked = self.codes[index]
+        return np.uint8(255) - picked if self.flipped else picked
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """`rest` (blocks,) of `block` samples each, codes; `top` (blocks,) their greatest code; `noise`, codes rms.
+
+    `swing` is how far typical pulses rise above rest, codes; 0 where nothing rises out of the noise by `least`.
+    """
+
+    block: int
+    rest: FloatArray
+    top: FloatArray
+    noise: float
+    swing: float
+
+    @property
+    def middle(self) -> float:
+        """The rest level of most of the trace."""
+        return float(np.median(self.rest))
+
+    def rest_at(self, index: FloatArray) -> FloatArray:
+        """Rest (n,) at samples (n,), between blocks interpolated."""
+        return np.interp(index, self._centres, self.rest)
+
+    def steady(self, swing: float) -> bool:
+        """Whether rest stays within a small part of the swing."""
+        return float(np.ptp(self.rest)) <= max(STEADY * swing, 2 * self.noise)
+
+    def above_rest(self, low: float, high: float, samples: int) -> tuple[int, FloatArray, FloatArray]:
+        """Levels `low` and `high` codes above rest: samples a row, and either level of each row."""
+        if self.steady(high):
+            rest, size = np.array([self.middle]), samples
+        else:
+            size = self.block // _FINER if self.block >= PICKED * _FINER // 2 else self.block
+            rest = self.rest_at((np.arange(-(-samples // size), dtype=np.float64) + 0.5) * size)
+        top: FloatArray = np.clip(rest + high, 2, 254)
+        bottom: FloatArray = np.clip(rest + low, 1, top - 1)
+        return size, bottom, top
+
+    @property
+    def _centres(self) -> FloatArray:
+        return (np.arange(len(self.rest), dtype=np.float64) + 0.5) * self.block
+
+
+def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable[[float], float]) -> Levels:
+    """Levels of a trace in blocks of about `block` samples; noise from samples `lag` apart.
+
+    No rest is beyond the code `beyond`: a block that looks so may hold pulses nearly all the time, and its least code
+    is taken. `least`: rest level → how far above it a pulse must reach at the least, codes.
+    """
+    block = max(PICKED, min(block, len(samples)) // PICKED * PICKED)
+    picked = _picked(samples, block)
+    noise = _noise(samples, lag)
+    groups = np.stack([picked[i::_GROUPS].min(axis=0) for i in range(_GROUPS)]).astype(np.float64)
+    second = np.partition(groups, 1, axis=0)[1]  # one group may have met an undershoot, and others pulses only
+    rest = _below(samples, block, second + _LEAST_OF_GROUP * noise, beyond, noise)
+    rest = _median_of_three(_mean_rest(picked, rest, noise))
+    top = picked.max(axis=0).astype(np.float64)
+    rise = top - rest
+    seen = rise >= max(least(float(np.median(rest))), SEEN * noise)
+    swing = float(np.quantile(rise[seen], 0.75)) - _TOP_BIAS * noise if seen.any() else 0.0
+    return Levels(block, rest, top, noise, swing)
+
+
+def _below(samples: Upright, block: int, rest: FloatArray, beyond: float, noise: float) -> FloatArray:
+    """Rest levels, where they are beyond a code replaced by what the block's least code tells."""
+    high = np.flatnonzero(rest > beyond)
+    if not len(high) or len(samples) < block:
+        return rest
+    rows = samples.codes[: len(rest) * block].reshape(len(rest), block)[high]
+    least = 255 - rows.max(axis=1).astype(np.float64) if samples.flipped else rows.min(axis=1).astype(np.float64)
+    found = rest.copy()
+    found[high] = np.minimum(rest[high], least + _LEAST_OF_BLOCK * noise)
+    return found
+
+
+def _mean_rest(picked: Codes, rest: FloatArray, noise: float) -> FloatArray:
+    """The mean of what lies within the noise about rest: known better than from a few least codes."""
+    if noise < _LITTLE:
+        return rest
+    near = np.abs(picked - rest.astype(np.float32)) <= np.float32(3 * noise)
+    count = near.sum(axis=0)
+    mean = np.where(near, picked, 0).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    found: FloatArray = np.where(count >= _GROUPS, mean, rest)
+    return found
+
+
+def sums_of(codes: Codes, width: int) -> NDArray[np.uint16]:
+    """(samples − width + 1,) sums of `width` neighbours, a power of two up to 256.
+
+    The codes are added to themselves, shifted by 1, 2, 4 …
+    """
+    sums = codes.astype(np.uint16)
+    reach = 1
+    while reach < width:
+        sums = sums[:-reach] + sums[reach:]
+        reach *= 2
+    return sums
+
+
+def _picked(samples: Upright, block: int) -> Codes:
+    """(PICKED, blocks): samples of every whole block, at irregular places, so that no pulse train keeps step."""
+    blocks = len(samples) // block
+    if not blocks:
+        return np.resize(samples.part(0, len(samples)), (PICKED, 1))
+    places = np.random.default_rng(0).permutation(block)[:PICKED]
+    picked = np.ascontiguousarray(samples.codes[: blocks * block].reshape(blocks, block)[:, places].T)
+    return np.uint8(255) - picked if samples.flipped else picked
+
+
+def _noise(samples: Upright, lag: int) -> float:
+    """Codes rms, from the lower quartile of differences: half of them may lie across edges."""
+    apart = len(samples) - lag
+    if apart < _GROUPS:
+        return _NOISE_LEAST
+    index = np.arange(0, apart, max(1, apart // _NOISE_PAIRS))
+    first, second = samples.at(index).astype(np.int16), samples.at(index + lag).astype(np.int16)
+    inside = (first > CLIPPED_LOW) & (first < CLIPPED_HIGH)  # the edge of the screen shows no noise
+    if inside.sum() < PICKED:
+        return _NOISE_LEAST
+    share = np.cumsum(np.bincount(np.abs(first - second)[inside], minlength=2)) / inside.sum()
+    edges = np.arange(len(share)) + 0.5
+    quartile = float(np.interp(0.25, np.concatenate([[0.0], share]), np.concatenate([[0.0], edges])))
+    return max(_NOISE_LEAST, quartile / _QUARTILE)
+
+
+def _median_of_three(values: FloatArray) -> FloatArray:
+    if len(values) < 3:
+        return values
+    before = np.concatenate([values[:1], values[:-1]])
+    after = np.concatenate([values[1:], values[-1:]])
+    found: FloatArray = np.maximum(np.minimum(before, values), np.minimum(np.maximum(before, values), after))
+    return found

@@ -1,0 +1,238 @@
+"""The pulses of one line: found relative to the levels of their own trace, joined where they break, and measured.
+
+Where the trace shows what its pulses look like, a pulse begins at 0.42 and ends at 0.27 of their height above the rest
+level at that place. The threshold of the settings says what the line must pass to have pulses at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Levels, Upright, sums_of, track
+from drivers.decode.schmitt import (
+    Pulses,
+    Thresholds,
+    check_on_screen,
+    code_of,
+    pulses_at,
+    upright,
+)
+from drivers.errors import CaptureError
+from drivers.signals import BoolArray, FloatArray, Trace
+
+HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
+JOINED = 0.9  # of a pulse's width: what rises sooner after a rise is the same pulse, torn
+MOMENT = 0.25  # of a pulse's width: what is narrower, with rest as long on either side, is no piece of a pulse
+_AXON_BLOCK, _LONG_BLOCK = 32, 8  # pulse widths that a block of levels holds
+_SMOOTHED_GAP = 0.7  # of the shortest gap between pulses may be averaged away
+_SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
+_WINDOW = 32  # samples of a pulse that are averaged at the most
+_CHUNK = 1 << 15  # pulses measured at a time
+_NOISY = 0.08  # of the swing: with more noise, neighbouring samples are averaged first, until there is less
+_UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
+_SHAPE_PULSES = 4096  # pulses that clipping is judged by
+_MOVES = 0.06  # of the swing: rest that moves more is a line that hums or drifts
+_PLATEAU, _RESTING = 0.7, 0.3  # of the swing: what is beyond belongs to the top, or to rest
+
+
+@dataclass(frozen=True)
+class Line:
+    """What to expect of a line: how wide its pulses are, how near to each other, what they pass, and which way."""
+
+    width_s: float
+    gap_s: float
+    threshold_v: float
+    hysteresis_v: float
+    inverted: bool = False
+    dense: bool = True  # pulses may fill half of the time; otherwise they are longer than a few samples
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The pulses of one trace with their mean heights over a pulse's width, (n,) codes above rest.
+
+    `torn` (n,) tells which were joined from pieces. `smoothed` neighbours were averaged before, because of noise;
+    `trace` is what came of that.
+    """
+
+    trace: Trace
+    samples: Upright
+    levels: Levels
+    pulses: Pulses
+    heights: FloatArray
+    torn: BoolArray
+    window: int
+    swing: float
+    smoothed: int
+
+    def noise_of(self, samples: int) -> float:
+        """Codes rms of a mean over so many samples."""
+        return self.levels.noise * float(np.sqrt(self.smoothed / max(samples, self.smoothed)))
+
+    @property
+    def noise(self) -> float:
+        """Codes rms of a height."""
+        return self.noise_of(min(self.window, _WINDOW))
+
+    @property
+    def height(self) -> float:
+        """The typical height, codes; of pulses that are more than moments. 0 where there are none."""
+        real = self.heights[self.heights > LOW * self.swing]
+        return float(np.median(real)) if len(real) else 0.0
+
+
+def read_line(trace: Trace, line: Line) -> Reading:
+    """All pulses of a trace; raises CaptureError where it is empty, clipped, or its scale is off."""
+    upright(trace)
+    half = line.hysteresis_v / 2
+    check_on_screen(trace, line.threshold_v - half, line.threshold_v + half)
+    levels, swing = _levels(trace, line, 1)
+    smoothed, widest = 1, min(line.width_s / 2, _SMOOTHED_GAP * line.gap_s) / trace.x_increment_s
+    while levels.noise / np.sqrt(smoothed) > _NOISY * swing and 2 * smoothed <= min(widest, _SMOOTHED_MOST):
+        smoothed *= 2
+    if smoothed > 1:
+        trace = _smooth(trace, smoothed)
+        levels, swing = _levels(trace, line, smoothed)
+    reading = _measured(trace, levels, line, swing, smoothed)
+    if reading.height and abs(reading.height / swing - 1) > _UNLIKE:
+        # The levels came from too few or too noisy samples: pulses themselves tell better.
+        reading = _measured(trace, levels, line, _swing(reading, swing), smoothed)
+    _check_clipping(reading)
+    return reading
+
+
+def _levels(trace: Trace, line: Line, smoothed: int) -> tuple[Levels, float]:
+    """Levels and swing; the swing is twice the threshold above rest where no pulse tells."""
+    samples = upright(trace, inverted=line.inverted)
+    threshold = code_of(trace, samples, line.threshold_v)
+    slack = line.hysteresis_v / 2 / abs(trace.y_increment_v)
+    width = line.width_s / trace.x_increment_s
+    block = round((_AXON_BLOCK if line.dense else _LONG_BLOCK) * width)
+    lag = max(1, round(width / 4), smoothed)
+    levels = track(samples, max(64, block), lag, threshold, lambda rest: threshold - slack - rest)
+    return levels, levels.swing or 2 * max(threshold - levels.middle, slack)
+
+
+def _smooth(trace: Trace, width: int) -> Trace:
+    """Means of `width` neighbours, a power of two."""
+    if len(trace.codes) <= width:
+        return trace
+    codes = np.empty(len(trace.codes) - width + 1, dtype=np.uint8)
+    for start in range(0, len(codes), _CHUNK):
+        sums = sums_of(trace.codes[start : start + _CHUNK + width - 1], width)
+        codes[start : start + _CHUNK] = (sums + width // 2) // width
+    return replace(trace, codes=codes, x_origin_s=trace.x_origin_s + (width - 1) / 2 * trace.x_increment_s)
+
+
+def low_swing(reading: Reading, line: Line) -> Reading | None:
+    """The same line read for pulses too low to pass its threshold; None where nothing rises out of the noise."""
+    levels = track(reading.samples, reading.levels.block, reading.smoothed, 255, lambda _rest: 4.0)
+    if levels.swing < 8 * levels.noise:
+        return None
+    return _measured(reading.trace, levels, line, levels.swing, reading.smoothed)
+
+
+def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: int) -> Reading:
+    samples = upright(trace, inverted=line.inverted)
+    size, low, high = levels.above_rest(LOW * swing, HIGH * swing, len(samples))
+    found = pulses_at(trace, samples, Thresholds(size, low, high))
+    # An edge is a ramp from one sample to the next, or as long as the mean of neighbours: time is that of its middle.
+    rise_s = found.rise_s + (0.5 - HIGH) * smoothed * trace.x_increment_s
+    fall_s = found.fall_s - (0.5 - LOW) * smoothed * trace.x_increment_s
+    found = replace(found, rise_s=rise_s, fall_s=fall_s)
+    pulses, torn = joined(found, JOINED * line.width_s, MOMENT * line.width_s)
+    window = max(1, round(line.width_s / trace.x_increment_s))
+    heights = _heights(samples, levels, trace, pulses, window)
+    return Reading(trace, samples, levels, pulses, heights, torn, window, swing, smoothed)
+
+
+def _swing(reading: Reading, before: float) -> float:
+    """The height of pulses at their middles, which slow edges leave higher than their means."""
+    middle = peaks(reading, reading.pulses)
+    real = middle[reading.heights > LOW * before]
+    return max(float(np.median(real)) if len(real) else before, reading.height)
+
+
+def peaks(reading: Reading, pulses: Pulses) -> FloatArray:
+    """(n,) codes above rest in the middle of pulses."""
+    return _heights(reading.samples, reading.levels, reading.trace, pulses, 1)
+
+
+def joined(pulses: Pulses, within_s: float, moment_s: float) -> tuple[Pulses, BoolArray]:
+    """Pulses with those that rise within a time of the rise before them made part of it; and which were so made (n,).
+
+    What lasts less than `moment_s`, so long before and after everything else, is left as it is.
+    """
+    if not len(pulses) or np.diff(pulses.rise_s).min(initial=np.inf) >= within_s:
+        return pulses, np.zeros(len(pulses), dtype=np.bool_)
+    gap_s = np.concatenate([[np.inf], pulses.rise_s[1:] - pulses.fall_s[:-1], [np.inf]])
+    moment = (pulses.width_s < moment_s) & (gap_s[:-1] > moment_s) & (gap_s[1:] > moment_s)
+    rise_s, fall_s = pulses.rise_s[~moment], pulses.fall_s[~moment]
+    first = np.concatenate([[True], np.diff(rise_s) >= within_s])[: len(rise_s)]
+    last = np.concatenate([first[1:], [True]])[: len(rise_s)]
+    rise_s = np.concatenate([rise_s[first], pulses.rise_s[moment]])
+    fall_s = np.concatenate([fall_s[last], pulses.fall_s[moment]])
+    torn = np.concatenate([~last[first], np.zeros(int(moment.sum()), dtype=np.bool_)])
+    order = np.argsort(rise_s, kind="stable")
+    return replace(pulses, rise_s=rise_s[order], fall_s=fall_s[order]), torn[order]
+
+
+def _heights(samples: Upright, levels: Levels, trace: Trace, pulses: Pulses, window: int) -> FloatArray:
+    """(n,) mean codes above rest over a window of so many samples in the middle of each pulse."""
+    count = min(window, _WINDOW)
+    steps = (np.arange(count) - (count - 1) / 2) * (window / count)
+    heights = np.empty(len(pulses))
+    for start in range(0, len(pulses), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        rise = (pulses.rise_s[part] - trace.x_origin_s) / trace.x_increment_s
+        fall = np.minimum((pulses.fall_s[part] - trace.x_origin_s) / trace.x_increment_s, rise + 2 * window)
+        middle = (rise + fall) / 2
+        index = np.rint(middle[:, None] + steps).astype(np.intp)
+        codes = samples.at(np.clip(index, 0, len(samples) - 1))
+        heights[part] = codes.mean(axis=1, dtype=np.float32) - levels.rest_at(middle)
+    return heights
+
+
+def _check_clipping(reading: Reading) -> None:
+    """Refuse a trace whose rest or top lies at the edge of the screen; ringing and single excursions are no harm.
+
+    Of what belongs to the top, or to rest, more than half at the very edge is no signal's shape and no noise. A line
+    that hums or drifts may touch the edge now and then: what that hides, heights tell.
+    """
+    swing, levels = reading.swing, reading.levels
+    limit = 0.5 if np.ptp(levels.rest) < _MOVES * swing else 0.9
+    for codes, above, inside in _shapes(reading):
+        part = codes[(above > _PLATEAU * swing) if inside else (above < _RESTING * swing)]
+        rail = part >= CLIPPED_HIGH if inside else part <= CLIPPED_LOW
+        if len(part) and rail.mean() > limit:
+            edge = "top" if inside != reading.samples.flipped else "bottom"
+            raise CaptureError(
+                f"trace {reading.trace.name!r} is clipped at the {edge} of the screen: check that the probe's switch "
+                "agrees with scope.probe and that scope.volts_per_div shows the whole signal"
+            )
+
+
+def _shapes(reading: Reading) -> list[tuple[NDArray[np.uint8], FloatArray, bool]]:
+    """Codes within pulses, and codes everywhere, each with how far above rest they are."""
+    step = max(1, len(reading.pulses) // _SHAPE_PULSES)
+    some = reading.pulses.where(_every(len(reading.pulses), step))
+    rise = (some.rise_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
+    fall = (some.fall_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
+    long = np.minimum(fall, rise + 2 * reading.window + 2)
+    spread = (np.arange(_WINDOW) + 0.5) / _WINDOW
+    inside = np.rint(rise[:, None] + (long - rise)[:, None] * spread).astype(np.intp).ravel()
+    everywhere = np.linspace(0, len(reading.samples) - 1, min(len(reading.samples), 1 << 14)).astype(np.intp)
+    shapes = []
+    for index, of_pulses in ((np.minimum(inside, len(reading.samples) - 1), True), (everywhere, False)):
+        codes = reading.samples.at(index)
+        shapes.append((codes, codes - reading.levels.rest_at(index.astype(np.float64)), of_pulses))
+    return shapes
+
+
+def _every(count: int, step: int) -> BoolArray:
+    keep = np.zeros(count, dtype=np.bool_)
+    keep[::step] = True
+    return keep
