@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from drivers.timing import made_clock_hz
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
-    from drivers.signals import Capture, SlotTiming
+    from drivers.signals import SlotTiming
 
 PULSES_PER_COUNT = 16_384
 
@@ -160,18 +159,12 @@ def measure_transfer(
     pulses_per_count: int = PULSES_PER_COUNT,
     purpose: str = "calibrate/transfer",
     pulses_before: int = 0,
-    progress: Callable[[float], None] | None = None,
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
     See `slots_a_count` for how many slots that takes. `pulses_before` is what the device has had.
     """
     pulses = transfer_slots(timing, full_scale, pulses_per_count)
-
-    def watch(capture: Capture) -> None:
-        if progress is not None:
-            progress((capture.frame.first_slot + len(capture.frame)) / len(pulses))
-
-    sweep = Sweep(bench, timing, purpose, pulses_before, watch)
+    sweep = Sweep(bench, timing, purpose, pulses_before)
     spikes = sweep.spikes(vth_v, pulses)
     return TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,27 +18,15 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.signals import SlotTiming
 from drivers.timing import fastest_clock_hz
+from hil.calibrate.view import Axes
 
 if TYPE_CHECKING:
     from calibration.measure.search import Progress
     from drivers.bench import Bench
     from drivers.signals import Capture
+    from hil.calibrate.view import View
 
 What = Literal["threshold", "transfer", "frequency"]
-
-
-class View(Protocol):
-    """Where a person sees a calibration, if anywhere."""
-
-    def show(self, done: float, text: str) -> None:
-        """How far it is (0…1), and what it does."""
-        ...
-
-    def plot(
-        self, x: list[float], y: list[float], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False
-    ) -> None:
-        """The points measured so far."""
-        ...
 
 
 class CalibrateConfig(BaseModel):
@@ -137,7 +125,7 @@ def _threshold(config: CalibrateConfig, sweep: Sweep, view: View) -> ThresholdRe
         at = f", V_th about {progress.vth_v:.3f} V" if progress.vth_v is not None else ""
         view.show(progress.done, f"{progress.stage}{at}, {sweep.pulses_spent:,} pulses")
         spikes = [(v, tally.total_pulses / tally.total_spikes) for v, tally in progress.data if tally.total_spikes]
-        view.plot([v for v, _ in spikes], [n for _, n in spikes], "V_th, V", "pulses a spike", log_y=True)
+        view.plot([v for v, _ in spikes], [n for _, n in spikes], Axes("V_th, V", "pulses a spike", log_y=True))
 
     return measure_threshold(sweep, config.limits_v, target=config.gain, show=show)
 
@@ -151,7 +139,7 @@ def _transfer(config: CalibrateConfig, sweep: Sweep, vth_v: float, view: View) -
         for n, s in zip(capture.frame.pulses.tolist(), capture.spikes.tolist(), strict=True):
             pulses[n], spikes[n] = pulses.get(n, 0) + 1, spikes.get(n, 0) + s
         view.show(sum(pulses.values()) / total, f"transfer curve, {sweep.bench_s:.1f} s on the bench")
-        view.plot([float(n) for n in pulses], [spikes[n] / pulses[n] for n in pulses], "pulses", "spikes a slot")
+        view.plot([float(n) for n in pulses], [spikes[n] / pulses[n] for n in pulses], Axes("pulses", "spikes a slot"))
 
     sweep.watch = watch
     return characterise_transfer(sweep, vth_v, full_scale=config.full_scale, addresses=config.bench.board.addresses)
@@ -161,6 +149,6 @@ def _frequency(config: CalibrateConfig, sweep: Sweep, vth_v: float, window: Wind
     def show(done: float, points: tuple[Any, ...]) -> None:
         view.show(done, f"{points[-1].clock_hz:g} Hz, {sweep.bench_s:.1f} s on the bench")
         rates = [point.spikes_per_pulse.value for point in points]
-        view.plot([p.clock_hz for p in points], rates, "dendrite clock, Hz", "spikes a pulse", log_x=True)
+        view.plot([p.clock_hz for p in points], rates, Axes("dendrite clock, Hz", "spikes a pulse", log_x=True))
 
     return measure_frequency(sweep, vth_v, config.fastest_hz, window, slowest_hz=config.slowest_hz, show=show)

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import warnings
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, closing, contextmanager, suppress
-from itertools import count
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
-from drivers.durable import place, unfinished
 from drivers.errors import HilWarning, RunFileError
 from drivers.signals import Capture, FrameKey
 from hil.store.connecting import connect, lacks_its_log, log_of
+from hil.store.creation import create_file
 from hil.store.journal import Connection, Journal
 from hil.store.locking import check_header, explained, lock
 from hil.store.notes import Noted, by_kind
@@ -40,7 +37,7 @@ from hil.store.rows import (
     to_trace,
     trace_values,
 )
-from hil.store.schema import SCHEMA_VERSION, statements
+from hil.store.schema import SCHEMA_VERSION
 
 WHOLE_WHEN_CLOSED = "whole_when_closed"  # a fact of such files; older ones stayed in the mode of the log
 _INSERT_SHOT = (
@@ -88,21 +85,7 @@ class RunFile:
         It appears under its name only when complete, and never in the place of another. Where the name is taken it gets
         a number if `numbered`; otherwise, and when it cannot be written, raises RunFileError.
         """
-        try:
-            partial = unfinished(path)
-            try:
-                with explained(path), closing(sqlite3.connect(partial, isolation_level=None)) as connection:
-                    initialise(connection, {**facts, WHOLE_WHEN_CLOSED: True})
-                path = place(partial, _numbered(path) if numbered else [path])
-            finally:
-                partial.unlink(missing_ok=True)
-        except FileExistsError as error:
-            raise RunFileError(
-                f"run file {path} exists already; go on with `hil resume {quote(str(path))}` or give another --out"
-            ) from error
-        except OSError as error:
-            raise RunFileError(f"run file {path} cannot be written: {error.strerror or error}") from error
-        return cls.open(path, write=True)
+        return cls.open(create_file(path, {**facts, WHOLE_WHEN_CLOSED: True}, numbered=numbered), write=True)
 
     @classmethod
     def open(cls, path: Path, *, write: bool = False) -> Self:
@@ -379,24 +362,6 @@ class RunFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def initialise(connection: Connection, facts: Mapping[str, object]) -> None:
-    """Make the tables and store the facts, all in one transaction."""
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in statements():
-        connection.execute(statement)
-    for key, value in facts.items():
-        text = json.dumps(value, ensure_ascii=False)
-        connection.execute("INSERT INTO run (key, value, digest) VALUES (?, ?, ?)", (key, text, digest((key, text))))
-    connection.execute("COMMIT")
-
-
-def _numbered(path: Path) -> Iterator[Path]:
-    yield path
-    for n in count(2):
-        yield path.with_name(f"{path.stem}-{n}{path.suffix}")
 
 
 def _lenient(raw: bytes) -> str:

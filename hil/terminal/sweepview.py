@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,6 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from hil.terminal.chart import chart
+
+if TYPE_CHECKING:
+    from hil.calibrate.view import Axes
 
 _EVERY_S = 0.2  # between redraws of the plot
 
@@ -44,13 +48,11 @@ class SweepView:
         """Move the progress line."""
         self._progress.update(self._task, completed=done, description=text)
 
-    def plot(
-        self, x: list[float], y: list[float], x_label: str, y_label: str, *, log_x: bool = False, log_y: bool = False
-    ) -> None:
+    def plot(self, x: list[float], y: list[float], axes: Axes) -> None:
         """Draw the points, a few times a second at most."""
         now = time.monotonic()
         if self._quiet or now - self._drawn_at < _EVERY_S:
             return
         self._drawn_at = now
-        picture = chart(x, y, x_label=x_label, y_label=y_label, log_x=log_x, log_y=log_y, width=self._width, height=12)
+        picture = chart(x, y, axes, width=self._width, height=12)
         self._live.update(Group(Text(picture), self._progress))

@@ -9,7 +9,7 @@ from calibration.measure.quality import characterise_transfer, straightness
 from calibration.measure.repeatability import repeatability
 from calibration.sweep import Sweep
 from calibration.tally import Tally
-from calibration.transfer import TransferCurve, measure_transfer, transfer_slots
+from calibration.transfer import TransferCurve, transfer_slots
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import CalibrationError
@@ -97,13 +97,6 @@ def test_slots_that_are_not_alike_are_noticed(fault: str) -> None:
     assert seen[fault]
     if fault == "drift":
         assert drift.value == pytest.approx(0.3 / (pulses.sum() * 1e-6), rel=0.3)
-
-
-def test_progress_reaches_the_end() -> None:
-    seen: list[float] = []
-    bench = MockBench(load_bench("mock"), load_device("nominal"))
-    measure_transfer(bench, SlotTiming(), 0.7, full_scale=4, pulses_per_count=400, progress=seen.append)
-    assert seen[-1] == 1.0
 
 
 def test_a_slot_that_cannot_be_trusted_stops_a_sweep() -> None:

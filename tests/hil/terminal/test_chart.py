@@ -4,11 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hil.calibrate.view import Axes
 from hil.terminal.chart import chart
 
 
 def draw(x: list[float], y: list[float], *, log: bool = False) -> list[str]:
-    return chart(x, y, x_label="x", y_label="y", log_x=log, log_y=log, width=20, height=5).splitlines()
+    return chart(x, y, Axes("x", "y", log_x=log, log_y=log), width=20, height=5).splitlines()
 
 
 def test_a_rising_line_goes_from_the_lower_left_to_the_upper_right() -> None:
