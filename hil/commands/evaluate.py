@@ -43,9 +43,7 @@ PART = 1_250  # images a worker is given at a time: each part costs it the table
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil evaluate`."""
-    parser.add_argument(
-        "--digits", default="10000", metavar="N|A:B", help="how many test digits, or which (default: all)"
-    )
+    parser.add_argument("--digits", metavar="N|A:B", help="how many test digits, or which (default: all)")
     parser.add_argument("--noise", default="0", metavar="P,…", help="shares of zeroed pixels in percent, e.g. 0,40,90")
     add_common_arguments(parser)
     parser.add_argument("--fidelity", choices=("pulses", "counts"), help="of the simulated neuron (default: counts)")
@@ -113,7 +111,9 @@ def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> 
         return results_of(run_file)
 
 
-def _digits(text: str) -> str:
+def _digits(text: str | None) -> str | int:
+    if text is None:
+        return 10_000
     return text if ":" in text else f"0:{text}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ from drivers.device import DeviceFile, load_device
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
 from hil.network.helpings import parse_helpings
+from hil.network.own import read_own
 from hil.network.physical import parse_physical
+from hil.network.source import DigitSource, folder_source, own_source
 from hil.network.weights import SHIPPED, load_weights
 from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
 
@@ -36,6 +39,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("all", "pooled"),
         default="all",
         help="neurons of a pooled layer: all (default, the paper's), or of each 2×2 the one with the largest drive",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with your own idx files, t10k-images and t10k-labels"
     )
     parser.add_argument(
         "--vth", type=float, metavar="V", help="threshold voltage (default: as calibrated, or the bench's)"
@@ -87,20 +93,59 @@ def full_scale_pulses(text: str | None) -> dict[str, int]:
     return scales
 
 
+def add_own_arguments(parser: argparse.ArgumentParser) -> None:
+    """What a command takes that can look at somebody's own pictures."""
+    parser.add_argument(
+        "--image", type=Path, action="append", default=[], metavar="FILE", help="a picture of a digit; may be repeated"
+    )
+    parser.add_argument(
+        "--label", type=int, action="append", default=[], metavar="N", help="what it shows, one for each --image"
+    )
+
+
+def source_of(args: argparse.Namespace) -> DigitSource:
+    """Which digits are meant by --data, --image and --label; raises InputError.
+
+    What was made of a picture is shown on standard error.
+    """
+    pictures, labels = getattr(args, "image", []), getattr(args, "label", [])
+    if args.data is not None and pictures:
+        raise InputError("--data and --image: one or the other")
+    if labels and len(labels) != len(pictures):
+        raise InputError(f"{len(labels)} --label for {len(pictures)} --image: one for each, or none")
+    wrong = [label for label in labels if not 0 <= label <= 9]
+    if wrong:
+        raise InputError(f"--label {wrong[0]}: a digit, 0…9")
+    if args.data is not None:
+        return folder_source(args.data)
+    if not pictures:
+        return DigitSource()
+    made = [read_own(path) for path in pictures]
+    for path, digit in zip(pictures, made, strict=True):
+        print(f"{path}: {digit.made}\n{digit.shown()}", file=sys.stderr)
+    return own_source(made, labels, [path.name for path in pictures])
+
+
 def settle(
-    args: argparse.Namespace, command: str, digits: str, noise: tuple[int, ...], fidelity: Fidelity, traces: bool
+    args: argparse.Namespace, command: str, digits: str | int, noise: tuple[int, ...], fidelity: Fidelity, traces: bool
 ) -> tuple[RunConfig, Weights]:
-    """Everything but the transfer curve; raises InputError on the first thing that cannot be used."""
+    """Everything but the transfer curve; raises InputError on the first thing that cannot be used.
+
+    `digits` are A:B, or how many from the first on, fewer where there are fewer.
+    """
     file = load_bench(args.bench)
     device: DeviceFile = load_device(args.device or file.device)
     vth_v = _vth(args, file)
     file.check_threshold(vth_v)
     parse_physical(args.physical)
     weights = load_weights(args.weights)
+    source = source_of(args)
+    which = digits if isinstance(digits, str) else f"0:{min(digits, source.count)}"
     config = RunConfig.model_validate(
         {
             "command": command,
-            "digits": digits,
+            "digits": which,
+            "source": source,
             "noise": noise,
             "physical": args.physical,
             "play": args.play,

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from calibration.picture import new_figure, save_figure
 from drivers.errors import InputError
 from hil.commands.options import add_common_arguments, percent, settle
-from hil.network.mnist import load_test
+from hil.network.source import load_digits
 from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
 from hil.run.session import RUNS, device_history, free_bytes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil plan`."""
-    parser.add_argument("--digits", default="0:100", metavar="A:B", help="test digits A…B−1 (default: 0:100)")
+    parser.add_argument("--digits", metavar="A:B", help="test digits A…B−1 (default: the first 100)")
     add_common_arguments(parser)
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
     parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan and print; raises LimitError when the run would be refused."""
-    config, weights = settle(args, "run", args.digits, (args.noise,), "pulses", args.traces)
+    config, weights = settle(args, "run", args.digits or 100, (args.noise,), "pulses", args.traces)
     plan = watched_plan(config, weights, share=True)
     if args.figure is not None:
         draw(args.figure, plan, config)
@@ -59,7 +59,7 @@ def watched_plan(config: RunConfig, weights: Weights, *, done: int = 0, share: b
         return make_plan(
             config,
             weights,
-            load_test()[0],
+            load_digits(config.source)[0],
             done=done,
             share=share,
             progress=lambda made, of: bar.update(task, completed=made, total=of),

@@ -2,6 +2,7 @@
 
 The first digits of the test set on the simulated neuron:   hil run --digits 0:10
 Two digits on your own bench:                               hil run --digits 0:2 --bench bench.toml
+A digit that you drew:                                      hil run --image seven.png
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import HilError
-from hil.commands.options import add_common_arguments, percent, settle
+from hil.commands.options import add_common_arguments, add_own_arguments, percent, settle
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.opening import open_measured
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil run`."""
-    parser.add_argument("--digits", default="0:10", metavar="A:B", help="test digits A…B−1 (default: 0:10)")
+    parser.add_argument("--digits", metavar="A:B", help="test digits A…B−1 (default: the first 10)")
     add_common_arguments(parser)
+    add_own_arguments(parser)
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
     parser.add_argument("--fidelity", choices=("pulses", "counts"), default="pulses", help="of the simulated neuron")
     parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, record and print; returns the exit code."""
-    config, weights = settle(args, "run", args.digits, (args.noise,), args.fidelity, args.traces)
+    config, weights = settle(args, "run", args.digits or 10, (args.noise,), args.fidelity, args.traces)
     show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
@@ -117,17 +119,17 @@ def play(
 
 def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:
     """Write the picture of one digit's maps."""
-    from hil.network.mnist import load_test
+    from hil.network.source import load_digits
     from hil.report.figures import draw_maps
     from hil.run.config import noisy
 
     index = np.array([result.index])
-    draw_maps(figure, result, noisy(load_test()[0][index], index, result.noise, config.seed)[0], maps)
+    draw_maps(figure, result, noisy(load_digits(config.source)[0][index], index, result.noise, config.seed)[0], maps)
 
 
 def row(result: DigitResult) -> str:
     """One line a digit."""
-    verdict = "✓" if result.correct else f"✗ is {result.label}"
+    verdict = "✓" if result.correct else f"✗ is {result.label}" if result.labelled else ""
     return (
         f"digit {result.index:>5}: {result.answer}  {verdict:<6} {result.confidence:6.1%}  "
         f"{result.pulses:>8,} pulses  {result.spikes:>7,} spikes  {result.bench_s:7.3f} s on the bench"
@@ -135,10 +137,11 @@ def row(result: DigitResult) -> str:
 
 
 def summary(results: list[DigitResult], wall_s: float, bench_s: float) -> dict[str, object]:
-    """The JSON object of `hil run`."""
+    """The JSON object of `hil run`; `accuracy` is null where no digit has a label."""
+    labelled = sum(r.labelled for r in results)
     return {
         "digits": [result.to_dict() for result in results],
-        "accuracy": sum(r.correct for r in results) / len(results),
+        "accuracy": sum(r.correct for r in results) / labelled if labelled else None,
         "wall_s": wall_s,
         "utilisation": bench_s / wall_s,
     }
@@ -146,10 +149,11 @@ def summary(results: list[DigitResult], wall_s: float, bench_s: float) -> dict[s
 
 def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_s: float) -> str:
     """The last lines of `hil run`."""
-    right = sum(r.correct for r in results)
+    labelled, right = sum(r.labelled for r in results), sum(r.correct for r in results)
+    score = f"{right} of {labelled} right" if labelled else f"{len(results)} digits that nobody labelled"
     saturated = sum(r.saturated for r in results)
     lines = [
-        f"{right} of {len(results)} right; {heading(config)}",
+        f"{score}; {heading(config)}",
         f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, utilisation {bench_s / wall_s:.0%}",
     ]
     if saturated:

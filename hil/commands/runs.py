@@ -44,6 +44,7 @@ class RunSummary:
     state: str = ""
     digits_done: int = 0
     digits: int = 0
+    labelled: int = 0
     correct: int = 0
     shots: int = 0
     pulses: int = 0
@@ -109,13 +110,14 @@ def summarise(path: Path) -> RunSummary:
 
 
 def _summary(run_file: RunFile, kind: Kind) -> RunSummary:
-    what, done, wanted, correct = _sweep(run_file, kind), 0, 0, 0
+    what, done, wanted, labelled, correct = _sweep(run_file, kind), 0, 0, 0, 0
     complete = run_file.count_events("complete") > 0
     if kind in OF_DIGITS:
         config, results = config_of(run_file), results_of(run_file)
         what = f"{config.physical}, digits {config.digits}, noise {','.join(map(str, config.noise))} %"
         done, wanted = len(results), len(config.images) * len(config.noise)
-        correct, complete = sum(result.correct for result in results), done == wanted
+        labelled, correct = sum(r.labelled for r in results), sum(r.correct for r in results)
+        complete = done == wanted
     totals = run_file.totals()
     return RunSummary(
         file=str(run_file.path),
@@ -127,6 +129,7 @@ def _summary(run_file: RunFile, kind: Kind) -> RunSummary:
         state="complete" if complete else _unfinished(run_file, kind),
         digits_done=done,
         digits=wanted,
+        labelled=labelled,
         correct=correct,
         shots=totals["shots"],
         pulses=totals["pulses"],
@@ -174,4 +177,4 @@ def table(found: list[RunSummary]) -> Table:
 
 
 def _accuracy(item: RunSummary) -> str:
-    return f"{item.correct / item.digits_done:.1%}" if item.digits_done else ""
+    return f"{item.correct / item.labelled:.1%}" if item.labelled else ""

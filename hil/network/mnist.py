@@ -21,6 +21,7 @@ from drivers.errors import InputError
 
 SIDE = 28
 _IMAGES, _LABELS = 0x803, 0x801
+_GZIP = b"\x1f\x8b"
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -51,7 +52,7 @@ def read_labels(raw: bytes, name: str) -> NDArray[np.uint8]:
 
 def _read_idx(raw: bytes, name: str, magic: int, dimensions: int) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
     try:
-        data = gzip.decompress(raw)
+        data = gzip.decompress(raw) if raw[:2] == _GZIP else raw
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{name}: corrupt or truncated gzip file ({error})") from error
     head = 4 * (1 + dimensions)
@@ -69,6 +70,28 @@ def _read_idx(raw: bytes, name: str, magic: int, dimensions: int) -> tuple[tuple
 def load_test() -> Digits:
     """The 10,000 test images (n, 28, 28) and labels (n,) that ship with the package."""
     return _load(files("hil") / "data", "t10k")  # type: ignore[arg-type]
+
+
+def load_folder(folder: Path) -> Digits:
+    """The test digits in somebody's folder: t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz.
+
+    Raises InputError.
+    """
+    names = [f"t10k-{what}-ubyte" for what in ("images-idx3", "labels-idx1")]
+    found = [
+        next((folder / (name + end) for end in (".gz", "") if (folder / (name + end)).is_file()), None)
+        for name in names
+    ]
+    lacking = [name for name, file in zip(names, found, strict=True) if file is None]
+    if lacking:
+        raise InputError(f"--data {folder}: there is no {' and no '.join(lacking)} (with or without .gz)")
+    files_ = [file for file in found if file is not None]
+    digits = read_images(_bytes(files_[0]), str(files_[0])), read_labels(_bytes(files_[1]), str(files_[1]))
+    if len(digits[0]) != len(digits[1]):
+        raise InputError(f"--data {folder}: {len(digits[0])} images but {len(digits[1])} labels")
+    if not len(digits[0]):
+        raise InputError(f"--data {folder}: there are no images in it")
+    return digits
 
 
 def _load(folder: Path, stem: str) -> Digits:

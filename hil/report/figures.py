@@ -40,7 +40,7 @@ def draw_maps(file: Path, result: DigitResult, image: NDArray[np.uint8], maps: d
         height_ratios=(2, 2, 1),
     )
     axes["digit"].imshow(image, cmap="gray_r")
-    axes["digit"].set_title(f"test digit {result.index}, a {result.label}")
+    axes["digit"].set_title(f"test digit {result.index}" + (f", a {result.label}" if result.labelled else ""))
     for name, columns in (("conv1", 8), ("conv2", 16)):
         axes[name].imshow(tiles(maps[name], columns), cmap="magma")
         axes[name].set_title(f"{name} after ReLU and max-pool: {len(maps[name])} maps")

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from drivers.errors import InputError, RunFileError
 from drivers.signals import FrameKey
-from hil.network.mnist import load_test
 from hil.network.physical import Physical
+from hil.network.source import load_digits
 from hil.run.config import noisy
 from hil.run.digits import Course, recognise_digits
 from hil.run.session import again
@@ -112,7 +112,7 @@ def part_named(config: RunConfig, layer: str) -> Physical:
 def image_of(config: RunConfig, noise: int, index: int) -> NDArray[np.uint8]:
     """(28, 28) grey levels as the network was shown them."""
     which = np.array([index])
-    shown: NDArray[np.uint8] = noisy(load_test()[0][which], which, noise, config.seed)[0]
+    shown: NDArray[np.uint8] = noisy(load_digits(config.source)[0][which], which, noise, config.seed)[0]
     return shown
 
 

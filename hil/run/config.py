@@ -14,6 +14,7 @@ from drivers.errors import InputError
 from drivers.signals import SlotTiming
 from hil.network.physical import Physical, parse_physical
 from hil.network.pooled import Play
+from hil.network.source import DigitSource
 from hil.network.weights import Sign
 from hil.run.judge import Policy
 
@@ -51,6 +52,7 @@ class RunConfig(BaseModel):
     sign: Sign = "positive"
     helpings: tuple[int, ...] = ()
     sure: float = 1.0
+    source: DigitSource = DigitSource()
 
     @property
     def parts(self) -> tuple[Physical, ...]:
@@ -60,19 +62,19 @@ class RunConfig(BaseModel):
     @property
     def images(self) -> range:
         """The indices of the digits."""
-        return parse_digits(self.digits)
+        return parse_digits(self.digits, self.source.count)
 
 
-def parse_digits(text: str) -> range:
-    """`a:b` (b not included), `a:` or a single index, within the test set; raises InputError."""
+def parse_digits(text: str, count: int = TEST_DIGITS) -> range:
+    """`a:b` (b not included), `a:` or a single index, within the `count` digits there are; raises InputError."""
     head, colon, tail = text.partition(":")
     try:
         start = int(head) if head else 0
-        stop = (int(tail) if tail else TEST_DIGITS) if colon else start + 1
+        stop = (int(tail) if tail else count) if colon else start + 1
     except ValueError as error:
         raise InputError(f"digits {text!r}: give a:b or one index, for example 0:10") from error
-    if not 0 <= start < stop <= TEST_DIGITS:
-        raise InputError(f"digits {text!r} are outside the test set: allowed 0:{TEST_DIGITS}, and not empty")
+    if not 0 <= start < stop <= count:
+        raise InputError(f"digits {text!r} are outside the test set: allowed 0:{count}, and not empty")
     return range(start, stop)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hil.network.helpings import Helpings
+from hil.network.source import UNKNOWN, load_digits
 from hil.run.config import RunConfig, noisy
 from hil.run.loop import Odometer, Recogniser
 from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
@@ -42,8 +43,13 @@ class DigitResult:
 
     @property
     def correct(self) -> bool:
-        """Whether the answer is the label."""
+        """Whether the answer is the label; false where nobody has labelled it."""
         return self.answer == self.label
+
+    @property
+    def labelled(self) -> bool:
+        """Whether anybody knows what it is."""
+        return self.label != UNKNOWN
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,10 +91,8 @@ def recognise_digits(
 
     Yields each result with the maps of every layer (empty unless kept). The bench's V_th must have been set.
     """
-    from hil.network.mnist import load_test
-
     course = course or Course()
-    images, labels = load_test()
+    images, labels = load_digits(config.source)
     calibrations = Calibrations(config, bench, course.odometer, course.judge, course.recorded, course.renewed)
     for noise in config.noise:
         waiting = deque((noise, image) for image in config.images)

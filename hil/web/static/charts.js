@@ -7,7 +7,7 @@ import { band, line, plot } from "./plot.js";
 // True digits down, answers across; a share of its row decides how strong a cell is, its place whether it is right.
 export function confusion(digits, pick) {
   const counts = Array.from({ length: 10 }, () => new Array(10).fill(0));
-  for (const digit of digits) counts[digit.label][digit.answer] += 1;
+  for (const digit of digits) if (digit.label >= 0) counts[digit.label][digit.answer] += 1; // -1: nobody has labelled it
   const cell = (n, label, answer, total) => {
     const attributes = { class: n ? (label === answer ? "hit" : "miss") : "none", style: { "--share": n ? 0.15 + 0.75 * n / total : 0 } };
     if (!n) return el("td", attributes);

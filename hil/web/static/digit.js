@@ -74,8 +74,8 @@ export function digitPanel(source, choose) {
     const image = greys(el("canvas", { class: "pixels", role: "img", "aria-label": "the digit as it was shown" }), digit.image, 28);
     if (!result) return [image, el("p", {}, `test digit ${digit.index}, under way`)];
     return [image, el("div", { class: "answer" },
-      el("p", {}, `test digit ${result.index}, a `, el("b", {}, String(result.label)), result.noise ? `, ${result.noise} % of its pixels zeroed` : ""),
-      el("p", {}, "answer ", el("b", { class: result.answer === result.label ? "right" : "wrong" }, String(result.answer)), ` (${percent(result.confidence)})`),
+      el("p", {}, `test digit ${result.index}, `, el("b", {}, result.label < 0 ? "nobody said what" : `a ${result.label}`), result.noise ? `, ${result.noise} % of its pixels zeroed` : ""),
+      el("p", {}, "answer ", el("b", { class: result.label < 0 ? "" : result.answer === result.label ? "right" : "wrong" }, String(result.answer)), ` (${percent(result.confidence)})`),
       el("p", { class: "soft" }, `${count(result.pulses)} pulses, ${count(result.spikes)} spikes, ${si(result.bench_s, "s", 3)} on the bench`,
         result.saturated ? `, ${count(result.saturated)} slots at full scale` : "", result.stray ? `, ${count(result.stray)} strays` : ""))];
   }

@@ -12,7 +12,7 @@ export function digitStrip(choose) {
   const filters = el("div", { class: "tabs", role: "group", "aria-label": "which digits" });
   const node = el("div", {}, filters, cells, pager);
 
-  const kept = () => digits.filter((d) => (filter.name === "wrong" ? d.answer !== d.label
+  const kept = () => digits.filter((d) => (filter.name === "wrong" ? d.label >= 0 && d.answer !== d.label
     : filter.name === "pair" ? d.label === filter.label && d.answer === filter.answer : true));
 
   function draw() {
@@ -24,11 +24,11 @@ export function digitStrip(choose) {
     if (follows && filter.name === "all") from = Math.floor(Math.max(found.length - 1, 0) / PAGE) * PAGE;
     const some = found.slice(from, from + PAGE);
     cells.replaceChildren(...some.map((d, i) => {
-      const right = d.answer === d.label, open = chosen && chosen.index === d.index && chosen.noise === d.noise;
+      const right = d.label < 0 || d.answer === d.label, open = chosen && chosen.index === d.index && chosen.noise === d.noise;
       return el("button", {
         type: "button", class: right ? "hit" : "miss", "aria-pressed": String(Boolean(open)), tabindex: open || (!chosen && i === 0) ? 0 : -1,
-        "aria-label": `digit ${d.index}, a ${d.label}, answer ${d.answer}${d.noise ? `, noise ${d.noise} %` : ""}`,
-        title: `digit ${d.index}: a ${d.label}, answer ${d.answer}`, click: () => choose(d),
+        "aria-label": `digit ${d.index}, ${d.label < 0 ? "unlabelled" : `a ${d.label}`}, answer ${d.answer}${d.noise ? `, noise ${d.noise} %` : ""}`,
+        title: `digit ${d.index}: ${d.label < 0 ? "unlabelled" : `a ${d.label}`}, answer ${d.answer}`, click: () => choose(d),
       }, right ? String(d.answer) : `${d.label}→${d.answer}`);
     }));
     if (some.length && !cells.querySelector('[tabindex="0"]')) cells.firstChild.tabIndex = 0;
