@@ -41,9 +41,6 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help="neurons of a pooled layer: all (default, the paper's), or of each 2×2 the one with the largest drive",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder with your own idx files, t10k-images and t10k-labels"
-    )
-    parser.add_argument(
         "--vth", type=float, metavar="V", help="threshold voltage (default: as calibrated, or the bench's)"
     )
     parser.add_argument("--mode", choices=("adaptive", "fixed"), help="slot mode (default: the bench's)")
@@ -93,6 +90,17 @@ def full_scale_pulses(text: str | None) -> dict[str, int]:
     return scales
 
 
+def add_data_argument(parser: argparse.ArgumentParser) -> None:
+    """What a command takes that can recognise other digits than the shipped ones."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        dest="folder",
+        metavar="DIR",
+        help="folder with your own idx files, t10k-images and t10k-labels",
+    )
+
+
 def add_own_arguments(parser: argparse.ArgumentParser) -> None:
     """What a command takes that can look at somebody's own pictures."""
     parser.add_argument(
@@ -108,16 +116,18 @@ def source_of(args: argparse.Namespace) -> DigitSource:
 
     What was made of a picture is shown on standard error.
     """
-    pictures, labels = getattr(args, "image", []), getattr(args, "label", [])
-    if args.data is not None and pictures:
+    pictures: list[Path] = getattr(args, "image", [])
+    labels: list[int] = getattr(args, "label", [])
+    folder: Path | None = getattr(args, "folder", None)
+    if folder is not None and pictures:
         raise InputError("--data and --image: one or the other")
     if labels and len(labels) != len(pictures):
         raise InputError(f"{len(labels)} --label for {len(pictures)} --image: one for each, or none")
     wrong = [label for label in labels if not 0 <= label <= 9]
     if wrong:
         raise InputError(f"--label {wrong[0]}: a digit, 0…9")
-    if args.data is not None:
-        return folder_source(args.data)
+    if folder is not None:
+        return folder_source(folder)
     if not pictures:
         return DigitSource()
     made = [read_own(path) for path in pictures]

@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from calibration.picture import new_figure, save_figure
 from drivers.errors import InputError
-from hil.commands.options import add_common_arguments, percent, settle
+from hil.commands.options import add_common_arguments, add_data_argument, percent, settle
 from hil.network.source import load_digits
 from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil plan`."""
     parser.add_argument("--digits", metavar="A:B", help="test digits A…B−1 (default: the first 100)")
     add_common_arguments(parser)
+    add_data_argument(parser)
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
     parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
     parser.add_argument("--total", action="store_true", help="of the whole run instead of a digit")
