@@ -18,7 +18,7 @@ from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.wear.passport import load_passport, passport_folder
+from drivers.wear.passport import load_passport
 from hil.cli import main
 from hil.commands.mock import bench_file
 from tests.wire.twin import PIGPIO_WIRING, twin_bench
@@ -73,7 +73,7 @@ def test_a_calibration_over_the_wire_and_the_run_that_needs_it(
         found = json.loads(capsys.readouterr().out)
         assert main(digit) == 0
         assert json.loads(capsys.readouterr().out)["accuracy"] == 1.0
-    record, passport = load_record(Path("c.json")), load_passport("nominal", passport_folder())
+    record, passport = load_record(Path("c.json")), load_passport("nominal", Path("wire.passports"))
     assert record.temperature_c == pytest.approx(pico.chip.temperature_c, abs=0.3)
     assert record.vth_v == found["vth_v"] == pytest.approx(0.703, abs=0.06)
     assert [entry.calibration for entry in passport.entries] == [record.id]
