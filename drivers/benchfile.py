@@ -504,6 +504,11 @@ def load_bench(name: str) -> BenchFile:
     return parse_toml(BenchFile, text, f"bench file {name}")
 
 
+def is_shipped(name: str) -> bool:
+    """Whether a bench of this name comes with the program, and so changes only with its version."""
+    return name in _SHIPPED
+
+
 def _anchored(bench: BenchFile, file: Path) -> BenchFile:
     device = _from_file(file, "device", bench.device) if bench.device.endswith(".toml") else bench.device
     calibration = _from_file(file, "calibration", bench.calibration) if bench.calibration else ""

@@ -16,7 +16,7 @@ import numpy as np
 
 from calibration.record import CalibrationRecord, check_valid, load_record, save_record
 from calibration.transfer import TransferCurve
-from drivers.benchfile import load_bench
+from drivers.benchfile import is_shipped, load_bench
 from drivers.device import load_device
 from drivers.errors import CalibrationError, InputError
 from drivers.wear.passport import Passport, load_passport, mark_drifted, passport_folder
@@ -240,6 +240,8 @@ def changes(run: RunFile, config: RunConfig) -> list[str]:
         ("bench", load_bench, config.bench),
         ("device", load_device, config.device),
     ):
+        if what == "bench" and is_shipped(sources[what]):
+            continue  # nobody can put back what another version ships; the frozen settings hold, the version is noted
         try:
             found += frozen.differences(what, was.model_dump(), load(sources[what]).model_dump())
         except InputError as error:
