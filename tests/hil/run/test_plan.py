@@ -138,7 +138,7 @@ def test_what_exceeds_a_limit_is_refused(capsys: pytest.CaptureFixture[str], mon
 
 def test_runs_lists_what_is_there_and_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs"]) == 0
-    assert "no runs in runs; `hil run` records one" in capsys.readouterr().out
+    assert "no runs in runs, calibrations; `hil run` records one" in capsys.readouterr().out
     assert main(["runs", "nowhere"]) == 2
     assert "nowhere is neither a folder nor a run file" in capsys.readouterr().err
     call(capsys, "run", "--digits", "0:2", "--physical", "conv1:0-1")
