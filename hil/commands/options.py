@@ -21,6 +21,7 @@ from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
 
 if TYPE_CHECKING:
     from drivers.opening import Fidelity
+    from hil.network.physical import Physical
     from hil.network.weights import Weights
 
 
@@ -66,7 +67,15 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def slot_timing(args: argparse.Namespace, file: BenchFile) -> SlotTiming:
-    """The bench's slot timing with --mode, --clock and --window applied; raises InputError."""
+    """The bench's slot timing with --mode, --clock and --window applied; raises InputError.
+
+    An option that would change nothing is refused, naming the one that does.
+    """
+    mode = args.mode or file.slot.mode
+    if mode == "fixed" and args.clock is not None:
+        raise InputError("--clock has no effect in mode fixed: give --window; or --mode adaptive")
+    if mode == "adaptive" and args.window is not None:
+        raise InputError("--window has no effect in mode adaptive: give --clock; or --mode fixed")
     changes = {"mode": args.mode, "dendrite_clock_hz": args.clock, "window_s": args.window}
     wanted = {name: value for name, value in changes.items() if value is not None}
     from pydantic import ValidationError
@@ -79,7 +88,7 @@ def slot_timing(args: argparse.Namespace, file: BenchFile) -> SlotTiming:
         raise InputError(f"slot timing: {validation_line(error)}") from error
 
 
-def full_scale_pulses(text: str | None) -> dict[str, int]:
+def full_scale_pulses(text: str | None, physical: tuple[Physical, ...]) -> dict[str, int]:
     """`conv1=32,fc2=4096` over the defaults; raises InputError."""
     scales = dict(DEFAULT_FULL_SCALE)
     for item in text.split(",") if text else ():
@@ -87,6 +96,8 @@ def full_scale_pulses(text: str | None) -> dict[str, int]:
         if name not in scales or not value.isdigit() or not 1 <= int(value) <= 65_535:
             raise InputError(f"--full-scale {item!r}: give LAYER=N with one of {', '.join(scales)} and N in 1…65535")
         scales[name] = int(value)
+        if name not in {part.layer.name for part in physical}:
+            raise InputError(f"--full-scale {item!r} has no effect: {name} is not on the neuron; add it to --physical")
     return scales
 
 
@@ -144,10 +155,17 @@ def settle(
     `digits` are A:B, or how many from the first on, fewer where there are fewer.
     """
     file = load_bench(args.bench)
+    if file.kind != "mock":
+        for option, given in (("--traces", traces), ("--fidelity counts", fidelity == "counts" and command == "run")):
+            if given:
+                raise InputError(
+                    f"{option} has no effect on bench {file.name!r}, which is no simulation: an axon_reader with an "
+                    "oscilloscope records traces"
+                )
     device: DeviceFile = load_device(args.device or file.device)
     vth_v = _vth(args, file)
     file.check_threshold(vth_v)
-    parse_physical(args.physical)
+    parts = parse_physical(args.physical)
     weights = load_weights(args.weights)
     source = source_of(args)
     which = digits if isinstance(digits, str) else f"0:{min(digits, source.count)}"
@@ -170,22 +188,21 @@ def settle(
             "weights_digest": weights.digest,
             "sign": weights.sign,
             "drift": args.drift,
-            **_amounts(args),
+            **_amounts(args, parts),
         }
     )
     _ = config.images
     return config, weights
 
 
-def _amounts(args: argparse.Namespace) -> dict[str, Any]:
+def _amounts(args: argparse.Namespace, parts: tuple[Physical, ...]) -> dict[str, Any]:
     """Pulses of full-scale drives, and in how many helpings; raises InputError."""
-    scales = full_scale_pulses(args.full_scale)
+    scales = full_scale_pulses(args.full_scale, parts)
     if args.helpings is None:
         if args.sure is not None:
             raise InputError("--sure is for --helpings, for example --helpings 8,24 --sure 0.99")
         return {"full_scale_pulses": scales}
     helpings = parse_helpings(args.helpings)
-    parts = parse_physical(args.physical)
     if len(parts) != 1:
         raise InputError(f"--helpings: one layer must be on the neuron, and --physical is {args.physical}")
     name = parts[0].layer.name

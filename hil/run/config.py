@@ -69,7 +69,7 @@ def parse_digits(text: str, count: int = TEST_DIGITS) -> range:
     """`a:b` (b not included), `a:` or a single index, within the `count` digits there are; raises InputError."""
     head, colon, tail = text.partition(":")
     try:
-        start = int(head) if head else 0
+        start = int(head) if head or not colon else 0  # of an empty text int() complains
         stop = (int(tail) if tail else count) if colon else start + 1
     except ValueError as error:
         raise InputError(f"digits {text!r}: give a:b or one index, for example 0:10") from error
