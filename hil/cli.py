@@ -31,6 +31,7 @@ COMMANDS = {
     "helpings": "find out on training digits how sure an answer must be for no more pulses",
     "bench": "write, explain or show the schema of a bench file; park its DAC",
     "doctor": "check every part of a bench",
+    "accept": "prove a bench in one go, with one report",
     "mock": "serve the simulated bench over the real wire protocols",
     "flash": "put the firmware on a Pico",
     "device": "show a device's passport",

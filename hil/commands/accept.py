@@ -1,0 +1,73 @@
+"""Accept a bench: in one go, everything that proves it, one report, and which claims it now supports.
+
+hil accept --bench bench.toml        says what it will spend, asks, and does it
+hil accept --yes                     the simulated bench, as a rehearsal
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from drivers.benchfile import load_bench
+from drivers.claims import claim
+from drivers.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil accept`."""
+    parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="bench to accept (default: mock)")
+    parser.add_argument("--device", metavar="NAME|FILE", help="device file (default: the bench's)")
+    parser.add_argument("--digits", default="0:10", metavar="A:B", help="test digits to recognise (default: 0:10)")
+    parser.add_argument("--yes", action="store_true", help="spend the pulses without asking")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the report (default: a new one under accept/)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do every step and write the report; 0 when none failed, 1 otherwise."""
+    from drivers.parts.assembly import claims
+    from hil.bringup.accept import Acceptance
+    from hil.bringup.verdict import supported, write_report
+
+    file = load_bench(args.bench)
+    with claim(claims(file) if file.kind != "mock" else [], "hil accept"):
+        pass  # somebody else's bench is told now, not after the question; each step holds it for itself
+    folder = args.out or Path("accept") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{file.name.replace(' ', '-')}"
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"--out {folder}: there is something in it; name an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    hands = _ask if sys.stdin.isatty() else None
+    acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, hands)
+    spent = f"It takes about {acceptance.pulses():,} dendrite pulses and as many resets as slots."
+    print(f"bench {file.name!r}: {spent}", file=sys.stderr)
+    if not args.yes:
+        if hands is None:
+            raise InputError("there is no terminal to ask whether to spend them; say --yes if you mean it")
+        if not hands("spend them?"):
+            print("nothing was played", file=sys.stderr)
+            return 1
+    done = []
+    for step in acceptance.steps():
+        done.append(step)
+        print(f"  {step.state:<9} {step.name}: {step.detail}", file=sys.stderr, flush=True)
+    page = write_report(done, file, spent, folder)
+    said = supported(done, file)
+    if args.json:
+        steps = [{"name": s.name, "state": s.state, "detail": s.detail} for s in done]
+        print(json.dumps({"steps": steps, "claims": dict(said), "report": str(page)}))
+    else:
+        for text, good in said:
+            print(f"  {'supported' if good else 'not shown'}  {text}")
+        print(f"report: {page}")
+    return 1 if any(step.state == "failed" for step in done) else 0
+
+
+def _ask(question: str) -> bool:
+    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
