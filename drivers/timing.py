@@ -108,8 +108,11 @@ def length_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
     ticks = slot_ticks(frame.timing, tick_s)
     if frame.timing.mode == "fixed":
         body = np.full(len(frame), int(frame.timing.window_s / tick_s + 1e-6), dtype=np.int64)
-    else:
-        body = period_ticks(frame, tick_s) * frame.pulses
+    else:  # an empty slot has no pulses and is not played: it comes to 0 by itself
+        period = max(1, round(1 / (frame.timing.dendrite_clock_hz * tick_s)))
+        length: NDArray[np.int64] = np.multiply(frame.pulses, period, dtype=np.int64)
+        length += np.multiply(frame.played, ticks.lead + ticks.settle, dtype=np.int64)
+        return length
     return np.where(frame.played, ticks.lead + body + ticks.settle, 0).astype(np.int64)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
 
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
+from drivers.mock.counts import SpikeTable
 from drivers.signals import SlotTiming, probe_frame
 
 NOMINAL = load_device("nominal")
@@ -61,3 +64,24 @@ def test_the_comparison_would_notice_a_small_difference() -> None:
     a = spikes(NOMINAL, "pulses", 0.7, SlotTiming(), pulses)
     b = spikes(device(step=0.334 * 1.1), "counts", 0.7, SlotTiming(), pulses)
     assert same_distribution(a, b) < FALSE_ALARM
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(1, 20))
+def test_the_guide_changes_no_outcome(seed: int, width: int) -> None:
+    """Against the definition, the number of levels that a draw has reached, at draws on and beside the levels too."""
+    rng = np.random.default_rng(seed)
+    cdf = np.sort(rng.random((9, width)), axis=1)
+    cdf[:, -1] = 1.0
+    cdf[0] = 1.0  # no pulse, no spike
+    cdf[3] = np.round(cdf[3] * 64) / 64  # levels on the edges of the guide's parts
+    table = SpikeTable((np.arange(9)[:, None] + cdf).ravel(), width)
+    pulses = rng.integers(0, 9, 3_000).astype(np.int32)
+    u = rng.random(3_000)
+    u[:600] = np.clip(
+        cdf[pulses[:600], rng.integers(0, width, 600)] + rng.choice([-1e-12, 0, 1e-12], 600), 1e-9, 1 - 1e-9
+    )
+    u[600:700] = rng.integers(1, 64, 100) / 64
+    expected = (np.arange(9)[:, None] + cdf)[pulses] <= (pulses + u)[:, None]
+    assert (table.sample(pulses, u) == expected.sum(axis=1)).all()
+    assert (table.sample(pulses, np.full(3_000, 1.0)) <= width).all()
