@@ -34,13 +34,16 @@ def played(play: Play, layer: Layer, drive: Floats) -> NDArray[np.bool_] | None:
     if play == "all" or not layer.is_convolution:
         return None
     blocks: Floats = drive.reshape(-1, layer.side // 2, 2, layer.side // 2, 2)
-    largest = blocks.max(axis=(2, 4), keepdims=True)
-    chosen: NDArray[np.bool_] = blocks == largest
-    taken = np.zeros(chosen[:, :, 0, :, 0].shape, dtype=np.bool_)
-    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        here = chosen[:, :, row, :, column]
-        here &= ~taken
-        taken |= here
+    corners = [(slice(None), slice(None), row, slice(None), column) for row in (0, 1) for column in (0, 1)]
+    one, two, three, four = (blocks[corner] for corner in corners)
+    largest = np.maximum(np.maximum(one, two), np.maximum(three, four))
+    chosen = np.empty(blocks.shape, dtype=np.bool_)
+    free = np.ones(largest.shape, dtype=np.bool_)  # blocks that none has been chosen of
+    for corner in corners:
+        here = chosen[corner]
+        np.equal(blocks[corner], largest, out=here)
+        here &= free
+        free ^= here
     return chosen.reshape(drive.shape)
 
 
