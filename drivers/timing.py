@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ class SlotTicks:
         return self.break_ + 2 * self.guard + self.reset
 
 
+@lru_cache(maxsize=64)
 def slot_ticks(timing: SlotTiming, tick_s: float) -> SlotTicks:
     """Round a slot's fixed times up to whole ticks (at least one), so that no guard gets shorter."""
 

@@ -204,4 +204,6 @@ def _coarsely_aged(model: NeuronModel, pulses: int) -> NeuronModel:
     """The aged model in steps of 0.1 %, so that slow drift does not ask for a new table every frame."""
     aged = model.aged(pulses)
     step, r_lrs = (round(aged.step / model.step, 3), round(aged.r_lrs_ohm / model.r_lrs_ohm, 3))
+    if (step, r_lrs) == (1.0, 1.0):
+        return model
     return model.model_copy(update={"step": model.step * step, "r_lrs_ohm": model.r_lrs_ohm * r_lrs})

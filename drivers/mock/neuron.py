@@ -74,6 +74,8 @@ class NeuronModel(BaseModel):
         changed = self.change_at_pulses is not None and pulses >= self.change_at_pulses
         step = self.step * (1 + self.step_drift_per_gigapulse * gigapulses) * (self.change_factor if changed else 1.0)
         r_lrs = self.r_lrs_ohm * float(np.exp(self.lrs_drift_per_gigapulse * gigapulses))
+        if (step, r_lrs) == (self.step, self.r_lrs_ohm):
+            return self
         return self.model_copy(update={"step": max(step, 1e-9), "r_lrs_ohm": r_lrs})
 
 
