@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import resource
 import sqlite3
 import statistics
 import subprocess
@@ -166,11 +167,14 @@ def slots_s(server: Server, name: str, digits: int) -> list[float]:
     return found
 
 
-def run_s(digits: int, path: Path) -> float:
-    """Wall time of a run, as it says itself."""
+def run_s(digits: int, path: Path) -> tuple[float, float]:
+    """Wall time of a run, as it says itself, and the processor time it took, s."""
     argv = ["run", "--digits", f"0:{digits}", "--out", str(path), "--json"]
-    done = subprocess.run([sys.executable, "-m", "hil", *argv], check=True, stdout=subprocess.PIPE, text=True)
-    return float(json.loads(done.stdout)["wall_s"])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-m", "hil", *argv], check=True, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return float(json.loads(done.stdout)["wall_s"]), cpu_s
 
 
 def reader(server: Server, name: str, over: threading.Event) -> None:
@@ -207,8 +211,12 @@ def loss(digits: int, pairs: int, folder: Path) -> list[float]:
                 thread.start()
             watched = run_s(digits, folder / name)
             over.set()
-        found.append(1 - alone / watched)
-        print(f"  alone {alone:6.2f} s, with {READERS} readers {watched:6.2f} s: {found[-1]:+.1%}")
+        found.append(1 - alone[0] / watched[0])
+        share = 1 - alone[1] / watched[1]
+        print(
+            f"  alone {alone[0]:6.2f} s, with {READERS} readers {watched[0]:6.2f} s: {found[-1]:+.1%}; "
+            f"of the processor {alone[1]:6.2f} and {watched[1]:6.2f} s: {share:+.1%}"
+        )
     return found
 
 

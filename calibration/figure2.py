@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.fit.firing import Fit, Histogram, spikes_after
-from calibration.picture import new_figure, save_figure
+from calibration.fit.firing import spikes_after
 from calibration.sweep import Sweep
 from calibration.tally import Ints, Tally
 from drivers.decode.schmitt import find_pulses
@@ -30,13 +28,11 @@ LETTERS = "abcdefg"
 SHOWN_PULSES = 20
 COUNTED_SLOTS = 30  # of as many pulses, for the numbers beside the traces, …
 COUNTED_S = 16.0  # … as far as they fit in this: a bench with an oscilloscope only hands over every sample of it
-MEMBRANE_GAIN = 2.5  # in the picture
 HISTOGRAM_V, HISTOGRAM_HZ = 0.7, 1000.0
 LONGEST_TRAIN = 24
 HISTOGRAM_SLOTS = 250
 TRACED_SLOTS, TRACED_PULSES = 10, 60
 LOW_V, HIGH_V = 1.35, 1.95  # a Schmitt trigger for 3.3 V logic
-SYNTHETIC = 20_000  # neurons drawn from the best fit: the Monte-Carlo fit of panel g
 
 
 @dataclass(frozen=True)
@@ -111,81 +107,3 @@ def measure_gaps(bench: Bench, timing: SlotTiming) -> Ints:
             spikes_s = times["axon"].rise_s[times["axon"].rise_s > starts_s[0]]
             gaps.append(spikes_after(times["dendrite"].rise_s, spikes_s, starts_s - 1e-6))
     return np.concatenate(gaps)
-
-
-def draw(panels: list[Panel], measured: Histogram, gaps: Ints, fits: list[Fit], device: str, files: list[Path]) -> None:
-    """Draw panels a-g into the files, whose suffixes choose the format; raises InputError."""
-    figure = new_figure(12, 9)
-    parts = np.asarray(figure.subfigures(2, 1, height_ratios=(1.9, 1)))
-    top, bottom = parts[0], parts[1]
-    axes = top.subplots(2, 3)
-    for axis, panel, letter in zip(axes.ravel(), panels, LETTERS, strict=False):
-        _draw_panel(axis, panel, letter)
-    _draw_histogram(bottom.subplots(), measured, gaps, fits)
-    top.suptitle(f"device {device}")
-    save_figure(figure, *files, dpi=150)
-
-
-def _draw_panel(axis: Any, panel: Panel, letter: str) -> None:
-    named = {trace.name: trace for trace in panel.traces}
-    # One slot: what comes after its last period belongs to the next.
-    shown_s = SHOWN_PULSES / panel.clock_hz
-    for offset_v, name, colour in (
-        (9.0, "dendrite", "tab:blue"),
-        (4.5, "membrane", "tab:green"),
-        (0.0, "axon", "tab:orange"),
-    ):
-        if name in named:
-            t_s, volts = _thinned(named[name], shown_s)
-            gain = MEMBRANE_GAIN if name == "membrane" else 1.0
-            axis.plot(t_s * 1e3, gain * volts + offset_v, color=colour, lw=0.7)
-            axis.text(-0.02, offset_v + 0.3, name, transform=axis.get_yaxis_transform(), ha="right", fontsize=7)
-    if "membrane" in named:
-        axis.axhline(4.5 + MEMBRANE_GAIN * panel.vth_v, color="black", ls=":", lw=0.7)
-    axis.set_yticks([])
-    axis.set_xlabel("time, ms")
-    axis.set_title(
-        f"{letter}   V_th {panel.vth_v:g} V, {panel.clock_hz:g} Hz\n"
-        f"{panel.per_pulse:.3f} spikes a pulse, {panel.per_second:.3g} a second",
-        fontsize=9,
-        loc="left",
-    )
-
-
-def _thinned(trace: Trace, shown_s: float) -> tuple[Any, Any]:
-    """Lowest and highest of each of some hundred pieces, so that no short pulse is lost between pixels."""
-    count = min(len(trace.codes), int(shown_s / trace.x_increment_s))
-    pieces = max(1, min(1_500, count // 2))
-    size = count // pieces
-    volts = trace.volts[: pieces * size].reshape(pieces, size)
-    t_s = np.repeat(np.arange(pieces) * size * trace.x_increment_s, 2)
-    return t_s, np.column_stack([volts.min(axis=1), volts.max(axis=1)]).ravel()
-
-
-def _draw_histogram(axis: Any, measured: Histogram, gaps: Ints, fits: list[Fit]) -> None:
-    reach = len(measured.share)
-    n, best = np.arange(1, reach + 1), fits[0]
-    ends = [measured.share - measured.lo, measured.hi - measured.share]
-    axis.bar(
-        n,
-        measured.share,
-        yerr=ends,
-        color="lightgray",
-        edgecolor="gray",
-        ecolor="gray",
-        label="counted, 95 % intervals",
-    )
-    if len(gaps):
-        seen = np.bincount(gaps, minlength=reach + 1)[1 : reach + 1] / len(gaps)
-        axis.plot(n, seen, "x", color="black", ms=5, label=f"{len(gaps)} firings on the oscilloscope")
-    cdf = np.cumsum(best.pmf(reach))
-    drawn = np.searchsorted(cdf, np.random.default_rng(0).random(SYNTHETIC))
-    shares = np.bincount(drawn, minlength=reach)[:reach] / SYNTHETIC
-    axis.plot(n, shares, "k.", ms=5, label=f"Monte-Carlo of {best.model.name}")
-    for fit in fits:
-        text = f"{fit.model.name}: AIC {fit.aic - best.aic:+.1f}, p = {fit.p_value:.2g}"
-        axis.plot(n, fit.pmf(reach), lw=1.6 if fit is best else 0.8, label=text)
-    axis.set_xlabel("dendrite pulses to fire")
-    axis.set_ylabel("share")
-    axis.set_title(f"g   firing at V_th {HISTOGRAM_V:g} V, {HISTOGRAM_HZ:g} Hz", fontsize=9, loc="left")
-    axis.legend(fontsize=8)

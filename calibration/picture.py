@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import wraps
+from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from drivers.durable import replacing
 from drivers.errors import InputError
@@ -13,27 +16,48 @@ from drivers.errors import InputError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of so many inches; it belongs to no window and goes when nobody holds it. Raises InputError."""
+    _matplotlib()
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def printed(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Everything that a function draws has the one look of print.mplstyle; what others draw keeps theirs."""
+
+    @wraps(draw)
+    def drawn(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with as_file(files("calibration") / "print.mplstyle") as style, _matplotlib().rc_context(fname=style):
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+def _matplotlib() -> Any:
     try:
-        from matplotlib.figure import Figure
+        import matplotlib as mpl
     except ValueError as error:  # matplotlib reads it when it is imported, whether or not there will be a window
         named = os.environ.get("MPLBACKEND")
         raise InputError(
             f"MPLBACKEND is {named!r}, which matplotlib does not know: unset it, pictures need none"
         ) from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return mpl
 
 
-def save_figure(figure: Figure, *files: Path, dpi: int = 130) -> None:
+def save_figure(figure: Figure, *to: Path, dpi: int = 150) -> None:
     """Write a picture, in the format that each file's suffix names (png, svg, pdf …): all files or none.
 
     Raises InputError naming the file.
     """
     known: dict[str, Any] = figure.canvas.get_supported_filetypes()
     with ExitStack() as stack:
-        for file in files:
+        for file in to:
             suffix = file.suffix.removeprefix(".").lower()
             if suffix not in known:
                 raise InputError(f"figure {file}: its suffix must name a format: {', '.join(sorted(known))}")

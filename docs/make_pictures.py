@@ -40,7 +40,7 @@ def main() -> None:
         where = Path(folder)
         hil(["calibrate", "threshold", "--out", str(where / "c.json")])
         shutil.copy(where / "c-threshold.png", HERE / "threshold.png")
-        hil(["characterize", "--out", str(where / "figure2")])
+        hil(["characterize", "--device", "figure2", "--out", str(where / "figure2")])
         shutil.copy(where / "figure2.png", HERE / "figure2.png")
 
 

@@ -30,13 +30,15 @@ class FrequencyPoint(Result):
     """Firing at one clock: mean spikes a pulse in slots of equal length, with its 95 % interval, and a second.
 
     `clock_hz` was asked for and `made_hz` is what the pulse source's steps made of it, null in records from before it
-    was written down; spikes a second are of the latter.
+    was written down; spikes a second are of the latter. `fitted` is what the fit of the leak expects of a pulse; null
+    where a clock was too fast to be fitted, or nothing was.
     """
 
     clock_hz: float
     made_hz: float | None = None
     spikes_per_pulse: Estimate
     spikes_per_s: float
+    fitted: float | None = None
 
 
 class FrequencyResult(Result):
@@ -93,7 +95,12 @@ def measure_frequency(
         raise CalibrationError(f"no spikes at V_th {vth_v:g} V at any clock: run hil calibrate threshold first")
     fastest_hz = _fastest(points)
     kept = [row for row, point in zip(data, points, strict=True) if point.clock_hz <= fastest_hz]
-    leak, note, ratio = _leak(kept, sweep.made_v, window)
+    leak, note, ratio, expected = _leak(kept, sweep.made_v, window)
+    fitted = iter(expected)
+    points = [
+        point.model_copy(update={"fitted": next(fitted, None)}) if point.clock_hz <= fastest_hz else point
+        for point in points
+    ]
     return FrequencyResult(
         vth_v=vth_v,
         made_v=sweep.made_v,
@@ -136,9 +143,11 @@ def _fastest(points: list[FrequencyPoint]) -> float:
     return fastest
 
 
-def _leak(data: list[tuple[float, Tally]], vth_v: float, window: Window) -> tuple[Estimate | None, str, float | None]:
+def _leak(
+    data: list[tuple[float, Tally]], vth_v: float, window: Window
+) -> tuple[Estimate | None, str, float | None, list[float]]:
     try:
         fit = fit_leak(data, vth_v, window)
     except CalibrationError as error:
-        return None, str(error), None
-    return fit.leak_s, "", fit.deviance_ratio
+        return None, str(error), None, []
+    return fit.leak_s, "", fit.deviance_ratio, fit.spikes_per_pulse.tolist()

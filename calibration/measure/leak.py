@@ -31,11 +31,13 @@ class LeakFit:
     """`leak_s` with its 95 % interval; one-sided ("longer than") where the sweep cannot see it.
 
     `deviance` of the best fit over its degrees of freedom tells how well the model describes the device: near 1 is
-    good; far above, the time constant is that of a model which the device does not obey.
+    good; far above, the time constant is that of a model which the device does not obey. `spikes_per_pulse` (clocks,)
+    is what that fit expects of the longest slots at each clock.
     """
 
     leak_s: Estimate
     deviance_ratio: float
+    spikes_per_pulse: Floats
 
 
 def fit_leak(data: list[tuple[float, Tally]], vth_v: float, window: Window) -> LeakFit:
@@ -50,7 +52,19 @@ def fit_leak(data: list[tuple[float, Tally]], vth_v: float, window: Window) -> L
     periods_s = np.array([period for period, _ in data])
     problem, start = _problem(data, periods_s, vth_v, window.lrs_v, window.lrs_spread, window.hrs_v)
     best = _best_of(problem, start, periods_s)
-    return LeakFit(_interval(problem, best, periods_s), _deviance_ratio(problem, best))
+    expected = _expected([tally for _, tally in data], problem.cells(best.beta))
+    return LeakFit(_interval(problem, best, periods_s), _deviance_ratio(problem, best), expected)
+
+
+def _expected(tallies: list[Tally], cells: Floats) -> Floats:
+    """(clocks,) mean spikes a pulse in the longest slots, from the probabilities of all cells, clock after clock."""
+    found, at = [], 0
+    for tally in tallies:
+        lengths, counts = len(tally.pulses), tally.histogram.shape[1] + 1  # see `count_probabilities`
+        longest = cells[at : at + lengths * counts].reshape(lengths, counts)[-1]
+        found.append(float(longest @ np.arange(counts)) / int(tally.pulses[-1]))
+        at += lengths * counts
+    return np.array(found)
 
 
 def _problem(

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import Progress
 
-from calibration.figure2 import CONDITIONS, LETTERS, LONGEST_TRAIN, Panel, draw
+import hil
+from calibration.figure2 import CONDITIONS, LETTERS, LONGEST_TRAIN, Panel
+from calibration.figure2_drawing import draw
 from calibration.fit.firing import Fit, fit_all, histogram
 from drivers.benchfile import load_bench
 from drivers.device import load_device
@@ -95,7 +97,11 @@ def run(args: argparse.Namespace) -> int:
         )
     out: Path = args.out or run_file.path.with_suffix("")
     drawn = [out.with_name(f"{out.name}{suffix}") for suffix in (".svg", ".png")]
-    draw(found.panels, histogram(found.counts, LONGEST_TRAIN), found.gaps, fits, config.device.id, drawn)
+    about = (
+        f"device {config.device.id} on {config.bench.name}, seed {config.seed}, begun {run_file.fact('begun')}, "
+        f"hil {hil.__version__}; {run_file.path.name}"
+    )
+    draw(found.panels, histogram(found.counts, LONGEST_TRAIN), found.gaps, fits, about, drawn)
     result = {
         "device": config.device.id,
         "panels": [_panel(letter, panel) for letter, panel in zip(LETTERS, found.panels, strict=False)],

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.picture import new_figure, save_figure
+from calibration.picture import new_figure, printed, save_figure
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.durable import write_durably
@@ -113,6 +113,7 @@ def _print(passport: Passport, file: DeviceFile | None, path: Path) -> None:
         )
 
 
+@printed
 def _draw(passport: Passport, file: Path) -> None:
     """Pulses a spike, V_th and both edges of its window against pulses applied; raises InputError.
 
@@ -141,5 +142,5 @@ def _draw(passport: Passport, file: Path) -> None:
     top.set_title(f"device {passport.device}: {passport.pulses:,} pulses, {passport.resets:,} resets")
     for axis in (top, bottom):
         if axis.lines:
-            axis.legend(fontsize=8)
+            axis.legend()
     save_figure(figure, file)

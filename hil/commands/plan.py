@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import Progress
 
-from calibration.picture import new_figure, save_figure
+from calibration.picture import new_figure, printed, save_figure
 from drivers.errors import InputError
 from hil.commands.options import add_common_arguments, add_data_argument, percent, settle
 from hil.network.source import load_digits
@@ -104,6 +104,7 @@ def _tradeoff(plan: Plan) -> list[str]:
     return lines
 
 
+@printed
 def draw(file: Path, plan: Plan, config: RunConfig) -> None:
     """The trade-off as a picture; raises InputError when it cannot be written or there is nothing to draw."""
     if not plan.network_s[0]:
@@ -112,10 +113,10 @@ def draw(file: Path, plan: Plan, config: RunConfig) -> None:
     figure = new_figure(7, 4.5)
     axes = figure.subplots()
     axes.loglog(NEURONS, speed, "o-", label="this bench")
-    axes.loglog(NEURONS, [speed[0] * n for n in NEURONS], "--", color="tab:gray", label="in proportion")
+    axes.loglog(NEURONS, [speed[0] * n for n in NEURONS], "--", color="gray", label="in proportion")
     axes.set_xlabel("physical neurons for the 784 of a feature map")
     axes.set_ylabel("digits a second on the bench")
-    axes.set_title(heading(config), fontsize=10)
+    axes.set_title(heading(config))
     axes.set_xticks(NEURONS, [str(n) for n in NEURONS])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

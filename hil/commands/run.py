@@ -96,7 +96,7 @@ def play(
             ):
                 live.count(result)
                 if figure is not None and not drawn:
-                    draw(figure, config, result, maps)
+                    draw(figure, config, result, maps, run_file)
                     drawn = True
                 if not as_json:
                     live.show(row(result))
@@ -118,14 +118,16 @@ def play(
     return 0
 
 
-def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats]) -> None:
+def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, Floats], run_file: RunFile) -> None:
     """Write the picture of one digit's maps."""
     from hil.network.source import load_digits
     from hil.report.figures import draw_maps
     from hil.run.config import noisy
 
     index = np.array([result.index])
-    draw_maps(figure, result, noisy(load_digits(config.source)[0][index], index, result.noise, config.seed)[0], maps)
+    about = f"{heading(config)}, seed {config.seed}, begun {run_file.fact('begun')}; {run_file.path.name}"
+    shown = noisy(load_digits(config.source)[0][index], index, result.noise, config.seed)[0]
+    draw_maps(figure, result, shown, maps, about)
 
 
 def row(result: DigitResult) -> str:

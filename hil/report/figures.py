@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.picture import new_figure, save_figure
+from calibration.picture import new_figure, printed, save_figure
 
 if TYPE_CHECKING:
     from hil.network.layers import Floats
@@ -28,31 +28,47 @@ def tiles(maps: Floats, columns: int) -> NDArray[np.float32]:
     return sheet
 
 
-def draw_maps(file: Path, result: DigitResult, image: NDArray[np.uint8], maps: dict[str, Floats]) -> None:
-    """Draw the digit, the maps of both convolutions after pooling, fc1's activations and the ten outputs.
+@printed
+def draw_maps(
+    file: Path, result: DigitResult, image: NDArray[np.uint8], maps: dict[str, Floats], about: str = ""
+) -> None:
+    """Draw the digit, every channel of every layer, and the ten outputs; `about` says whence it all is.
 
-    The suffix chooses the format (png, svg, pdf); raises InputError when the file cannot be written.
+    What Supplementary Figures 7 and 8 of Wang et al. (2018) show for a "9": the channels after each convolution's
+    max-pool, each to its own largest value, and what the dense layers make of them. The suffix chooses the format (png,
+    svg, pdf); raises InputError when the file cannot be written.
     """
-    figure = new_figure(11, 9)
+    from matplotlib.cm import ScalarMappable
+
+    figure = new_figure(7.2, 7.4)
     axes = figure.subplot_mosaic(
-        [["digit", "conv1", "conv1"], ["fc2", "conv2", "conv2"], ["fc1", "fc1", "fc1"]],
-        width_ratios=(1, 1, 1),
-        height_ratios=(2, 2, 1),
+        [["digit", "conv1"], ["fc2", "conv2"], ["fc1", "fc1"]], width_ratios=(1, 2.3), height_ratios=(1.15, 2.3, 0.9)
     )
-    axes["digit"].imshow(image, cmap="gray_r")
+    shade = axes["digit"].imshow(image, cmap="gray_r", vmin=0, vmax=255)
     axes["digit"].set_title(f"test digit {result.index}" + (f", a {result.label}" if result.labelled else ""))
-    for name, columns in (("conv1", 8), ("conv2", 16)):
-        axes[name].imshow(tiles(maps[name], columns), cmap="magma")
-        axes[name].set_title(f"{name} after ReLU and max-pool: {len(maps[name])} maps")
-    axes["fc1"].imshow(maps["fc1"].reshape(16, 64), cmap="magma", aspect="auto")
-    axes["fc1"].set_title("fc1: 1024 activations")
+    figure.colorbar(shade, ax=axes["digit"], label="grey level", shrink=0.8)
+    for name, columns in (("conv1", 8), ("conv2", 8)):
+        axes[name].imshow(tiles(maps[name], columns), vmin=0, vmax=1)
+        low, high = (float(end(maps[name].max(axis=(1, 2)))) for end in (np.min, np.max))
+        side = maps[name].shape[-1]
+        axes[name].set_title(
+            f"{name} after ReLU and max-pool: {len(maps[name])} channels of {side}×{side}, "
+            f"largest {low:.2g} to {high:.2g}"
+        )
+        figure.colorbar(ScalarMappable(), ax=axes[name], label="share of the channel's largest", shrink=0.8)
+    dense = axes["fc1"].imshow(maps["fc1"].reshape(16, 64), aspect="auto")
+    axes["fc1"].set_title("fc1 after ReLU: 1024 activations")
+    figure.colorbar(dense, ax=axes["fc1"], label="activation")
     logits = maps["fc2"].ravel()
-    colours = ["tab:orange" if k == result.answer else "tab:gray" for k in range(10)]
-    axes["fc2"].bar(range(10), logits - logits.min(), color=colours)
+    bars = axes["fc2"].bar(range(10), logits - logits.min(), color="gray")
+    bars[result.answer].set_color("C1")
     axes["fc2"].set_xticks(range(10))
-    axes["fc2"].set_title(f"answer {result.answer}, confidence {result.confidence:.1%}")
+    axes["fc2"].set_title(f"fc2: answer {result.answer} ({result.confidence:.1%})")
     axes["fc2"].set_ylabel("output above the smallest")
     for name in ("digit", "conv1", "conv2", "fc1"):
         axes[name].set_xticks([])
         axes[name].set_yticks([])
-    save_figure(figure, file)
+        axes[name].spines[:].set_visible(False)
+    if about:
+        figure.suptitle(about, fontsize=6, color="dimgray", x=0.01, ha="left")
+    save_figure(figure, file, dpi=200)

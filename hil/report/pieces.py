@@ -69,7 +69,7 @@ def shot_of(run: RunFile, config: RunConfig, noise: int, index: int, part: Physi
 
 
 def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = None) -> dict[str, Any]:
-    """The played slots of a shot, or those about the slot with this index in it, with their traces."""
+    """The played slots of a shot with their traces, deflated; or those about the slot with this index in it, plain."""
     frame, first, last = shot.capture.frame, 0, len(shot.played)
     if around is not None:
         at = int(np.searchsorted(shot.played, around))
@@ -91,19 +91,20 @@ def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = Non
         "planned_s": (length_ticks(frame, tick_s)[kept] * tick_s).round(_NS).tolist(),
         "rise_s": rise.round(_NS).tolist(),
         "axon_s": axon.round(_NS).tolist(),
-        "traces": [_trace(trace, ends) for trace in shot.capture.traces] if ends else [],
+        "traces": [_trace(trace, ends, deflated=around is None) for trace in shot.capture.traces] if ends else [],
     }
 
 
-def _trace(trace: Trace, ends: tuple[float, float]) -> dict[str, Any]:
+def _trace(trace: Trace, ends: tuple[float, float], *, deflated: bool) -> dict[str, Any]:
     """The samples between two times."""
     a, b = (
         int(np.clip((end - trace.x_origin_s) / trace.x_increment_s + more, 0, len(trace.codes)))
         for end, more in zip(ends, (0, 1), strict=True)
     )
+    codes = trace.codes[a:b].tobytes()
     return {
         "name": trace.name,
-        "codes": base64.b64encode(trace.codes[a:b].tobytes()).decode("ascii"),
+        "codes": packed(codes) if deflated else base64.b64encode(codes).decode("ascii"),
         "volts": trace.y_increment_v,
         "zero": trace.y_origin + trace.y_reference,
         "step_s": trace.x_increment_s,

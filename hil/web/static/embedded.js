@@ -7,6 +7,12 @@ async function unpacked(text) {
   return JSON.parse(new TextDecoder().decode(await inflated(text)));
 }
 
+async function openPiece(text) {
+  const piece = await unpacked(text);
+  await Promise.all(piece.traces.map(async (trace) => { trace.codes = await inflated(trace.codes); }));
+  return piece;
+}
+
 export function embeddedRun(data) {
   const key = (...names) => names.join("/");
   const digits = new Map(data.overview.digits.map((digit) => [key(digit.noise, digit.index), digit]));
@@ -17,7 +23,7 @@ export function embeddedRun(data) {
     if (!(name in data.pieces)) return null;
     if (!kept.has(name)) {
       kept.clear(); // one digit's traces are some megabytes
-      kept.set(name, Promise.all(data.pieces[name].map(unpacked)));
+      kept.set(name, Promise.all(data.pieces[name].map(openPiece)));
     }
     return kept.get(name);
   }
