@@ -58,6 +58,13 @@ def test_the_leak_of_the_nominal_device_is_covered() -> None:
     assert (found.leak_s.hi or 9) / (found.leak_s.lo or 1e-9) < 4
     assert found.deviance_ratio is not None
     assert 0.5 < found.deviance_ratio < 1.5
+    for point in found.points:  # the picture shows this fit: at every clock within twice the 95 % interval
+        assert (point.fitted is not None) == (point.clock_hz <= found.fastest_hz)
+        if point.fitted is not None:
+            each = point.spikes_per_pulse
+            assert each.lo is not None
+            assert each.hi is not None
+            assert abs(point.fitted - (each.value or 0.0)) < each.hi - each.lo
     rates = [point.spikes_per_pulse.value or 0 for point in found.points]
     assert rates[0] < 0.6 * max(rates)  # the leak at 10 Hz
     assert found.fastest_hz == 100e3  # at 200 kHz a firing blinds the neuron to the next pulse
