@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from drivers.decode.spikes import counted_pulses
 from drivers.errors import CaptureError
-from drivers.signals import FrameKey
 from drivers.timing import length_ticks
+from hil.report.views import frame_keys, packed
 
 if TYPE_CHECKING:
     from drivers.signals import Capture, Trace
@@ -62,10 +62,12 @@ def _edges(capture: Capture, config: RunConfig, name: str) -> tuple[NDArray[np.f
 
 
 def shot_of(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical, slot: int) -> int | None:
-    """Row id of the last shot that took this slot of a digit's frame; None where none did."""
-    rows = run.shots_of(FrameKey(config.command, index, noise), part.layer.index, 0, slot + 1)
-    covering = [row for row in rows if row.stop > slot]
-    return max(covering, key=lambda row: row.attempt).id if covering else None
+    """Row id of the last shot that took this slot of a digit's frame, in its last helping; None where none did."""
+    for key in reversed(frame_keys(config, noise, index)):
+        covering = [row for row in run.shots_of(key, part.layer.index, 0, slot + 1) if row.stop > slot]
+        if covering:
+            return max(covering, key=lambda row: row.attempt).id
+    return None
 
 
 def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = None) -> dict[str, Any]:

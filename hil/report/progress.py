@@ -70,7 +70,7 @@ class Progress:
 
     def _shots(self, news: News) -> None:
         for shot in news.shots:
-            if shot.purpose != self.config.command:
+            if shot.purpose.partition("+")[0] != self.config.command:  # after a "+" there is the helping
                 continue
             before = self._last
             if before is not None and (before.noise, before.image) != (shot.noise, shot.image):

@@ -116,26 +116,28 @@ def image_of(config: RunConfig, noise: int, index: int) -> NDArray[np.uint8]:
     return shown
 
 
-def digit_view(run: RunFile, config: RunConfig, noise: int, index: int) -> dict[str, Any]:
-    """One digit: its image, and the pulses and spikes of every slot recorded of it so far."""
+def digit_view(run: RunFile, config: RunConfig, noise: int, index: int, *, pictured: bool = True) -> dict[str, Any]:
+    """One digit: its image, and the pulses and spikes of every slot recorded of it so far, in all helpings together."""
     check_digit(config, noise, index)
     return {
         "noise": noise,
         "index": index,
-        "image": packed(image_of(config, noise, index)),
+        "image": packed(image_of(config, noise, index)) if pictured else "",
         "parts": [_part(run, config, noise, index, part) for part in config.parts],
     }
 
 
 def _part(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical) -> dict[str, Any]:
-    pulses = np.full(part.slots, MISSING, dtype="<u2")
-    spikes = pulses.copy()
+    pulses, spikes = np.zeros((2, part.slots), dtype=np.int64)
+    known = np.zeros(part.slots, dtype=np.bool_)
     for shot in recorded_shots(run, config, noise, index, part):
         capture = shot.merged()
         first = capture.frame.first_slot
         where = slice(first, first + len(capture.frame))
-        pulses[where] = np.minimum(capture.frame.pulses, MISSING - 1)
-        spikes[where] = np.where(capture.ok, np.minimum(capture.spikes, MISSING - 1), MISSING)
+        pulses[where] += capture.frame.pulses
+        spikes[where] += np.where(capture.ok, capture.spikes, 0)
+        known[where] |= capture.ok
+    pulses, spikes = (np.where(known, np.minimum(n, MISSING - 1), MISSING).astype("<u2") for n in (pulses, spikes))
     return {
         "layer": part.layer.name,
         "start": part.channels.start,
@@ -147,12 +149,17 @@ def _part(run: RunFile, config: RunConfig, noise: int, index: int, part: Physica
 
 
 def recorded_shots(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical) -> Iterator[Shot]:
-    """The shots recorded of a digit's frame, each with its retakes, without traces, in the order of slots."""
-    key = FrameKey(config.command, index, noise)
-    for rows in with_retakes(run.shots_of(key, part.layer.index), key.attempt):
-        if rows[0].stop > part.slots:
-            raise RunFileError(f"run file {run.path} is damaged: shot {rows[0].id} ends at slot {rows[0].stop}")
-        yield Shot([run.counts(row.id) for row in rows])
+    """The shots recorded of a digit's frames, helping by helping, each with its retakes, without traces."""
+    for key in frame_keys(config, noise, index):
+        for rows in with_retakes(run.shots_of(key, part.layer.index), key.attempt):
+            if rows[0].stop > part.slots:
+                raise RunFileError(f"run file {run.path} is damaged: shot {rows[0].id} ends at slot {rows[0].stop}")
+            yield Shot([run.counts(row.id) for row in rows])
+
+
+def frame_keys(config: RunConfig, noise: int, index: int) -> list[FrameKey]:
+    """Of every helping that a digit may have had."""
+    return [FrameKey(config.command, index, noise, helping=helping) for helping in range(max(len(config.helpings), 1))]
 
 
 def maps_view(

@@ -28,9 +28,9 @@ def pack_codes(codes: NDArray[np.uint8]) -> bytes:
     return _PLAIN + zstd.compress(codes.data)
 
 
-def unpack_codes(packed: bytes) -> NDArray[np.uint8]:
-    """The inverse of `pack_codes`; raises ValueError when the bytes are not what it made."""
-    codes = np.frombuffer(_decompress(packed[1:]), dtype=np.uint8)
+def unpack_codes(packed: bytes, samples: int | None = None) -> NDArray[np.uint8]:
+    """The inverse of `pack_codes`, of `samples` if that is known; raises ValueError when it did not make the bytes."""
+    codes = np.frombuffer(_decompress(packed[1:], samples), dtype=np.uint8)
     if packed[:1] == _PLAIN:
         return codes
     if packed[:1] == _DIFFERENCES:
@@ -46,7 +46,7 @@ def pack_array(values: NDArray[Any]) -> bytes:
 
 def unpack_array(packed: bytes, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
     """The inverse of `pack_array`: (length,) of dtype; raises ValueError when the bytes hold anything else."""
-    raw = np.frombuffer(_decompress(packed), dtype=np.uint8)
+    raw = np.frombuffer(_decompress(packed, length * dtype.itemsize), dtype=np.uint8)
     if len(raw) != length * dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes where {length} values of {dtype} were expected")
     return np.ascontiguousarray(raw.reshape(dtype.itemsize, length).T).view(dtype).ravel()
@@ -56,8 +56,12 @@ def _differences(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.diff(codes, prepend=np.uint8(0))
 
 
-def _decompress(packed: bytes) -> bytes:
+def _decompress(packed: bytes, most: int | None = None) -> bytes:
+    """What was packed, of `most` bytes if that is known: a few bytes may claim to be many gigabytes."""
     try:
+        claimed = zstandard.get_frame_parameters(packed).content_size
+        if most is not None and claimed > most:
+            raise ValueError(f"{claimed} bytes where {most} were expected")
         return zstandard.ZstdDecompressor().decompress(packed)
     except zstandard.ZstdError as error:
         raise ValueError(f"not a Zstandard frame: {error}") from error

@@ -108,7 +108,7 @@ def trace_values(trace: Trace) -> tuple[Any, ...]:
 def to_trace(values: tuple[Any, ...]) -> Trace:
     """The inverse of `trace_values`; raises ValueError when the codes are not what was packed."""
     name, samples, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, settings, packed = values
-    codes = unpack_codes(packed)
+    codes = unpack_codes(packed, samples)
     if len(codes) != samples:
         raise ValueError(f"{len(codes)} codes where {samples} were recorded")
     return Trace(name, codes, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, json.loads(settings))

@@ -125,7 +125,7 @@ class Reading:
 
         def make() -> bytes:
             with opened(self.path) as (run, config):
-                return encoded(digit_view(run, config, noise, index))
+                return encoded(digit_view(run, config, noise, index, pictured=config.source.kind != "folder"))
 
         return self._answers.get(("digit", noise, index, *self._version(noise, index)), make)
 
@@ -143,7 +143,9 @@ class Reading:
         return self._answers.get(("maps", noise, index, *self._version(noise, index)), make)
 
     def _shipped(self, config: RunConfig) -> Weights:
-        """The weights that come with the package. A file that a run names is not read: it may lie anywhere."""
+        """The weights that come with the package. What a run names is not read: it may lie anywhere."""
+        if config.source.kind == "folder":
+            raise InputError("this run's digits are in a folder of their own; hil report shows its maps")
         if self._weights is None:
             self._weights = load_weights(config.sign)
         if self._weights.digest != config.weights_digest:

@@ -8,7 +8,7 @@ export async function openDigit(raw) {
   const parts = await Promise.all(raw.parts.map(async (part) => ({
     ...part, pulses: await inflatedInts(part.pulses), spikes: await inflatedInts(part.spikes),
   })));
-  return { ...raw, image: await inflated(raw.image), parts };
+  return { ...raw, image: raw.image ? await inflated(raw.image) : new Uint8Array(784), parts };
 }
 
 export async function openMaps(raw) {

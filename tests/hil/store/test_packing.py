@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -49,3 +50,12 @@ def test_traces_of_the_twin_take_at_most_two_fifths_of_a_byte_a_sample() -> None
     assert max(ratios.values()) <= 0.42
     assert sum(ratios.values()) / len(ratios) <= 0.33
     assert (ratios["axon"] + ratios["sync"]) / 2 <= 0.27
+
+
+def test_a_few_bytes_that_claim_to_be_many_are_not_unpacked() -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 24))
+    assert len(bomb) < 2_000
+    with pytest.raises(ValueError, match="16777216 bytes where 400 were expected"):
+        unpack_array(bomb, np.dtype("<i4"), 100)
+    with pytest.raises(ValueError, match="16777216 bytes where 100 were expected"):
+        unpack_codes(b"\x00" + bomb, 100)
