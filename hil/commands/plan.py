@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan and print; raises LimitError when the run would be refused."""
-    config, weights = settle(args, "run", args.digits or 100, (args.noise,), "pulses", args.traces)
+    digits = 100 if args.digits is None else args.digits
+    config, weights = settle(args, "run", digits, (args.noise,), "pulses", args.traces)
     plan = watched_plan(config, weights, share=True)
     if args.figure is not None:
         draw(args.figure, plan, config)

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if kind is not None:
         unfit = {"--digits": args.digits, "--layer": args.layer, "--set": args.changes}
         return hand_over(kind, "replay", args.run, as_json=args.json, unfit=unfit)
-    digits = parse_digits(args.digits) if args.digits else None
+    digits = parse_digits(args.digits) if args.digits is not None else None
     console = Console(stderr=True)
     with (
         RunFile.open(args.run) as run_file,

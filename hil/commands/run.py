@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, record and print; returns the exit code."""
-    config, weights = settle(args, "run", args.digits or 10, (args.noise,), args.fidelity, args.traces)
+    config, weights = settle(
+        args, "run", 10 if args.digits is None else args.digits, (args.noise,), args.fidelity, args.traces
+    )
     show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 Digit = tuple[int, int]  # noise, index
 _DECODED = ("axon", "sync")
+SAME_SAMPLES = 0.1  # another version of the decoder may place an edge otherwise between two samples, by less than this
 
 
 @dataclass
@@ -88,7 +89,8 @@ class TraceReader:
         self.decoded += 1
         self.bench_s += recorded.bench_s
         tally.slots += int(np.count_nonzero(found.spikes != recorded.spikes))
-        tally.lengths += int(np.count_nonzero(found.slot_s != recorded.slot_s))
+        moved_s = np.abs(found.slot_s - recorded.slot_s)
+        tally.lengths += int(np.count_nonzero(moved_s > SAME_SAMPLES * recorded.traces[0].x_increment_s))
         tally.trust += int(np.count_nonzero(found.ok != recorded.ok))
         return replace(found, ok=recorded.ok, traces=())
 
