@@ -11,6 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ _SCALES = {
 }
 _CSV_SLOTS = (
     *("noise_percent", "image", "layer", "channel", "position", "attempts"),
-    *("pulses", "spikes", "slot_s", "planned_s"),
+    *("pulses", "spikes", "slot_s", "planned_s", "helping"),
 )
 
 
@@ -73,6 +74,20 @@ def frame_slots(run: RunFile, key: FrameKey, part: Physical) -> dict[str, NDArra
     tick_s = run.fact("tick_s")
     for _, shot in measured_shots(run, key, part.layer.index):
         _fill(flat, shot, tick_s)
+    return flat
+
+
+def digit_slots(run: RunFile, config: RunConfig, noise: int, image: int, part: Physical) -> dict[str, NDArray[Any]]:
+    """The slots of one digit's frame; of a digit that was played in helpings, their sums over these."""
+    key = FrameKey(config.command, image, noise)
+    flat = frame_slots(run, key, part)
+    for helping in range(1, len(config.helpings)):
+        more = frame_slots(run, replace(key, helping=helping), part)
+        had = more["attempts"] != MISSING
+        for name, values in flat.items():
+            whole = had if values.dtype.kind == "f" else had & (values != MISSING) & (more[name] != MISSING)
+            values[had & ~whole] = MISSING
+            values[whole] += more[name][whole]
     return flat
 
 
@@ -160,7 +175,7 @@ def _write_layer(
     lacking: set[str] = set()
     wanted = [(n, i) for n in range(len(config.noise)) for i in range(len(config.images))]
     for done, (n, i) in enumerate(wanted, start=1):
-        slots = frame_slots(run, FrameKey(config.command, config.images[i], config.noise[n]), part)
+        slots = digit_slots(run, config, config.noise[n], config.images[i], part)
         for name, values in slots.items():
             made[name][n, i] = values.reshape(shape[2:])
             if values.dtype.kind == "i" and (values == MISSING).any():
@@ -255,9 +270,10 @@ def _digit_rows(run: RunFile) -> Iterator[tuple[Any, ...]]:
 
 def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> Iterator[tuple[Any, ...]]:
     tick_s = run.fact("tick_s")
-    wanted = [(noise, image, p) for noise in config.noise for image in config.images for p in config.parts]
-    for done, (noise, image, part) in enumerate(wanted, start=1):
-        for _, shot in measured_shots(run, FrameKey(config.command, image, noise), part.layer.index):
+    helpings = range(len(config.helpings) or 1)
+    wanted = [(n, i, p, h) for n in config.noise for i in config.images for p in config.parts for h in helpings]
+    for done, (noise, image, part, helping) in enumerate(wanted, start=1):
+        for _, shot in measured_shots(run, FrameKey(config.command, image, noise, helping=helping), part.layer.index):
             capture = shot.merged()
             frame = capture.frame
             planned = length_ticks(frame, tick_s) * tick_s
@@ -265,7 +281,7 @@ def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> It
                 yield (
                     *(noise, image, LAYERS[part.layer.index].name, int(frame.channel[i]), int(frame.position[i])),
                     *(shot.attempts_at(i), int(frame.pulses[i]), int(capture.spikes[i])),
-                    *(round(float(capture.slot_s[i]), 12), round(float(planned[i]), 12)),
+                    *(round(float(capture.slot_s[i]), 12), round(float(planned[i]), 12), helping),
                 )
         if progress is not None:
             progress(done, len(wanted))

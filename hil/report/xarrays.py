@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import InputError
-from drivers.signals import FrameKey
-from hil.report.export import MISSING, RESULT_COLUMNS, SLOT_COLUMNS, frame_slots, slot_scales
+from hil.report.export import MISSING, RESULT_COLUMNS, SLOT_COLUMNS, digit_slots, slot_scales
 from hil.run.digits import heading
 from hil.run.session import config_of, results_of
 
@@ -62,9 +61,7 @@ def _layer(
     run: RunFile, config: RunConfig, chosen: list[int], part: Physical, dimensions: tuple[str, ...]
 ) -> _Variables:
     shape = (len(config.noise), len(chosen), *(len(scale) for scale in slot_scales(part).values()))
-    frames = [
-        frame_slots(run, FrameKey(config.command, image, noise), part) for noise in config.noise for image in chosen
-    ]
+    frames = [digit_slots(run, config, noise, image, part) for noise in config.noise for image in chosen]
     return {
         name: (
             dimensions,

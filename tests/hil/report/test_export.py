@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import xarray
@@ -98,6 +99,22 @@ def test_csv_has_a_row_a_digit_and_a_played_slot(recorded: Path) -> None:
     assert {s["layer"] for s in slots} == {"conv1", "fc1"}
     assert float(slots[0]["slot_s"]) == pytest.approx(float(slots[0]["planned_s"]), abs=1e-6)
     assert "begun" in Path("r-events.csv").read_text()
+
+
+def test_helpings_are_rows_in_csv_and_sums_in_hdf5() -> None:
+    how = ["--physical", "conv1:0-1", "--helpings", "3,6", "--sure", "0.9999"]
+    assert main(["run", "--digits", "0:4", *how, "--out", "h.sqlite", "--json"]) == 0
+    assert main(["export", "h.sqlite", "--to", "csv", "--out", "h"]) == 0
+    assert main(["export", "h.sqlite", "--to", "hdf5", "--out", "h.h5"]) == 0
+    slots = table("h-slots.csv")
+    assert {s["helping"] for s in slots} == {"0", "1"}
+    with h5py.File("h.h5") as file:
+        for n, digit in enumerate(table("h-digits.csv")):
+            mine = [s for s in slots if s["image"] == digit["image"]]
+            assert sum(int(s["pulses"]) for s in mine) == int(digit["pulses"]) == file["conv1/pulses"][0, n].sum()
+            assert sum(int(s["spikes"]) for s in mine) == int(digit["spikes"]) == file["conv1/spikes"][0, n].sum()
+            times = sum(float(s["slot_s"]) for s in mine)
+            assert file["conv1/slot_s"][0, n].sum() == pytest.approx(times)
 
 
 def test_an_unfinished_run_is_exported_with_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
