@@ -41,6 +41,56 @@ def test_what_was_never_packed_is_refused(junk: bytes) -> None:
         unpack_array(pack_array(np.arange(3)), np.dtype("<i4"), 3)
 
 
+@pytest.mark.parametrize("samples", [0, 1, 3, 4, 5, 1 << 18, (1 << 18) + 1])
+@pytest.mark.parametrize("noise", [0.0, 0.4, 40.0])
+def test_codes_of_any_length_come_back(samples: int, noise: float) -> None:
+    codes = np.random.default_rng(samples).normal(100, noise, samples).astype(np.uint8)
+    assert np.array_equal(unpack_codes(pack_codes(codes)), codes)
+
+
+@given(st.data())
+@settings(derandomize=True, max_examples=60, deadline=None)
+def test_damage_is_refused_or_seen_by_its_length(data: st.DataObject) -> None:
+    """The checksum of the row finds any damage; what is unpacked of it must not crash."""
+    packed = bytearray(pack_codes(np.random.default_rng(1).normal(100, 0.5, 4_000).astype(np.uint8)))
+    packed[data.draw(st.integers(1, len(packed) - 1))] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.integers(1, len(packed)))
+    for damaged in (bytes(packed), bytes(packed[:cut])):
+        try:
+            unpack_codes(damaged)
+        except ValueError:
+            continue
+
+
+def test_quads_that_claim_to_be_larger_than_they_are_are_refused() -> None:
+    packed = bytearray(pack_codes(np.random.default_rng(1).normal(100, 0.4, 4_000).astype(np.uint8)))
+    assert packed[0] == 2
+    with pytest.raises(ValueError, match="4000 samples where 3999 were expected"):
+        unpack_codes(bytes(packed), 3_999)
+    packed[4:12] = (1 << 40).to_bytes(8, "little")
+    with pytest.raises(ValueError, match="1099511627776 samples where 4000 were expected"):
+        unpack_codes(bytes(packed), 4_000)
+
+
+def test_a_signal_that_begins_late_is_packed_for_what_it_is() -> None:
+    """The first samples are flat; what follows wanders, and packs as differences only."""
+    rng = np.random.default_rng(2)
+    wander = np.rint(100 + 60 * np.sin(np.arange(400_000) / 900) + 0.4 * rng.standard_normal(400_000)).astype(np.uint8)
+    late = np.concatenate([np.full(80_000, 100, dtype=np.uint8), wander])
+    alone = len(pack_codes(wander))
+    assert len(pack_codes(late)) < 1.05 * alone
+    assert alone < 1.1 * len(zstandard.ZstdCompressor(level=19).compress(np.diff(wander, prepend=np.uint8(0)).data))
+
+
+def test_pulses_in_noise_pack_as_well_as_at_the_highest_level() -> None:
+    rng = np.random.default_rng(3)
+    level = np.full(200_000, 60.2)
+    for start in rng.integers(0, 199_000, 600):
+        level[start : start + 20] = 200
+    codes = np.rint(level + 0.4 * rng.standard_normal(200_000)).astype(np.uint8)
+    assert len(pack_codes(codes)) < 1.05 * len(zstandard.ZstdCompressor(level=19).compress(codes.data))
+
+
 def test_traces_of_the_twin_take_at_most_two_fifths_of_a_byte_a_sample() -> None:
     playing = bench(traces=True)
     pulses = np.random.default_rng(1).poisson(4, 600).astype(np.int32)
