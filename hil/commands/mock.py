@@ -248,7 +248,8 @@ source = "pico"
 def calibrate(file: BenchFile, device: DeviceFile, seed: int) -> CalibrationRecord:
     """The transfer curve of the served neuron, measured in process: on simulated time, without the faults.
 
-    The board in process is the one behind the wire: a busy machine or a fault that is asked for spoils nothing.
+    The board in process is the one behind the wire: a busy machine or a fault that is asked for spoils nothing. The
+    served neuron has had none of its pulses.
     """
     settings = load_bench("mock").model_copy(update={"board": file.board, "slot": file.slot})
     with MockBench(settings, device, seed=seed) as bench:
@@ -265,7 +266,6 @@ def calibrate(file: BenchFile, device: DeviceFile, seed: int) -> CalibrationReco
         timing_key=file.slot.key(),
         curves=(curve.to_dict(),),
         pulses_spent=spent,
-        device_pulses=spent,
     )
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 import pigpio
 import pytest
 
-from calibration.record import load_record
+from calibration.record import check_valid, load_record
 from drivers.benchfile import BenchFile, load_bench
+from drivers.device import load_device
 from drivers.errors import BenchError
 from drivers.witness import Witness
 from hil.cli import main
+from hil.commands.mock import calibrate
 
 pytestmark = pytest.mark.wire
 ENDS_WITHIN_S = 2.0
@@ -112,3 +114,10 @@ def test_doctor_looks_at_the_calibration(tmp_path: Path, capsys: pytest.CaptureF
     assert not checks["calibration"]["ok"]
     assert "c.json: not a calibration record" in checks["calibration"]["detail"]
     assert "hil calibrate" in checks["calibration"]["advice"]
+
+
+def test_the_served_calibration_is_not_older_than_the_served_device() -> None:
+    """Its passport is new: a record that claims more pulses than it knows of would be refused in the first run."""
+    file = load_bench("mock")
+    record = calibrate(file, load_device("ideal"), 0)
+    check_valid(record, device="ideal", bench=file.name, identity={}, device_pulses=0, drifted=())
