@@ -13,17 +13,22 @@ menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 $(VENV)/.run: pyproject.toml
+	@echo "installing what running needs into $(VENV): about a minute …"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.test: pyproject.toml
+	@echo "installing what running and testing need into $(VENV): about two minutes …"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run  ## recognise ten handwritten digits on the simulated neuron
 	$(BIN)/hil run --digits 0:10
+	@echo
+	@echo "next:  $(BIN)/hil report latest      what happened, slot by slot, as a page"
+	@echo "       $(BIN)/hil bench init         what of a real bench is connected here"
 
 install: $(VENV)/.test  ## set up .venv with what running and testing need
 

@@ -60,10 +60,13 @@ def run(args: argparse.Namespace) -> int:
     from hil.terminal.ending import stopped
     from hil.terminal.interrupt import StopRequest
     from hil.terminal.sweepview import SweepView
+    from hil.terminal.where import tell_where
 
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
         config, bench, run_file = _open(args, stack)
+        if bench is not None:
+            tell_where(config.bench, config.device)
 
         def load(row: int) -> Capture:
             return run_file.load(row, ("vth",))  # the one trace that a sweep looks at

@@ -33,6 +33,7 @@ from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
+from hil.terminal.where import tell_where
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             stopping = stack.enter_context(StopRequest())
             config, run_file, benches = _open(args, stack)
+            if benches[0] is not None:
+                tell_where(config.bench, config.device)
             whole = partial(run_file.load, traces=None)
             traced = stack.enter_context(RecordingBench(benches[0], run_file, reader=whole, stopping=stopping))
             counting = stack.enter_context(RecordingBench(benches[1], run_file, stopping=stopping))

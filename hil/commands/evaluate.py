@@ -30,6 +30,7 @@ from hil.run.session import RUNS, begin, go_on, results_of
 from hil.terminal.ending import INTERRUPTED, stopped
 from hil.terminal.interrupt import StopRequest, ignore_all
 from hil.terminal.live import Live
+from hil.terminal.where import tell_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         args, "evaluate", _digits(args.digits), _levels(args.noise), args.fidelity or "counts", traces=False
     )
     jobs = _jobs(args.jobs, config)
+    tell_where(config.bench, config.device)
     began = time.perf_counter()
     if args.out is not None or config.bench.kind != "mock":
         results = _recorded(args, config, weights)

@@ -16,12 +16,13 @@ from rich.progress import Progress
 
 from drivers.errors import InputError
 from hil.commands.plan import size
+from hil.commands.runpath import run_path
 from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil export`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
     parser.add_argument("--to", choices=("hdf5", "csv"), required=True, help="format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: beside the run)")
     parser.add_argument("--traces", action="store_true", help="with the oscilloscope's traces (hdf5 only; large)")

@@ -15,6 +15,7 @@ from importlib.resources import as_file, files
 from drivers.errors import BenchError, ConnectionLostError, InputError
 from drivers.pico.link import PicoLink, find_port
 from firmware import protocol
+from hil.terminal.install import install_extra
 
 LEAST_VERSION = (1, 24, 1)  # rp2.DMA takes a StateMachine from here on: micropython/micropython#14228
 COMMAND_S = 60.0
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Flash; raises InputError without mpremote, ConnectionLostError without a Pico, BenchError where it fails."""
     if importlib.util.find_spec("mpremote") is None:
-        raise InputError("hil flash needs mpremote: pip install 'memristive-hil[flash]'")
+        raise InputError(f"hil flash needs mpremote: {install_extra('flash')}")
     port = args.port or find_port()
     found = look(port)
     print(f"{port}: {found.text()}")

@@ -46,6 +46,7 @@ from drivers.witness import ask
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 FULL_SCALE = 32
+_FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
 ALIKE = 5  # how often misuse of one kind is told
 
@@ -56,7 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", choices=("fast", "realistic"), default="fast", help="latencies and transfer rates")
     parser.add_argument("--device", default="nominal", metavar="NAME|FILE", help="simulated device (default: nominal)")
     parser.add_argument(
-        "--fault", action="append", default=[], metavar="NAME", help="switch a fault on; may be repeated"
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"switch a fault on; may be repeated: {', '.join(sorted(_FAULTS))}",
     )
     parser.add_argument("--source", choices=("pigpio", "pico"), default="pigpio", help="pulse source in the bench file")
     parser.add_argument("--reader", choices=("scope", "pico", "both"), default="scope", help="axon reader, likewise")

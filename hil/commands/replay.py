@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
 from drivers.benchfile import SpikeSettings
+from hil.commands.runpath import run_path
 from hil.commands.sweepfile import hand_over, sweep_kind
 from hil.run.config import parse_digits
 from hil.run.replay import Difference, Replay, replay
@@ -24,7 +24,7 @@ from hil.store.runfile import RunFile
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil replay`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
     parser.add_argument("--digits", metavar="A:B", help="only these test digits")
     parser.add_argument(
         "--layer", action="append", metavar="NAME", help="decode only this layer again; may be repeated"

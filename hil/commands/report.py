@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.durable import write_durably
+from hil.commands.runpath import run_path
 from hil.run.session import config_of
 from hil.store.runfile import RunFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil report`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
     parser.add_argument("--out", type=Path, metavar="FILE", help="page to write (default: beside the run)")
     parser.add_argument(
         "--image", type=int, metavar="N", help="digit that it opens with (default: the first wrong one)"

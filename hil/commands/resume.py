@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import track
 
 from hil.commands.run import play, show_plan
+from hil.commands.runpath import run_path
 from hil.commands.sweepfile import hand_over, sweep_kind
 from hil.run.session import bench_changes, changes, config_of, results_of
 from hil.store.frozen import agree, resumed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil resume`."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="run file")
+    parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
     parser.add_argument(
         "--anyway",
         action="store_true",

@@ -27,6 +27,7 @@ from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, resu
 from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
+from hil.terminal.where import tell_where
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -71,6 +72,7 @@ def show_plan(config: RunConfig, weights: Weights, path: Path, *, done: int = 0)
     from hil.run.plan import summary as plan_summary
 
     plan = watched_plan(config, weights, done=done)
+    tell_where(config.bench, config.device)
     print(plan_summary(plan, config), file=sys.stderr)
     check_plan(plan, config, free_bytes=free_bytes(path), spent=device_history(config))
 

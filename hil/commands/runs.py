@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +20,8 @@ from hil.store.frozen import NOUNS, OF_DIGITS, Kind, kind_of, raw_settings
 from hil.store.locking import in_use
 from hil.store.runfile import RunFile
 from hil.terminal.visible import visible
+
+WIDE = 120  # columns from which on a run is one line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"no runs in {', '.join(map(str, where))}; `hil run` records one")
     else:
         console = Console()
-        Console(width=console.width if console.is_terminal else 160).print(table(found))
+        width = console.width if console.is_terminal else WIDE
+        Console(width=width).print(table(found) if width >= WIDE else narrow_table(found))
     return 0
 
 
@@ -152,8 +156,28 @@ def _unfinished(run_file: RunFile, kind: Kind) -> str:
     return "interrupted" if known else "not known"
 
 
+def narrow_table(found: list[RunSummary]) -> Table:
+    """For a terminal of 80 columns: two lines a run, its name alone on the first, so that it can be copied."""
+    lines: list[tuple[Text, Text | str]] = []
+    for item in found:
+        name = Text(visible(Path(item.file).name), style="bold")
+        if item.trouble:
+            lines.append((name, Text(visible(item.trouble), style="red")))
+            continue
+        parts = [item.state, NOUNS[item.kind] if item.kind else "", item.what, item.device]
+        parts += [f"{item.digits_done}/{item.digits} digits" if item.digits else "", _accuracy(item)]
+        parts += [f"{item.bench_s:,.1f} s on the bench", f"{item.bytes / 1e6:,.1f} MB"]
+        lines.append((name, Text(visible("; ".join(part for part in parts if part)))))
+    made = Table.grid()
+    made.add_column(overflow="fold")
+    for name, said in lines:
+        made.add_row(name)
+        made.add_row(Padding(said, (0, 0, 0, 2)))
+    return made
+
+
 def table(found: list[RunSummary]) -> Table:
-    """For a person."""
+    """For a person with a wide terminal."""
     made = Table(box=None, pad_edge=False)
     for name, right in (
         *(("run", False), ("begun", False), ("kind", False), ("what", False), ("device", False), ("state", False)),

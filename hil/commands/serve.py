@@ -17,6 +17,7 @@ from pathlib import Path
 
 from drivers.errors import InputError
 from hil.run.session import RUNS
+from hil.terminal.install import install_extra
 
 _NICENESS = 10  # the run comes first
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         from hil.web.app import application
         from hil.web.guard import is_loopback
     except ModuleNotFoundError as error:
-        raise InputError(f"hil serve needs {error.name}: pip install 'memristive-hil[serve]'") from error
+        raise InputError(f"hil serve needs {error.name}: {install_extra('serve')}") from error
     host, port = parse_bind(args.bind)
     token = secrets.token_urlsafe(18)
     alone = is_loopback(host)

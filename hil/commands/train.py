@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.errors import InputError
+from hil.terminal.install import install_extra
 
 if TYPE_CHECKING:
     from hil.training.epochs import Report, Trainer
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise InputError("training needs PyTorch: pip install 'memristive-hil[train]'") from error
+        raise InputError(f"training needs PyTorch: {install_extra('train')}") from error
     from hil.network.mnist import load_training
     from hil.network.weights import load_weights
 

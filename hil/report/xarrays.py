@@ -11,6 +11,7 @@ from drivers.errors import InputError
 from hil.report.export import MISSING, RESULT_COLUMNS, SLOT_COLUMNS, digit_slots, slot_scales
 from hil.run.digits import heading
 from hil.run.session import config_of, results_of
+from hil.terminal.install import install_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,7 +30,7 @@ def to_xarray(run: RunFile, digits: Sequence[int] | None = None) -> xr.DataTree:
     try:
         import xarray as xr
     except ImportError as error:
-        raise InputError("to_xarray needs xarray: pip install 'memristive-hil[notebook]'") from error
+        raise InputError(f"to_xarray needs xarray: {install_extra('notebook')}") from error
     config = config_of(run)
     chosen = list(config.images) if digits is None else list(digits)
     frames = {"noise": list(config.noise), "image": chosen}
