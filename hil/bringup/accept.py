@@ -70,9 +70,11 @@ class Acceptance:
         calibrated = self._calibrated()
         yield calibrated
         if calibrated.state == "ok":
-            yield self._digits()
-            yield self._replayed()
-            yield from self._killed()
+            digits = self._digits()
+            yield digits
+            if self._run.exists() and digits.figures:
+                yield self._replayed()
+                yield from self._killed()
         yield self._stopped()
 
     def pulses(self) -> int:

@@ -10,8 +10,9 @@ import json
 import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack
+from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from hil.run.config import RunConfig
 
 BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
+LOOKS_S = 0.2  # how often the progress of worker processes is looked at
+_DONE: Any = None  # of a worker process: how many digits all of them have done
 PART = 1_250  # images a worker is given at a time: each part costs it the tables of the simulated neuron
 
 
@@ -157,17 +160,37 @@ def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: b
 
         if jobs == 1 or len(parts) == 1:
             return _work(config, calibration, advance, stopping)
+        progress.update(task, description=f"starting {jobs} processes", total=None)
         # A fresh interpreter a worker: a fork would copy the threads of the matrix library in an unknown state.
         os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=ignore_all) as pool:
-            results: list[DigitResult] = []
-            for part in pool.map(_work, parts, [calibration] * len(parts)):
-                results.extend(part)
-                advance(len(part))
+        fresh = get_context("spawn")
+        done = fresh.Value("q", 0)
+        with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin_worker, initargs=(done,)) as pool:
+            futures = [pool.submit(_work, part, calibration) for part in parts]
+            waiting = set(futures)
+            while waiting:
+                waiting = wait(waiting, LOOKS_S).not_done
+                if done.value:
+                    total = len(config.images) * len(config.noise)
+                    progress.update(task, description="evaluating", completed=done.value, total=total)
                 if stopping():
                     pool.shutdown(wait=False, cancel_futures=True)
                     break
-            return results
+            whole = takewhile(lambda future: future.done() and not future.cancelled(), futures)
+            return [result for future in whole for result in future.result()]
+
+
+def _begin_worker(done: Any) -> None:
+    """What a worker process does first; `done` counts the digits of all of them, for whoever watches."""
+    global _DONE  # noqa: PLW0603 (set once a process)
+    ignore_all()
+    _DONE = done
+
+
+def _count(digits: int) -> None:
+    if _DONE is not None:
+        with _DONE.get_lock():
+            _DONE.value += digits
 
 
 def _parts(config: RunConfig) -> list[RunConfig]:
@@ -185,7 +208,7 @@ def _parts(config: RunConfig) -> list[RunConfig]:
 def _work(
     config: RunConfig,
     calibration: str | None = None,
-    advance: Callable[[int], None] | None = None,
+    advance: Callable[[int], None] = _count,
     stopping: Callable[[], bool] = lambda: False,
 ) -> list[DigitResult]:
     from hil.network.weights import load_weights
@@ -197,8 +220,7 @@ def _work(
         judge = Judge(config.drift, lambda text: print(text, file=sys.stderr))
         for result, _ in recognise_digits(config, weights, bench, Course(batch=BATCH, judge=judge)):
             results.append(result)
-            if advance is not None:
-                advance(1)
+            advance(1)
             if stopping():
                 break
     return results
