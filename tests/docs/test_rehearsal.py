@@ -1,0 +1,52 @@
+"""The commands of rehearse.md, as they stand there, from nothing to a digit over the wire."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from drivers.pico.link import find_port
+from hil.cli import main
+from tests.docs.documents import ROOT, blocks
+
+PAGE = (ROOT / "docs" / "how-to" / "rehearse.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.wire
+@pytest.mark.slow
+def test_the_rehearsal_goes_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("hil.bringup.look._scopes", lambda _manager: iter(()))  # nobody's LAN is searched by a test
+    monkeypatch.setattr("serial.tools.list_ports.comports", list)
+    with pytest.raises(ConnectionError):
+        find_port()
+    files, looks, digits = blocks(PAGE, "sh")
+    (server,) = blocks(PAGE, "server")
+    for line in files.splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    capsys.readouterr()
+    command = [sys.executable, "-m", *shlex.split(server)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            until = time.monotonic() + 100
+            while "wrote mock-wire.toml" not in (line := serving.stdout.readline()):
+                assert line, "the server ended"
+                assert time.monotonic() < until
+            for line in [*looks.splitlines(), *digits.splitlines()]:
+                assert main(shlex.split(line)[1:]) == 0, (line, capsys.readouterr())
+            out = capsys.readouterr().out
+            assert out.count("all is well") == 2
+            assert "identical" in out
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                serving.send_signal(signal.SIGINT)
