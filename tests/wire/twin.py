@@ -19,6 +19,52 @@ PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 
 
 @contextmanager
+def twin(
+    source: str,
+    reader: str,
+    device: str = "ideal",
+    channels: Mapping[str, int] | None = None,
+    rough: float = 0.0,
+    seed: int = 0,
+    faults: Mapping[str, tuple[str, ...]] | None = None,
+) -> Iterator[tuple[BenchFile, Board]]:
+    """A bench file with this pulse source and axon reader over the twin, and the board behind it.
+
+    `channels` of the oscilloscope; `faults` of each of board, pigpiod, scope, pico.
+    """
+    wrong = {"board": (), "pigpiod": (), "scope": (), "pico": (), **(faults or {})}
+    wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
+    settings = load_bench("mock").board
+    board = Board(load_device(device), settings, seed=seed, rough=roughness(rough), faults=wrong["board"])
+    listens = 14 if source == "pigpio" else None
+    wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
+    with (
+        PigpiodServer(board, PIGPIO_WIRING, faults=wrong["pigpiod"]) as pigpiod,
+        ScopeServer(board, channels=channels, faults=wrong["scope"]) as scope,
+        PicoServer(board, sync_input=listens, faults=wrong["pico"]) as pico,
+    ):
+        pico.wait_until_up()
+        yield (
+            BenchFile.model_validate(
+                {
+                    **load_bench("mock").model_dump(exclude={"kind", "name"}),
+                    "name": f"{source}+{reader}",
+                    "kind": "pi",
+                    "device": device,
+                    "pulse_source": source,
+                    "axon_reader": reader,
+                    "wiring": wiring.model_dump(),
+                    "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
+                    "scope": {"resource": scope.vxi11_resource, "channels": wired},
+                    "pico": {"port": pico.port},
+                    "threshold": {"source": "pico"},
+                }
+            ),
+            board,
+        )
+
+
+@contextmanager
 def twin_bench(
     source: str,
     reader: str,
@@ -27,31 +73,9 @@ def twin_bench(
     rough: float = 0.0,
     seed: int = 0,
 ) -> Iterator[tuple[PiBench, Board]]:
-    """A PiBench with this pulse source and axon reader, and the board behind it; `channels` of the oscilloscope."""
-    wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
-    board = Board(load_device(device), load_bench("mock").board, seed=seed, rough=roughness(rough))
-    listens = 14 if source == "pigpio" else None
-    wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
+    """A PiBench over the twin, and the board behind it."""
     with (
-        PigpiodServer(board, PIGPIO_WIRING) as pigpiod,
-        ScopeServer(board, channels=channels) as scope,
-        PicoServer(board, sync_input=listens) as pico,
+        twin(source, reader, device, channels, rough, seed) as (file, board),
+        PiBench(file, load_device(device)) as bench,
     ):
-        pico.wait_until_up()
-        file = BenchFile.model_validate(
-            {
-                **load_bench("mock").model_dump(exclude={"kind", "name"}),
-                "name": f"{source}+{reader}",
-                "kind": "pi",
-                "device": device,
-                "pulse_source": source,
-                "axon_reader": reader,
-                "wiring": wiring.model_dump(),
-                "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
-                "scope": {"resource": scope.vxi11_resource, "channels": wired},
-                "pico": {"port": pico.port},
-                "threshold": {"source": "pico"},
-            }
-        )
-        with PiBench(file, load_device(device)) as bench:
-            yield bench, board
+        yield bench, board
