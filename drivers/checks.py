@@ -8,6 +8,7 @@ with and without them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
     from drivers.signals import Capture, Trace
 
+_REMEDY = re.compile(
+    r"[:;] ((?:check|set|restart|update|start|stop|exchange|install|use|run|release|move|press|switch|plug|put) .*)"
+)
 PULSES = 64
 ROUNDS = 4  # slots an address
+TRIES = 3
 LOGIC_V = (2.4, 5.5)  # a high level outside means a wrong probe factor or a weak pull-up
 
 
@@ -36,6 +41,13 @@ class Check:
     ok: bool
     detail: str
     advice: str = ""
+
+
+def failed(name: str, error: Exception, otherwise: str) -> Check:
+    """A failed check of what an error says: in errors of ours what to do follows what is wrong."""
+    text = str(error)
+    found = _REMEDY.search(text)
+    return Check(name, False, text[: found.start()], found[1]) if found else Check(name, False, text, otherwise)
 
 
 def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
@@ -50,7 +62,7 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
     except UnsafeError:
         raise
     except BenchError as error:
-        yield Check("loopback", False, str(error), "mend this first; see docs/how-to/bring-up.md#loopback")
+        yield failed("loopback", error, "mend this first; see docs/how-to/bring-up.md#loopback")
     finally:
         bench.make_safe()
 
@@ -58,12 +70,22 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
 def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Capture:
     bench.set_threshold(vth_v)
     frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
-    captures = list(bench.play([frame]))
-    first = captures[0]
-    bad = sum(int((~c.ok).sum()) for c in captures)
-    if bad:
-        raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({'; '.join(first.notes)})")
-    return first
+    for _ in range(TRIES):  # a shot that was lost is followed by one that shows why
+        captures = list(bench.play([frame]))
+        first = captures[0]
+        bad = sum(int((~c.ok).sum()) for c in captures)
+        if not bad:
+            return first
+    raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({'; '.join(first.notes)})")
+
+
+def fires(bench: Bench, file: BenchFile) -> bool:
+    """Whether every slot fires at the lowest V_th and none at the highest. Raises BenchError."""
+    addresses = max(1, file.board.addresses)
+    quiet = _play(bench, file, file.limits.vth_max_v, addresses)
+    loud = _play(bench, file, file.limits.vth_min_v, addresses)
+    bench.make_safe()
+    return bool((quiet.spikes == 0).all() and (loud.spikes[loud.frame.played] > 0).all())
 
 
 def _levels(capture: Capture) -> Iterator[Check]:

@@ -102,7 +102,10 @@ def read_memory(
             raise
         except (CaptureError, ConnectionLostError) as error:
             if tries == TRIES:
-                raise type(error)(f"channel {channel} could not be read in {TRIES} tries; the last: {error}") from error
+                raise type(error)(
+                    f"channel {channel} could not be read in {TRIES} tries; the last: {error}; restart the "
+                    "oscilloscope, and check its LAN or USB cable"
+                ) from error
             if isinstance(error, ConnectionLostError):
                 link.open()
                 _end(link)

@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.benchfile import ScopeSettings
-from drivers.checks import Check
+from drivers.checks import Check, failed
 from drivers.decode.spikes import decode, expected_lines
 from drivers.ds4024.link import Pace, ScopeLink
+from drivers.ds4024.look import why_no_trigger
 from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
 from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
 from drivers.ds4024.settings import (
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
+_LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
 _INCREMENT_TOLERANCE = 0.05  # beyond it XINCrement is not believed
 
@@ -62,6 +65,7 @@ class ScopeReader:
         self._plan: CapturePlan | None = None
         self._shot: Frame | None = None
         self._lost = 0
+        self._why = "check the sync line, its probe and its channel"
         self._spent_s = {"transfer": 0.0, "decoding": 0.0}
 
     @property
@@ -102,8 +106,16 @@ class ScopeReader:
         shot_s = self._shot_s(frame)
         ideal = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(frame.timing))
         plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
+        if self._lost == 1:  # the record before a trigger that may never come
+            plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
         self._plan, self._shot = plan, frame
+
+    def _look_plan(self, frame: Frame) -> CapturePlan:
+        """A record that ends when it is told to, some time after the shot; sync pulses are to be seen in it."""
+        lead_s = slot_ticks(frame.timing, self._tick_s).lead * self._tick_s
+        plan = plan_capture(self._shot_s(frame) + _LOOK_S, lead_s, self._settings)
+        return replace(plan, pre_s=plan.record_s, start=1, stop=plan.depth)
 
     def _shot_s(self, frame: Frame) -> float:
         ticks = int(length_ticks(frame, self._tick_s).sum()) + slot_ticks(frame.timing, self._tick_s).lead
@@ -162,7 +174,8 @@ class ScopeReader:
     def read(self) -> Capture:
         """The capture of the armed shot, after it has been played.
 
-        A shot whose trigger was lost comes back with no slot ok, so that it is played again; the third in a row
+        A shot whose trigger was lost comes back with no slot ok, so that it is played again; the next one is recorded
+        without a trigger, to see why, and comes back likewise with the reason in its notes; the third in a row
         raises CaptureError, as does everything that decoding refuses.
         """
         shot, plan, self._shot = self._shot, self._plan, None
@@ -171,6 +184,8 @@ class ScopeReader:
         start = time.monotonic()
         traces: list[Trace] = []
         try:
+            if self._lost == 1:
+                return self._look(shot, plan)
             self._persist(lambda: self._stopped(plan))
             traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
         except NoRecordError as error:
@@ -183,6 +198,16 @@ class ScopeReader:
         self._spent_s["decoding"] += time.monotonic() - start
         return capture
 
+    def _look(self, shot: Frame, plan: CapturePlan) -> Capture:
+        """The shot after one without a trigger was recorded without waiting for any: what it shows is why."""
+        self._persist(lambda: self._link.write(":TFOR"))
+        self._persist(lambda: self._stopped(plan))
+        traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
+        self._plan = None
+        lead_s = slot_ticks(shot.timing, self._tick_s).lead * self._tick_s
+        self._why = why_no_trigger(traces, self._settings, self._spikes, lead_s)
+        return self._lost_shot(shot, self._why)
+
     def _stopped(self, plan: CapturePlan) -> None:
         """Wait until the record is full; TD may be missed, so that WAIT is believed only when it lasts."""
         state = self._poll({"STOP"}, plan.record_s + self._pace.rearm_s)
@@ -193,10 +218,7 @@ class ScopeReader:
     def _lost_shot(self, shot: Frame, reason: str) -> Capture:
         self._lost += 1
         if self._lost >= _LOST_MOST:
-            raise CaptureError(
-                f"{self._lost} shots in a row were not recorded ({reason}): check the sync line on "
-                f"CHAN{self._settings.channels['sync']} and its probe"
-            )
+            raise CaptureError(f"{self._lost} shots in a row were not recorded: {self._why}")
         nothing = np.zeros(len(shot), dtype=np.int32)
         return Capture(shot, nothing, np.zeros(len(shot)), ~shot.played, self._shot_s(shot), notes=(reason,))
 
@@ -262,7 +284,7 @@ class ScopeReader:
             done += [self._check_rest(name) for name in ("axon", "sync")]
         except (BenchError, InputError) as error:
             names = ("scope identity", "scope settings", "scope transfer", "scope levels")
-            done.append(Check(names[min(len(done), 3)], False, str(error), "see docs/how-to/bring-up.md#oscilloscope"))
+            done.append(failed(names[min(len(done), 3)], error, "see docs/how-to/bring-up.md#oscilloscope"))
         return done
 
     def _check_rest(self, name: str) -> Check:
@@ -272,7 +294,8 @@ class ScopeReader:
         inverted = line.inverted
         edge = line.threshold_v + (line.hysteresis_v / 2 if inverted else -line.hysteresis_v / 2)
         ok = low > edge if inverted else high < edge
-        advice = "" if ok else f"at rest {name} must be {'high' if inverted else 'low'}: check wiring and scope.probe"
+        rest = "high" if inverted else "low"
+        advice = "" if ok else f"the {name} wire must be {rest} at rest: check it; --loopback tells more"
         return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)
 
 

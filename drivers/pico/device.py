@@ -346,12 +346,12 @@ class Pico:
         if self._file.pico is not None and self._file.pico.dac != "none":
             advice = "check SDA on GPIO 0, SCL on GPIO 1, the DAC's supply and its address"
             found.append(Check("Pico DAC", test["dac"] == "ok", f"{self._file.pico.dac} is {test['dac']}", advice))
+        if self._counts:
+            advice = "check the axon wire and the comparator: at rest the axon is low; its inputs may be exchanged"
+            found.append(Check("Pico axon at rest", status["axon"] == "0", f"level {status['axon']}", advice))
         if self._plays and self._counts:
             advice = "sync did not reach the counter: is the line shorted?"
             found.append(Check("Pico sequencer to counter", test["path"] == "ok", test["path"], advice))
-        if self._counts:
-            advice = "at rest it has to be low: comparator inverted, or the line not connected"
-            found.append(Check("Pico axon at rest", status["axon"] == "0", f"level {status['axon']}", advice))
         if self._file.pico is not None and self._file.pico.estop_pin is not None:
             found.append(Check("Pico e-stop", status["estop"] == "0", f"pressed: {status['estop']}", "release it"))
         return found

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from drivers.benchfile import BenchFile, load_bench
 from drivers.checks import Check
@@ -19,8 +18,11 @@ from drivers.device import load_device
 from drivers.errors import BenchError, CalibrationError, InputError
 from hil.terminal.visible import visible
 
-if TYPE_CHECKING:
-    from drivers.bench import Bench
+AT_REST = "at rest"  # checks of levels, which leave it to known pulses to tell why
+ONLY_LOOPBACK = (
+    "not played: only --loopback, which plays known pulses, can tell a line that is swapped or missing, a comparator "
+    "that is stuck or upside down, an address that never closes, and a trigger that does not come"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,28 +36,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check and print; 0 when all is well, 1 otherwise."""
     file = load_bench(args.bench)
-    found = list(_checks(file, args.device or file.device, loopback=args.loopback))
+    found: list[Check] = []
+    for check in checks(file, args.device or file.device, loopback=args.loopback):
+        found.append(check)
+        if not args.json:
+            _print(check)
     ok = all(check.ok for check in found)
     if args.json:
         print(json.dumps({"checks": [asdict(check) for check in found], "ok": ok}))
     else:
-        _print(found, ok)
+        print("all is well" if ok else f"{sum(not c.ok for c in found)} of {len(found)} checks failed")
     return 0 if ok else 1
 
 
-def _checks(file: BenchFile, device: str, *, loopback: bool) -> Iterator[Check]:
+def checks(file: BenchFile, device: str, *, loopback: bool) -> Iterator[Check]:
+    """Every check, as it is made. Without `loopback` nothing is played, and it is said what that leaves open."""
     yield Check("bench file", True, f"{file.name}, {file.kind}, {file.slot.key()}")
     yield _device(device)
     yield _weights()
     yield _calibration(file, device)
+    sound = True
     if file.kind == "pi":
         from drivers.parts.assembly import check_parts
 
-        parts = list(check_parts(file))
-        yield from parts
-        if not all(check.ok for check in parts):
-            return
-    if loopback:
+        for check in check_parts(file):
+            sound &= check.ok or check.name.endswith(AT_REST)
+            yield check
+    if not loopback:
+        yield Check("loopback", True, ONLY_LOOPBACK)
+    elif not sound:
+        yield Check("loopback", False, "not played: a part above does not answer", "mend the parts above first")
+    else:
         yield from _loopback(file, device)
 
 
@@ -112,29 +123,64 @@ def _calibration(file: BenchFile, device: str) -> Check:
 
 
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
-    from drivers.checks import loopback
+    from drivers.checks import failed, loopback
     from drivers.opening import make_bench
 
+    found: list[Check] = []
     try:
-        bench: Bench = make_bench(file, load_device(device), traces=True)
+        with make_bench(file, load_device(device), traces=True) as bench:
+            for check in loopback(bench, file):
+                found.append(check)
+                if not _about_polarity(check):
+                    yield check
     except (BenchError, InputError) as error:
-        yield Check("bench", False, str(error), "mend the parts above first")
-        return
-    with bench:
-        yield from loopback(bench, file)
+        yield failed("loopback", error, "mend the parts above first")
+    if found and _about_polarity(found[-1]):
+        yield _polarity(file, device)
 
 
-def _print(found: list[Check], ok: bool) -> None:
+def _about_polarity(check: Check) -> bool:
+    """Whether an oscilloscope saw an axon that rests on the wrong level."""
+    return not check.ok and "comparator's polarity" in check.detail
+
+
+def _polarity(file: BenchFile, device: str) -> Check:
+    """Whether an axon on the wrong level is stuck or upside down: read the other way round, does it fire?"""
+    from drivers.checks import fires
+    from drivers.opening import make_bench
+
+    turned = not file.spikes.inverted
+    other = file.model_copy(update={"spikes": file.spikes.model_copy(update={"inverted": turned})})
+    level = "high" if turned else "low"
+    try:
+        with make_bench(other, load_device(device), traces=True) as bench:
+            upside_down = fires(bench, other)
+    except BenchError:
+        upside_down = False
+    if upside_down:
+        return Check(
+            "axon polarity",
+            False,
+            f"the axon rests {level} and goes the other way with every spike",
+            f"exchange the comparator's inputs, or set spikes.inverted = {str(turned).lower()}",
+        )
+    return Check(
+        "axon level",
+        False,
+        f"the axon stays {level} whatever V_th is",
+        f"axon stuck {level}: check the comparator's output and the axon wire for a short, and its supply",
+    )
+
+
+def _print(check: Check) -> None:
+    """One row, as soon as it is known."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("check", "", "found", "what to do", box=None, header_style="bold")
-    for check in found:
-        verdict, advice = (Text("ok", "green"), "") if check.ok else (Text("NO", "red"), check.advice)
-        # As text: "[model]" in what an instrument or a file says is no markup.
-        name, detail, then = (Text(visible(said)) for said in (check.name, check.detail, advice))
-        table.add_row(name, verdict, detail, then)
-    console = Console()
-    console.print(table)
-    console.print("all is well" if ok else f"{sum(not c.ok for c in found)} of {len(found)} checks failed")
+    # As text: "[model]" in what an instrument or a file says is no markup.
+    row = Text.assemble(("ok  ", "green") if check.ok else ("NO  ", "red"), (f"{visible(check.name):<26} ", "bold"))
+    row.append(visible(check.detail))
+    console = Console(soft_wrap=True)
+    console.print(row)
+    if not check.ok and check.advice:
+        console.print(Text(f"    → {visible(check.advice)}"))
