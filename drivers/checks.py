@@ -30,6 +30,7 @@ _REMEDY = re.compile(
 PULSES = 64
 ROUNDS = 4  # slots an address
 TRIES = 3
+REMEDY = "check the sync wire and the pulse source's clock, and that no other program uses it"
 LOGIC_V = (2.4, 5.5)  # a high level outside means a wrong probe factor or a weak pull-up
 
 
@@ -46,7 +47,7 @@ class Check:
 def failed(name: str, error: Exception, otherwise: str) -> Check:
     """A failed check of what an error says: in errors of ours what to do follows what is wrong."""
     text = str(error)
-    found = _REMEDY.search(text)
+    found = max(_REMEDY.finditer(text), key=lambda match: match.start(), default=None)
     return Check(name, False, text[: found.start()], found[1]) if found else Check(name, False, text, otherwise)
 
 
@@ -76,7 +77,9 @@ def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Captur
         bad = sum(int((~c.ok).sum()) for c in captures)
         if not bad:
             return first
-    raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({'; '.join(first.notes)})")
+    notes = "; ".join(first.notes)
+    remedy = "check the axon wire, its pull-up, the one-shot and the probe's ground" if "axon" in notes else REMEDY
+    raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({notes}): {remedy}")
 
 
 def fires(bench: Bench, file: BenchFile) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.bench import AxonReader, Panel, Part, PulseSource, Thermometer, ThresholdSource
-from drivers.checks import Check
+from drivers.checks import Check, failed
 from drivers.claims import claim
 from drivers.errors import BusyError, HilError, InputError
 from drivers.parts import table
@@ -136,4 +136,4 @@ def check_parts(file: BenchFile) -> Iterator[Check]:
         except BusyError as error:
             yield Check(name, False, str(error), "check it when it is free")
         except HilError as error:
-            yield Check(name, False, str(error), kind.advice)
+            yield failed(name, error, kind.advice)

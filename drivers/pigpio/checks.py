@@ -17,6 +17,8 @@ VERSION = 79  # the first and last with everything used here
 LEAD_IN_US = 20  # before the first wave, pigpio.c v79
 SELF_TEST_S = 1.0
 CLOCK_TOLERANCE = 0.01
+CLOCK_TRIES = 3
+TICKS = 1 << 32  # the daemon's tick, µs, wraps
 KNOWN_CLOCK_FAULTS = (
     (
         2.0,
@@ -106,7 +108,20 @@ def _wave_clock(link: PigpioLink, clock: Clock) -> Check:
 
 
 def measure_clock(link: PigpioLink, clock: Clock) -> float:
-    """How long a wave of silence takes, relative to what was asked; raises BenchError if it never ends."""
+    """How long a wave of silence takes, relative to what was asked; raises BenchError if it never ends.
+
+    Its end lies between two looks. Of a host that looks too seldom the narrowest of some tries is taken, and of that
+    what is nearest to 1.
+    """
+    tries = [_silence(link, clock)]
+    while tries[-1][1] - tries[-1][0] > CLOCK_TOLERANCE and len(tries) < CLOCK_TRIES:
+        tries.append(_silence(link, clock))
+    low, high = min(tries, key=lambda bounds: bounds[1] - bounds[0])
+    return min(max(1.0, low), high)
+
+
+def _silence(link: PigpioLink, clock: Clock) -> tuple[float, float]:
+    """Bounds of the same, from one wave."""
     import pigpio
 
     link.call("wave_add_new")
@@ -114,12 +129,18 @@ def measure_clock(link: PigpioLink, clock: Clock) -> float:
     wid = link.call("wave_create")
     start = link.call("get_current_tick")
     link.call("wave_send_once", wid)
+    sent = playing = link.call("get_current_tick")
     never = threading.Event()
     clock.wait(never, SELF_TEST_S * 0.95)
     until_s = clock.now_s() + 3 * SELF_TEST_S
-    while link.call("wave_tx_busy") and clock.now_s() < until_s:
+    while clock.now_s() < until_s:
+        before = link.call("get_current_tick")
+        if not link.call("wave_tx_busy"):
+            break
+        playing = before
         clock.wait(never, 0.001)
-    took_us = (link.call("get_current_tick") - start) % 2**32
+    ended = link.call("get_current_tick")
     link.call("wave_tx_stop")
     link.call("wave_delete", wid)
-    return (took_us - LEAD_IN_US) / (SELF_TEST_S * 1e6)
+    asked_us = SELF_TEST_S * 1e6
+    return ((playing - sent) % TICKS - LEAD_IN_US) / asked_us, ((ended - start) % TICKS - LEAD_IN_US) / asked_us
