@@ -106,7 +106,7 @@ class ScopeReader:
         shot_s = self._shot_s(frame)
         ideal = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(frame.timing))
         plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
-        if self._lost == 1:  # the record before a trigger that may never come
+        if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
         self._plan, self._shot = plan, frame
@@ -174,9 +174,8 @@ class ScopeReader:
     def read(self) -> Capture:
         """The capture of the armed shot, after it has been played.
 
-        A shot whose trigger was lost comes back with no slot ok, so that it is played again; the next one is recorded
-        without a trigger, to see why, and comes back likewise with the reason in its notes; the third in a row
-        raises CaptureError, as does everything that decoding refuses.
+        A shot whose trigger was lost comes back with no slot ok, so that it is played again; the third in a row is
+        recorded without a trigger, to see why, and raises CaptureError, as does everything that decoding refuses.
         """
         shot, plan, self._shot = self._shot, self._plan, None
         if shot is None or plan is None:
@@ -184,7 +183,7 @@ class ScopeReader:
         start = time.monotonic()
         traces: list[Trace] = []
         try:
-            if self._lost == 1:
+            if self._lost == _LOST_MOST - 1:
                 return self._look(shot, plan)
             self._persist(lambda: self._stopped(plan))
             traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
@@ -199,7 +198,7 @@ class ScopeReader:
         return capture
 
     def _look(self, shot: Frame, plan: CapturePlan) -> Capture:
-        """The shot after one without a trigger was recorded without waiting for any: what it shows is why."""
+        """After shots without a trigger this one was recorded without waiting for any: what it shows is why."""
         self._persist(lambda: self._link.write(":TFOR"))
         self._persist(lambda: self._stopped(plan))
         traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]

@@ -285,7 +285,7 @@ def test_a_wrong_probe_is_named() -> None:
     with rig("x10_probe") as bench:
         assert not bench.captured().ok.any()  # a tenth of the sync pulse passes no trigger level
         bench.captured()
-        with pytest.raises(CaptureError, match="check the sync line on CHAN2 and its probe"):
+        with pytest.raises(CaptureError, match="set the probes' switches to scope"):
             bench.captured()
     with rig(probe=1.0) as bench, pytest.raises(CaptureError, match=r"clipped at the top of the screen: .*scope.probe"):
         bench.captured()  # ×1 probes where the settings say ×10
@@ -351,7 +351,7 @@ def test_a_missing_sync_is_named() -> None:
     with rig(board_faults=["sync_missing"]) as bench:
         bench.captured()
         bench.captured()
-        with pytest.raises(CaptureError, match="check the sync line on CHAN2"):
+        with pytest.raises(CaptureError, match="check the sync wire"):
             bench.captured()
 
 
@@ -412,7 +412,7 @@ def test_checks_tell_what_is_wrong_and_what_to_do() -> None:
     with rig(board_faults=["stuck_axon_high"]) as bench:
         rest = bench.reader.checks()[3]
     assert not rest.ok
-    assert "at rest axon must be low" in rest.advice
+    assert "the axon wire must be low" in rest.advice
     with rig("old_firmware") as bench:
         (only,) = bench.reader.checks()
     assert not only.ok
