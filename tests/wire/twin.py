@@ -56,7 +56,7 @@ def twin(
                     "wiring": wiring.model_dump(),
                     "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
                     "scope": {"resource": scope.vxi11_resource, "channels": wired},
-                    "pico": {"port": pico.port},
+                    "pico": {"port": pico.port, "heartbeat_timeout_s": 30.0},  # of a host on a busy machine
                     "threshold": {"source": "pico"},
                 }
             ),
