@@ -22,6 +22,7 @@ _LEAST_OF_GROUP = 1.6  # σ that the second least of four groups lies below rest
 _LEAST_OF_BLOCK = 2.0  # σ that the least of a block's few samples of rest lies below it
 _NOISE_LEAST = 0.3  # codes rms: an 8-bit code is never known better
 _LITTLE = 4.0  # codes rms: less noise leaves the level known well enough
+_AT_ONCE = 1 << 12  # blocks looked at at once
 _NOISE_PAIRS = 1 << 16
 _FINER = 8  # a wandering level is followed in such parts of a block
 _QUARTILE = 0.4506  # of |x − y| for independent normal x, y of σ = 1
@@ -71,6 +72,8 @@ class Levels:
 
     def rest_at(self, index: FloatArray) -> FloatArray:
         """Rest (n,) at samples (n,), between blocks interpolated."""
+        if len(self.rest) == 1:
+            return np.full(index.shape, self.rest[0])
         return np.interp(index, self._centres, self.rest)
 
     def steady(self, swing: float) -> bool:
@@ -100,13 +103,10 @@ def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable
     is taken. `least`: rest level → how far above it a pulse must reach at the least, codes.
     """
     block = max(PICKED, min(block, len(samples)) // PICKED * PICKED)
-    picked = _picked(samples, block)
     noise = _noise(samples, lag)
-    groups = np.stack([picked[i::_GROUPS].min(axis=0) for i in range(_GROUPS)]).astype(np.float64)
-    second = np.partition(groups, 1, axis=0)[1]  # one group may have met an undershoot, and others pulses only
-    rest = _below(samples, block, second + _LEAST_OF_GROUP * noise, beyond, noise)
-    rest = _median_of_three(_mean_rest(picked, rest, noise))
-    top = picked.max(axis=0).astype(np.float64)
+    parts = [_levels_of(samples, block, start, noise) for start in range(0, max(len(samples) // block, 1), _AT_ONCE)]
+    rest, top = (np.concatenate(found) for found in zip(*parts, strict=True))
+    rest = _median_of_three(_below(samples, block, rest, beyond, noise))
     rise = top - rest
     seen = rise >= max(least(float(np.median(rest))), SEEN * noise)
     swing = float(np.quantile(rise[seen], 0.75)) - _TOP_BIAS * noise if seen.any() else 0.0
@@ -149,13 +149,21 @@ def sums_of(codes: Codes, width: int) -> NDArray[np.uint16]:
     return sums
 
 
-def _picked(samples: Upright, block: int) -> Codes:
+def _levels_of(samples: Upright, block: int, start: int, noise: float) -> tuple[FloatArray, FloatArray]:
+    """Rest and greatest code of the blocks from `start` on, as many as are looked at at once."""
+    picked = _picked(samples, block, start)
+    groups = np.stack([picked[i::_GROUPS].min(axis=0) for i in range(_GROUPS)])
+    second = np.partition(groups, 1, axis=0)[1]  # one group may have met an undershoot, and others pulses only
+    return _mean_rest(picked, second + _LEAST_OF_GROUP * noise, noise), picked.max(axis=0).astype(np.float64)
+
+
+def _picked(samples: Upright, block: int, start: int) -> Codes:
     """(PICKED, blocks): samples of every whole block, at irregular places, so that no pulse train keeps step."""
-    blocks = len(samples) // block
-    if not blocks:
+    stop = min(len(samples) // block, start + _AT_ONCE)
+    if not stop:
         return np.resize(samples.part(0, len(samples)), (PICKED, 1))
     places = np.random.default_rng(0).permutation(block)[:PICKED]
-    picked = np.ascontiguousarray(samples.codes[: blocks * block].reshape(blocks, block)[:, places].T)
+    picked = np.ascontiguousarray(samples.codes[start * block : stop * block].reshape(-1, block)[:, places].T)
     return np.uint8(255) - picked if samples.flipped else picked
 
 

@@ -7,6 +7,7 @@ level at that place. The threshold of the settings says what the line must pass 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Reading:
         """Codes rms of a height."""
         return self.noise_of(min(self.window, _WINDOW))
 
-    @property
+    @cached_property
     def height(self) -> float:
         """The typical height, codes; of pulses that are more than moments. 0 where there are none."""
         real = self.heights[self.heights > LOW * self.swing]

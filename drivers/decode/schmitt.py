@@ -17,7 +17,7 @@ from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Upright
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 _BETWEEN, _ABOVE = 1, 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
 
 
@@ -119,61 +119,67 @@ def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
 
 def _crossings(samples: Upright, levels: Thresholds) -> tuple[bool, FloatArray]:
     """State at the first sample; then, for each change of state, where between samples it was."""
-    least = _Rows(levels.size, np.ceil(levels.high).astype(np.uint8), np.floor(levels.low).astype(np.uint8))
     begin = int(samples.part(0, 1)[0])
-    first = begin >= levels.high[0] or (begin > levels.low[0] and 2 * begin >= levels.low[0] + levels.high[0])
-    state, where = bool(first), [np.empty(0)]
-    chunk = max(levels.size, _BLOCK // levels.size * levels.size) if levels.size < _BLOCK else _BLOCK
-    last = np.uint8(_ABOVE if state else 0)
-    for start in range(0, len(samples), chunk):
-        codes = samples.part(start, start + chunk)
-        level = np.empty(len(codes) + 1, dtype=np.uint8)
-        level[0], level[1:] = last, least.classes(codes, start)
-        last = level[-1]
-        at, above = _changes(level, state)
+    first = bool(begin >= levels.high[0] or (begin > levels.low[0] and 2 * begin >= levels.low[0] + levels.high[0]))
+    classes = _Classes(levels, min(len(samples), _BLOCK), first)
+    state, where = first, [np.empty(0)]
+    for start in range(0, len(samples), classes.stretch):
+        at, above = _changes(classes.of(samples.part(start, start + classes.stretch), start), state)
         if len(at):
             at += start  # the sample after each change
-            row = np.minimum(at // levels.size, len(levels.high) - 1)
-            wanted = np.where(above, levels.high[row], levels.low[row])
-            where.append(_between(samples, at, wanted))
+            where.append(_between(samples, at, bool(above[0]), levels))
             state ^= bool(len(at) % 2)
-    return bool(first), np.concatenate(where)
+    return first, np.concatenate(where)
 
 
-def _between(samples: Upright, after: NDArray[np.intp], wanted: FloatArray) -> FloatArray:
-    """Where between the sample before and `after` a level is reached."""
-    first = samples.at(np.maximum(after - 1, 0)).astype(np.float64)
-    step = samples.at(after) - first
-    part = np.clip((wanted - first) / np.where(step == 0, 1.0, step), 0, 1)
-    return after - 1 + part
+def _between(samples: Upright, after: NDArray[np.intp], up: bool, levels: Thresholds) -> FloatArray:
+    """Where between the sample before and `after` a level is reached; the first change is upwards if `up`."""
+    last = samples.at(after)
+    after -= 1
+    first = samples.at(after).astype(np.float32)
+    step = last - first
+    row = after // levels.size if len(levels.high) > 1 else None
+    for begin, level in ((0, levels.high if up else levels.low), (1, levels.low if up else levels.high)):
+        wanted = level[0] if row is None else level[np.minimum(row[begin::2], len(level) - 1)]
+        np.subtract(wanted, first[begin::2], out=first[begin::2], casting="same_kind")
+    first /= np.where(step == 0, np.float32(1), step) if row is not None else step
+    if row is not None:  # a level that changes on the way may have been passed already
+        np.clip(first, 0, 1, out=first)
+    return after.astype(np.float64) + first
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Levels as whole codes, by rows of `size` samples."""
+class _Classes:
+    """0, 1 or 2 for each code: at or below the lower level, between, at or above the upper one. Reuses its arrays."""
 
-    size: int
-    high: Codes
-    low: Codes
+    def __init__(self, levels: Thresholds, most: int, high: bool) -> None:
+        self.high, self.low = np.ceil(levels.high).astype(np.uint8), np.floor(levels.low).astype(np.uint8)
+        self.size = levels.size
+        self.stretch = most if len(self.high) == 1 else max(self.size, most // self.size * self.size)
+        self._level = np.empty(self.stretch + 1, dtype=np.uint8)
+        self._more = np.empty(self.stretch, dtype=np.uint8)
+        self._level[0] = _ABOVE if high else 0
 
-    def classes(self, codes: Codes, start: int) -> Codes:
-        """0, 1 or 2 for each code; `start` lies at the border of a row, or there is but one row."""
-        level = np.empty(len(codes), dtype=np.uint8)
-        more = np.empty(len(codes), dtype=np.uint8)
-        for levels, compare, out in ((self.high, np.greater_equal, level), (self.low, np.greater, more)):
-            seen = out.view(np.bool_)
-            if len(levels) == 1:
-                compare(codes, levels[0], out=seen)
-                continue
-            row, whole = start // self.size, len(codes) // self.size
-            if whole:
-                cut = whole * self.size
-                rows = codes[:cut].reshape(whole, self.size)
-                compare(rows, levels[row : row + whole, None], out=seen[:cut].reshape(whole, self.size))
-            if whole * self.size < len(codes):
-                compare(codes[whole * self.size :], levels[row + whole], out=seen[whole * self.size :])
+    def of(self, codes: Codes, start: int) -> Codes:
+        """(samples + 1,) for the next stretch, which begins at `start`: first the class of the sample before it."""
+        level, more = self._level[1 : len(codes) + 1], self._more[: len(codes)]
+        if start:
+            self._level[0] = self._level[-1]
+        self._compare(np.greater_equal, codes, self.high, start, level.view(np.bool_))
+        self._compare(np.greater, codes, self.low, start, more.view(np.bool_))
         level += more
-        return level
+        return self._level[: len(codes) + 1]
+
+    def _compare(self, compare: np.ufunc, codes: Codes, levels: Codes, start: int, seen: BoolArray) -> None:
+        if len(levels) == 1:
+            compare(codes, levels[0], out=seen)
+            return
+        row, whole = start // self.size, len(codes) // self.size
+        cut = whole * self.size
+        if whole:
+            rows = codes[:cut].reshape(whole, self.size)
+            compare(rows, levels[row : row + whole, None], out=seen[:cut].reshape(whole, self.size))
+        if cut < len(codes):
+            compare(codes[cut:], levels[min(row + whole, len(levels) - 1)], out=seen[cut:])
 
 
 def _changes(level: Codes, state: bool) -> tuple[NDArray[np.intp], BoolArray]:
@@ -184,12 +190,12 @@ def _changes(level: Codes, state: bool) -> tuple[NDArray[np.intp], BoolArray]:
     if not decided.all():  # edges slower than a sample; rare, and the copies are not free
         at, reached = at[decided], reached[decided]
     above = reached == _ABOVE
+    if not len(above) or (bool(above[0]) != state and bool((above[1:] != above[:-1]).all())):
+        return at, above
     changed = np.empty(len(above), dtype=np.bool_)
     changed[1:] = above[1:] != above[:-1]
-    changed[:1] = above[:1] != state
-    if not changed.all():
-        at, above = at[changed], above[changed]
-    return at, above
+    changed[0] = above[0] != state
+    return at[changed], above[changed]
 
 
 def _volts(trace: Trace, code: int) -> float:
