@@ -8,7 +8,7 @@ import machine
 import protocol
 
 NAME = "hil-pico"
-COMPILED = "compiled.txt"  # `hil flash` writes it beside compiled modules: digest of the sources, and of these
+COMPILED = "compiled.txt"  # `hil flash` writes it beside compiled modules: digest of the sources, digest of these, version
 
 BLOCK = 512
 
@@ -44,7 +44,7 @@ def digest() -> "tuple[str, str]":
     """
     try:
         with open(COMPILED) as file:
-            sources, written = file.read().split()
+            sources, written = file.read().split()[:2]
     except (OSError, ValueError):
         return over(protocol.FILES), "source"
     here = over(protocol.compiled(protocol.FILES))

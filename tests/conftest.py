@@ -1,11 +1,16 @@
-"""One option for the whole suite: `pytest --bench bench.toml` adds real hardware to the benches under test."""
+"""Options for the whole suite: `pytest --bench bench.toml` adds real hardware to the benches under test, `--uf2 FILE` an
+emulated Pico with that MicroPython.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+
+HEAP = "190k"  # of a Pico W before the firmware is on it; a Pico has 240k
 
 # One profile for all: timing is never asserted, and a failure on one machine is a failure on all.
 settings.register_profile("hil", deadline=None, derandomize=True)
@@ -23,6 +28,24 @@ def _passports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bench", metavar="FILE", help="bench file of real hardware to run the bench suite on too")
+    parser.addoption("--uf2", metavar="FILE", help="MicroPython for the Pico, to run the firmware in an emulated one")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _thirty_two_bits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MICROPYTHON32 names a MicroPython of 32 bits for this machine: the Pico's twin then runs in that, in as little
+    memory as a Pico's.
+    """
+    given = os.environ.get("MICROPYTHON32")
+    if not given:
+        yield
+        return
+    wrapper = tmp_path_factory.mktemp("bounded") / "micropython"
+    wrapper.write_text(f'#!/bin/sh\nexec "{given}" -X heapsize={HEAP} "$@"\n')
+    wrapper.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drivers.mock.pico.server.micropython", lambda: str(wrapper))
+        yield
 
 
 def pytest_report_header(config: pytest.Config) -> str:

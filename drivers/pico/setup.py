@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.errors import InputError, LimitError
 from drivers.timing import period_ticks, slot_ticks
-from firmware import protocol
+from drivers.pico.image import digest, sources
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -77,8 +75,4 @@ def check_timing(frame: Frame, tick_s: float, limits: dict[str, int]) -> None:
 
 def firmware_digest() -> str:
     """What `id` says when the Pico has just the firmware that came with this program."""
-    total = hashlib.sha256()
-    for name in protocol.FILES:
-        total.update(name.encode())
-        total.update((files("firmware") / name).read_bytes())
-    return total.hexdigest()[:16]
+    return digest(sources())

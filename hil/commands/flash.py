@@ -8,11 +8,14 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
+from pathlib import Path
 
 from drivers.errors import BenchError, ConnectionLostError, InputError
+from drivers.pico.image import MANIFEST, NotCompiledError, compiled, outdated, sources
 from drivers.pico.link import PicoLink, find_port
 from firmware import protocol
 from hil.terminal.install import install_extra
@@ -32,36 +35,41 @@ def digest(name):
             if not block:
                 return "".join(["%02x" % byte for byte in total.digest()])
             total.update(block)
-def version():
-    try:
+def version(names):
+    if "compiled.txt" in names:
+        return open("compiled.txt").read().split()[2]
+    if "protocol.py" in names:
         for line in open("protocol.py"):
             if line.startswith("FIRMWARE"):
                 return line.split('"')[1]
-    except OSError:
-        pass
     return ""
+names = [name for name in os.listdir() if name.endswith(".py") or name.endswith(".mpy") or name == "compiled.txt"]
 print(json.dumps({
     "version": list(sys.implementation.version[:3]),
     "machine": getattr(sys.implementation, "_machine", ""),
-    "firmware": version(),
-    "files": {name: digest(name) for name in os.listdir() if name.endswith(".py")},
+    "mpy": getattr(sys.implementation, "_mpy", 0),
+    "firmware": version(names),
+    "files": {name: digest(name) for name in names},
 }))
 """
 
 
 @dataclass(frozen=True)
 class Found:
-    """What is on a Pico: MicroPython's version, the chip, our firmware's version ("" for none), digests of files."""
+    """What is on a Pico: MicroPython's version, the chip, the compiled modules it takes, our firmware's version ("" for
+    none), digests of files.
+    """
 
     version: tuple[int, ...]
     machine: str
+    mpy: int
     firmware: str
     files: dict[str, str]
 
     def text(self) -> str:
         """In a few words."""
         there = f"firmware {self.firmware}" if self.firmware else "no firmware of ours"
-        others = ", ".join(sorted(set(self.files) - set(protocol.FILES)))
+        others = ", ".join(sorted({*self.files} - {*protocol.FILES, *protocol.compiled(protocol.FILES), MANIFEST}))
         return f"{there}, MicroPython {'.'.join(map(str, self.version))}" + (f", also {others}" if others else "")
 
 
@@ -84,24 +92,35 @@ def run(args: argparse.Namespace) -> int:
             f"{'.'.join(map(str, LEAST_VERSION))} is needed: hold BOOTSEL, plug the Pico in, copy the .uf2 from "
             "micropython.org on it, then flash again"
         )
-    changed = [name for name in protocol.FILES if found.files.get(name) != digests()[name]]
+    wanted = image(found)
+    changed = [name for name, digest in digests(wanted).items() if found.files.get(name) != digest]
+    gone = outdated(found.files, wanted)
     if args.dry_run:
         _mpremote(port, "reset")  # looking has stopped it
         if found.firmware:
             _running(port)
         print(f"would copy {', '.join(changed)}" if changed else "nothing to copy: it has this firmware")
         return 0
-    if changed:
-        copy(port, changed)
-    _verify(port)
+    if changed or gone:
+        copy(port, {name: wanted[name] for name in (*changed, "main.py")}, gone)
+    _verify(port, wanted)
     _mpremote(port, "reset")
     print(f"firmware {_running(port)} is there and runs; {len(changed)} files copied")
     return 0
 
 
-def digests() -> dict[str, str]:
-    """SHA-256 of the firmware files that came with this program."""
-    return {name: hashlib.sha256((files("firmware") / name).read_bytes()).hexdigest() for name in protocol.FILES}
+def image(found: Found) -> dict[str, bytes]:
+    """The files for this Pico: compiled modules, or where these cannot be had the sources, which it says."""
+    try:
+        return compiled(found.mpy)
+    except NotCompiledError as error:
+        print(f"sources will do, but start more slowly: {error}")
+        return sources()
+
+
+def digests(wanted: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of files."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in wanted.items()}
 
 
 def look(port: str) -> Found:
@@ -109,26 +128,31 @@ def look(port: str) -> Found:
     lines = _mpremote(port, "resume", "exec", _LOOK).strip().splitlines()
     try:
         seen = json.loads(lines[-1])
-        return Found(tuple(seen["version"]), seen["machine"], seen["firmware"], seen["files"])
+        return Found(tuple(seen["version"]), seen["machine"], seen["mpy"], seen["firmware"], seen["files"])
     except (IndexError, ValueError, KeyError) as error:
         raise BenchError(f"what is at {port} is no MicroPython: it said {lines[-1:]}") from error
 
 
-def copy(port: str, names: list[str]) -> None:
-    """Copy files, main.py last: a Pico that loses power meanwhile starts nothing, with its pins at rest."""
+def copy(port: str, wanted: Mapping[str, bytes], gone: Sequence[str]) -> None:
+    """Copy files, main.py last: a Pico that loses power meanwhile starts nothing, with its pins at rest. Those that
+    would be in the way are removed.
+    """
     from rich.console import Console
     from rich.progress import track
 
-    _mpremote(port, "resume", "exec", "import os\nif 'main.py' in os.listdir(): os.remove('main.py')")
-    order = sorted({*names, "main.py"}, key=lambda name: (name == "main.py", name))
-    for name in track(order, "copying", console=Console(stderr=True), transient=True):
-        with as_file(files("firmware") / name) as path:
+    old = repr(["main.py", *gone])
+    _mpremote(port, "resume", "exec", f"import os\nfor n in {old}:\n if n in os.listdir(): os.remove(n)")
+    order = sorted(wanted, key=lambda name: (name == "main.py", name))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in track(order, "copying", console=Console(stderr=True), transient=True):
+            path = Path(folder) / name
+            path.write_bytes(wanted[name])
             _mpremote(port, "resume", "fs", "cp", str(path), f":{name}")
 
 
-def _verify(port: str) -> None:
+def _verify(port: str, wanted: Mapping[str, bytes]) -> None:
     there = look(port).files
-    wrong = [name for name, digest in digests().items() if there.get(name) != digest]
+    wrong = [name for name, digest in digests(wanted).items() if there.get(name) != digest]
     if wrong:
         raise BenchError(f"{', '.join(wrong)} on the Pico is not what was sent: flash again, or its flash is worn out")
 

@@ -42,8 +42,8 @@ class Inside:
         self.station: Any = self.modules.station.Station()
         self.identity = self.modules.identity.Identity(self.station.boot)
 
-    def _ask(self, op: str, fifo: bytes | None = None, **values: object) -> object:
-        sent = {} if fifo is None else {"fifo": fifo}
+    def _ask(self, op: str, fifo: memoryview | None = None, **values: object) -> object:
+        sent = {} if fifo is None else {"fifo": bytes(fifo)}
         answer = self.chip.answer({"op": op, **sent, **values})
         if "errno" in answer:
             raise OSError(answer["errno"])

@@ -27,7 +27,9 @@ REASON = 0x40058008  # of the watchdog
 TIMED_OUT, FORCED = 1, 2  # its bits
 PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
 WATCHDOG_OFF = 0x4005B000
+PIECE = 1024  # bytes of a FIFO's words that are fetched at a time
 DMA_LATENCY_NS = 2_000
+COUNTED_NS = 5_000_000
 SHOW_COUNT, PUSH = 0xA0C9, 0x8000  # mov isr, ~x; push noblock
 I2C_PINS = (0, 1)
 TEMPERATURE_CHANNEL = 4  # RP2040 datasheet, 4.9.5
@@ -160,11 +162,15 @@ class Chip:
             self.interrupt("pin", pin)
 
     def look(self) -> None:
-        """Interrupt for every transfer that has ended, once what plays has: none ends before."""
+        """Interrupt for every transfer that has ended, once what plays has: none ends before, and the last edge of sync
+        is counted a little later, when the axon is low again.
+        """
         with self.lock:
-            if not self._looked_ns < self._played_until_ns <= self.board.clock():
+            now = self.board.clock()
+            if not self._looked_ns < self._played_until_ns < now:
                 return
-            self._looked_ns = self._played_until_ns
+            if now > self._played_until_ns + COUNTED_NS:
+                self._looked_ns = self._played_until_ns
             for number, channel in list(self._channels.items()):
                 if not channel.told and self._left(channel) == 0:
                     channel.told = True
@@ -398,7 +404,7 @@ class Chip:
         if it.plays:
             return {"busy": self.board.clock() < it.until_ns, "left": 0, "fifo": b""}
         self._left(it)
-        new, it.words = it.words, b""
+        new, it.words = it.words[:PIECE], it.words[PIECE:]
         return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "fifo": new}
 
     def _left(self, it: Channel) -> int:

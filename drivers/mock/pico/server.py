@@ -316,7 +316,7 @@ class PicoServer:
                 self.reset(WATCHDOG, TIMED_OUT)
             with self._lock:
                 ended = None if self._process is None else self._process.poll()
-                if ended in (0, -signal.SIGINT) and not self._closing.is_set():  # -SIGINT: while it began
+                if ended is not None and not self._closing.is_set():  # not 0: by Ctrl-C while it began
                     self._soft_reset(asked=ended == 0)
 
 

