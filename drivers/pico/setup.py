@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import InputError, LimitError
-from drivers.timing import period_ticks, slot_ticks
 from drivers.pico.image import digest, sources
+from drivers.timing import period_ticks, slot_ticks
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile

@@ -41,9 +41,7 @@ class EmulatedPico:
         self.chip.load_bootrom(BOOTROM_B1)
         load_uf2(uf2, self.chip)
         layout = board.layout
-        flash = LittleFS(
-            block_size=layout.fs_blocksize, block_count=layout.fs_blockcount, prog_size=256, read_size=256
-        )
+        flash = LittleFS(block_size=layout.fs_blocksize, block_count=layout.fs_blockcount, prog_size=256, read_size=256)
         for name, content in files.items():
             with flash.open(name, "wb") as file:
                 file.write(content)

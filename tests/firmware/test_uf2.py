@@ -18,7 +18,6 @@ from drivers.pico import image
 from drivers.pico.packing import pack_pieces, unpack_counts
 from firmware import protocol
 from firmware.protocol import ProtocolError
-
 from tests.firmware.emulated import EmulatedPico, gaps_ns, sealed
 from tests.firmware.pico_modules import FIRMWARE
 
@@ -171,7 +170,7 @@ def test_e_stop_does_so_while_the_host_reads_nothing(ready: EmulatedPico) -> Non
     ready.run(2)
     assert at_rest(ready)
     ready.run(60)
-    assert ready.dac[-1] [1] == PARKED
+    assert ready.dac[-1][1] == PARKED
     print(f"V_th parked {(ready.dac[-1][0] - pressed) / 1e6:.1f} ms after e-stop, the host reading nothing")
     ready.read_on()
     ready.run(1500)

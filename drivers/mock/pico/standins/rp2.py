@@ -127,9 +127,7 @@ class DMA:
         if isinstance(write, StateMachine):
             if len(read) != count:
                 raise ValueError("count is not the length of the buffer")
-            chip.ask(
-                "dma_play", read, channel=self.channel, machine=write.number, request=request, trigger=trigger
-            )
+            chip.ask("dma_play", read, channel=self.channel, machine=write.number, request=request, trigger=trigger)
             return
         if len(write) < count:
             raise ValueError("the buffer is too short")
