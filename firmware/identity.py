@@ -8,10 +8,7 @@ import machine
 import protocol
 
 NAME = "hil-pico"
-COMPILED = (
-    "compiled.txt"  # `hil flash` writes it beside compiled modules: digest of the sources, digest of these, version
-)
-
+COMPILED = "compiled.txt"  # beside compiled modules: digest of the sources, digest of these, version
 BLOCK = 512
 
 

@@ -1,5 +1,5 @@
-"""Options for the whole suite: `pytest --bench bench.toml` adds real hardware to the benches under test, `--uf2 FILE` an
-emulated Pico with that MicroPython.
+"""Options for the whole suite: `pytest --bench bench.toml` adds real hardware to the benches under test, `--uf2 FILE`
+an emulated Pico with that MicroPython.
 """
 
 from __future__ import annotations

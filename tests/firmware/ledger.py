@@ -1,8 +1,8 @@
 """A ledger of memory: what the firmware's own lines take, temporaries included, counted line by line.
 
-CPython's allocator is asked after every line of a firmware file; what the stand-ins and the twin take in between is left
-out. Blocks of arrays and bytes are as large here as on a Pico; small objects are larger here, so that what passes here
-passes there.
+CPython's allocator is asked after every line of a firmware file; what the stand-ins and the twin take in between is
+left out. Blocks of arrays and bytes are as large here as on a Pico; small objects are larger here, so that what passes
+here passes there.
 """
 
 from __future__ import annotations
