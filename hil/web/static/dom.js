@@ -22,6 +22,19 @@ export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+const made = new WeakMap();
+
+// New children where `key` tells that there is something new; a press that is under way and the focus stay otherwise.
+export function renew(node, key, make) {
+  const text = JSON.stringify(key);
+  if (made.get(node) === text) return;
+  made.set(node, text);
+  const pressable = () => [...node.querySelectorAll("button, a, input, summary")];
+  const held = pressable().indexOf(document.activeElement);
+  node.replaceChildren(...[make()].flat());
+  if (held >= 0) pressable()[held]?.focus();
+}
+
 export function section(title, note, ...children) {
   return el("section", {}, el("h2", {}, title), note ? el("p", { class: "note" }, note) : null, ...children);
 }

@@ -40,6 +40,7 @@ export function embeddedRun(data) {
 
   const source = {
     follow: (listener) => listener(data.overview),
+    controls: () => [],
     control: () => [],
     result: (noise, index) => digits.get(key(noise, index)),
     async digit(noise, index) {

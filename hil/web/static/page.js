@@ -3,7 +3,7 @@
 import { confusion, statistics } from "./charts.js";
 import { digitPanel } from "./digit.js";
 import { digitStrip } from "./digits.js";
-import { el, facts, section, table } from "./dom.js";
+import { el, facts, renew, section, table } from "./dom.js";
 import { count, megabytes, percent, si, span, wilson } from "./numbers.js";
 
 const RECALCULATED_S = 5; // between statistics over all slots of a run that goes on
@@ -82,11 +82,11 @@ export function runPage(source) {
     bar.value = now.progress;
     place.textContent = told(now);
     strip.update(now.digits);
-    matrix.replaceChildren(confusion(now.digits, (label, answer) => strip.pair(label, answer)));
+    renew(matrix, now.digits.map((d) => [d.label, d.answer]), () => confusion(now.digits, (label, answer) => strip.pair(label, answer)));
     bench.replaceChildren(facts(benchRows(now)), driftBar(now.drift) ?? "");
     events.replaceChildren(table(["UTC", "event", ""], now.events.slice(-200).map(([at, kind, text]) => [at.slice(0, 19).replace("T", " "), kind, text])));
     notes.replaceChildren(now.notes.length ? table(["shots", ""], now.notes.map(([shots, text]) => [count(shots), text])) : "None.");
-    control.replaceChildren(...source.control(now, el));
+    renew(control, source.controls(now), () => source.control(now, el));
     if (first) {
       setup.replaceChildren(facts(now.setup));
       provenance.replaceChildren(facts(now.provenance), el("details", {}, el("summary", {}, "Configuration"), el("pre", {}, now.configuration)));
@@ -111,10 +111,10 @@ export function runPage(source) {
 }
 
 function tileRows(now) {
-  const done = now.digits.length, right = now.digits.filter((d) => d.label === d.answer).length;
-  const [low, high] = wilson(right, done);
+  const done = now.digits.length, known = now.digits.filter((d) => d.label >= 0);
+  const right = known.filter((d) => d.label === d.answer).length, [low, high] = wilson(right, known.length);
   return [
-    ...(done ? [[percent(right / done), `right; 95 % interval ${percent(low)} to ${percent(high)}`]] : []),
+    ...(known.length ? [[percent(right / known.length), `right; 95 % interval ${percent(low)} to ${percent(high)}`]] : []),
     [`${count(done)} of ${count(now.wanted)}`, "digits done"],
     ...(now.state === "running" ? [[now.left_s === null ? "–" : span(now.left_s), "left, at this pace"]] : []),
     [count(now.totals.pulses), "dendrite pulses"], [count(now.totals.spikes), "axon spikes"],

@@ -31,6 +31,9 @@ export function servedRun(name) {
     stream.addEventListener("error", () => failed("The connection is lost; trying again …"));
   }
 
+  // What the stop button depends on.
+  const controls = (now) => [now.state, now.may_stop, stopAsked];
+
   // The stop button, where this browser may use it; `el` makes it.
   function control(now, el) {
     if (now.state === "stopping" || stopAsked && now.state === "running") return [el("p", { class: "note" }, "Stopping after the shot in hand; this page says when the bench is at rest.")];
@@ -47,6 +50,7 @@ export function servedRun(name) {
   const digitPath = (noise, index) => `${base}/digits/${noise}/${index}`;
   return {
     follow,
+    controls,
     control,
     result: (noise, index) => digits.get(`${noise}/${index}`),
     digit: async (noise, index) => openDigit(await ask(digitPath(noise, index))),

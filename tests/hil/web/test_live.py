@@ -114,6 +114,7 @@ def fits(page: Browser, width: int) -> bool:
 
 def stop(page: Browser) -> None:
     """The button, the question, and word that the bench is at rest."""
+    page.until("the button", lambda: page.count("#stop") == 1)
     page.click("#stop")
     page.driver.switch_to.alert.accept()
     page.until("the end", lambda: page.text(".state") == "interrupted")
