@@ -42,6 +42,7 @@ def test_a_browser_follows_a_run_over_the_wire_and_stops_it(served: Served, wire
         if process.poll() is None:
             process.kill()
         said, _ = process.communicate()
+        print(said)  # for whoever reads why this test failed
     assert "stopping after the shot in hand" in said
     with RunFile.open(run_file) as run:
         assert run.events()[-1][1:] == ("stopped", "on request")
