@@ -11,8 +11,9 @@ eq. 2.56).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,15 @@ class Sentinel:
     _bias: _Bias = field(default_factory=_Bias)
     _up: _Sum = field(default_factory=lambda: _Sum(+1))
     _down: _Sum = field(default_factory=lambda: _Sum(-1))
+
+    def state(self) -> dict[str, Any]:
+        """All that it has seen, as JSON values."""
+        return {"limit": self.limit, "bias": asdict(self._bias), "up": asdict(self._up), "down": asdict(self._down)}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Sentinel:
+        """Back from `state`; it goes on as if it had never stopped."""
+        return cls(state["limit"], _Bias(**state["bias"]), _Sum(**state["up"]), _Sum(**state["down"]))
 
     @property
     def statistic(self) -> float:

@@ -69,7 +69,8 @@ class Course:
     """How digits are recognised, beside what the configuration says.
 
     `batch` images go through the network at a time; `keep` keeps the maps of every layer; `watch` sees every shot.
-    Digits in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses.
+    Digits in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses, and the
+    judge goes on from what it had `judged` by then.
     `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
     again and told to `renewed`. `recorded` is what a run file holds of that.
     """
@@ -79,6 +80,7 @@ class Course:
     watch: Watcher | None = None
     odometer: Odometer = field(default_factory=Odometer)
     done: Mapping[Digit, int] = field(default_factory=dict)
+    judged: Mapping[Digit, Mapping[str, Any]] = field(default_factory=dict)
     judge: Judge | None = None
     recorded: Recorded = field(default_factory=Recorded)
     renewed: Renewed = lambda _number, _curve: None
@@ -101,7 +103,7 @@ def recognise_digits(
                 calibrations.renew()
             number = calibrations.number
             host = recogniser(config, weights, calibrations.curve, noise, course)
-            queue = _Queue(waiting, course.batch, course.odometer, course.done, calibrations.due)
+            queue = _Queue(waiting, course, calibrations.due)
             batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
             for answer in host.answers(bench, batches):
                 yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
@@ -136,9 +138,7 @@ class _Queue:
     """
 
     waiting: deque[Digit]
-    batch: int
-    odometer: Odometer
-    done: Mapping[Digit, int]
+    course: Course
     due: Callable[[Digit], bool]
 
     def batches(self) -> Iterator[list[int]]:
@@ -146,14 +146,22 @@ class _Queue:
         which: list[int] = []
         while self.waiting and not self.due(self.waiting[0]):
             digit = self.waiting.popleft()
-            if digit not in self.done:
+            done = digit in self.course.done
+            if not done:
                 which.append(digit[1])
-            if which and (len(which) == self.batch or digit in self.done):
+            if which and (len(which) == self.course.batch or done):
                 yield which
                 which = []
-            self.odometer.pulses += self.done.get(digit, 0)
+            if done:
+                self._pass_over(digit)
         if which:
             yield which
+
+    def _pass_over(self, digit: Digit) -> None:
+        self.course.odometer.pulses += self.course.done[digit]
+        judge, judged = self.course.judge, self.course.judged.get(digit)
+        if judge is not None and judged is not None:
+            judge.restore(judged)
 
 
 def _images(images: NDArray[np.uint8], which: list[int], noise: int, seed: int) -> NDArray[np.uint8]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from calibration.sentinel import Expected, Sentinel, expected_spikes
 from drivers.errors import CalibrationError, CaptureError
@@ -57,7 +57,8 @@ class Judge:
     alarms: int = 0
     renewals: int = 0
     frames: int = 0
-    _measured: bool = False  # the curve, by this very program
+    alarmed: tuple[int, int] | None = None  # noise and image of the frame that the last alarm came with
+    _measured: bool = False  # the curve, in this run
 
     @property
     def stale(self) -> bool:
@@ -75,6 +76,7 @@ class Judge:
         if drift is None or (self.policy == "warn" and self.alarms and self.frames < QUIET_FRAMES):
             return
         self.alarms += 1
+        self.alarmed = key.noise, key.image
         self.tell(str(drift))
         frames, self.frames = self.frames, 0
         if self.policy == "stop":
@@ -85,7 +87,18 @@ class Judge:
                 "hil characterize, then begin anew"
             )
 
-    def renewed(self, *, measured: bool = True) -> None:
+    def state(self) -> dict[str, Any]:
+        """All that a later frame's judgement depends on, as JSON values: recorded with every result."""
+        counts = {"alarms": self.alarms, "renewals": self.renewals, "frames": self.frames, "measured": self._measured}
+        return {**counts, "alarmed": self.alarmed, "sentinel": self.sentinel.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a recorded state."""
+        self.alarms, self.renewals, self.frames = state["alarms"], state["renewals"], state["frames"]
+        self.alarmed = tuple(state["alarmed"]) if state["alarmed"] is not None else None
+        self._measured, self.sentinel = state["measured"], Sentinel.of(state["sentinel"])
+
+    def renewed(self) -> None:
         """The curve has been measured again, or found in the run file."""
-        self.sentinel, self.frames, self._measured = Sentinel(self.sentinel.limit), 0, measured
+        self.sentinel, self.frames, self._measured = Sentinel(self.sentinel.limit), 0, True
         self.renewals += 1

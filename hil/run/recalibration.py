@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hil.run.loop import Odometer
 
 Digit = tuple[int, int]  # noise, index
+UNDER_WAY = 3  # digits that a bench and its recorder may have in hand beside the one that is judged
 Renewed = Callable[[int, TransferCurve], None]
 
 
@@ -54,7 +55,17 @@ class Calibrations:
         """Whether another curve is needed before this digit."""
         if digit in self.recorded.before:
             return self.recorded.before[digit] > self.number
-        return self.number < len(self.recorded.curves) or (self.judge is not None and self.judge.stale)
+        return self.number < len(self.recorded.curves) or self._stale_before(digit)
+
+    def _stale_before(self, digit: Digit) -> bool:
+        """Whether an alarm came so long before that whoever stops and goes on finds the same digits under way."""
+        if self.judge is None or not self.judge.stale or self.judge.alarmed is None:
+            return False
+        return self._place(digit) - self._place(self.judge.alarmed) >= UNDER_WAY
+
+    def _place(self, digit: Digit) -> int:
+        noise, image = digit
+        return self.config.noise.index(noise) * len(self.config.images) + image - self.config.images.start
 
     def renew(self) -> None:
         """Take the next curve, or measure it, as long as the one before; raises CalibrationError, BenchError."""
@@ -65,7 +76,7 @@ class Calibrations:
         self.curve = self.recorded.curves[self.number - 1] if known else self._measure(self.bench, self.curve)
         self.odometer.pulses += self.curve.pulses_spent
         if self.judge is not None:
-            self.judge.renewed(measured=not known)
+            self.judge.renewed()
         if not known:
             self.renewed(self.number, self.curve)
 

@@ -115,18 +115,22 @@ def go_on(
     if recording is not None:
         recording.set_threshold(config.vth_v)
     odometer = Odometer(run.fact("odometer"))
-    drifted: list[str] = []  # calibrations that the neuron has left
 
     def tell(text: str) -> None:
-        drifted.append(calibration_in_force(run, config))
-        run.add_event("drift", text)
         print(text, file=sys.stderr)
+        if judge.alarms <= run.count_events("drift"):
+            return  # told before the run was stopped
+        run.add_event("drift", text)
+        left = calibration_in_force(run, config)
+        if config.bench.kind == "pi" and left:
+            mark_drifted(config.device.id, left, passport_folder(config.bench.passports))
 
     def renewed(number: int, curve: TransferCurve) -> None:
         warmth_c = bench.temperature_c if bench is not None else None
         keep_curve(run, config, number, curve, device_pulses=odometer.pulses, temperature_c=warmth_c)
 
-    judge = Judge(config.drift, tell, alarms=run.count_events("drift"))
+    judged = {(row["noise"], row["index"]): row["judged"] for row in run.results() if "judged" in row}
+    judge = Judge(config.drift, tell, alarms=0 if judged else run.count_events("drift"))
     gauges = Gauges(bench, judge)
     course = Course(
         keep=True,
@@ -134,13 +138,14 @@ def go_on(
         odometer=odometer,
         done={(result.noise, result.index): result.pulses for result in results_of(run)},
         judge=judge,
+        judged=judged,
         recorded=recalibrations_of(run, config),
         renewed=renewed,
     )
     try:
         for result, maps in recognise_digits(config, weights, recording, course):
             reading = gauges.read()
-            run.add_result({**detail(result, maps), "bench": reading})
+            run.add_result({**detail(result, maps), "bench": reading, "judged": judge.state()})
             gauge(reading)
             yield result, maps
             if stopping():
@@ -149,10 +154,6 @@ def go_on(
         # Recorded before it could be judged; a resumed run must take these shots again.
         run.set_image_aside(error.key, str(error))
         raise
-    finally:
-        if config.bench.kind == "pi":
-            for calibration in filter(None, drifted):
-                mark_drifted(config.device.id, calibration, passport_folder(config.bench.passports))
 
 
 def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
