@@ -53,7 +53,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sure", type=float, metavar="P", help="confidence that ends the helpings; see hil helpings")
     parser.add_argument(
-        "--weights", metavar="NAME|FILE", help="weights: positive (default) or differential, as shipped, or a file"
+        "--weights",
+        metavar="NAME|FILE",
+        help="weights: positive (default), sparing, differential, or a file",
     )
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
     parser.add_argument(

@@ -1,8 +1,9 @@
 """The trained network as stored: safetensors in, checked float32 arrays out.
 
-Two files ship with the package: `positive`, the paper's kind, whose weights are all ≥ 0, and `differential`, whose
-weights have either sign. On the neuron a differential unit is two units of non-negative weights, its positive and its
-negative half, which are played one after the other and subtracted in software.
+Three files ship with the package: `positive`, the paper's kind, whose weights are all ≥ 0; `sparing`, which is so too
+and was trained further to be played with few pulses; and `differential`, whose weights have either sign. On the neuron
+a differential unit is two units of non-negative weights, its positive and its negative half, which are played one after
+the other and subtracted in software.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ SHAPES: dict[str, tuple[int, ...]] = {
 
 
 Sign = Literal["positive", "differential"]
-SHIPPED = {"positive": "weights.safetensors", "differential": "differential.safetensors"}
+SHIPPED = {
+    "positive": "weights.safetensors",
+    "sparing": "sparing.safetensors",
+    "differential": "differential.safetensors",
+}
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,9 @@ def save_weights(
 
     tensors: dict[str, NDArray[np.floating]] = {}
     for layer in layers:
-        tensors[f"{layer.name}.weight"] = layer.weight.astype(dtype)
-        tensors[f"{layer.name}.bias"] = layer.bias.astype(dtype)
+        # In C order: what is stored is the memory as it lies, and training keeps kernels in another order.
+        tensors[f"{layer.name}.weight"] = np.ascontiguousarray(layer.weight, dtype=dtype)
+        tensors[f"{layer.name}.bias"] = np.ascontiguousarray(layer.bias, dtype=dtype)
         tensors[f"{layer.name}.full_scale"] = layer.full_scale
     write_durably(path, save(tensors, metadata), "weights file")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError, RunFileError
-from hil.network.weights import Weights, load_weights
+from hil.network.weights import SHIPPED, Weights, load_weights
 from hil.report.pieces import Seen, piece, raster, seen, shot_of
 from hil.report.progress import Progress
 from hil.report.sums import Statistics
@@ -147,7 +147,8 @@ class Reading:
         if config.source.kind == "folder":
             raise InputError("this run's digits are in a folder of their own; hil report shows its maps")
         if self._weights is None:
-            self._weights = load_weights(config.sign)
+            name = config.weights_path or "positive"
+            self._weights = load_weights(name if name in SHIPPED else None)
         if self._weights.digest != config.weights_digest:
             raise InputError("this run used other weights than those shipped; hil report shows its maps")
         return self._weights

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,15 @@ def test_the_shipped_differential_network_has_weights_of_either_sign_and_recogni
     images, labels = (part[:200] for part in load_test())
     (*_, last) = walk(weights.layers, as_maps(images))
     assert (last.maps.reshape(200, 10).argmax(axis=1) == labels).mean() > 0.97
+
+
+def test_the_sparing_network_is_non_negative_and_says_what_it_went_on_from(shipped: Weights) -> None:
+    sparing = load_weights("sparing")
+    assert sparing.sign == "positive"
+    assert all(layer.weight.min() >= 0 for layer in sparing.layers)
+    assert all(layer.bias.max() <= 0 for layer in sparing.layers[:3])
+    assert f"start {shipped.digest[:12]}" in sparing.metadata["sources"]
+    assert f"teacher {load_weights('differential').digest[:12]}" in sparing.metadata["sources"]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +102,20 @@ def test_what_the_header_says_of_signs_must_fit(
     save_weights(file, load_weights(differential_file).layers, {})
     with pytest.raises(InputError, match="must be ≥ 0, unless the header says sign = differential"):
         load_weights(file)
+
+
+def test_kernels_that_lie_otherwise_in_memory_are_stored_as_they_are_meant(shipped: Weights, tmp_path: Path) -> None:
+    """As training hands them over, whose kernels lie with their channels last."""
+
+    def turned(weight: np.ndarray) -> np.ndarray:
+        return weight if weight.ndim < 4 else weight.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+
+    layers = tuple(replace(layer, weight=turned(layer.weight)) for layer in shipped.layers)
+    assert not layers[1].weight.flags.c_contiguous
+    for dtype in (np.float16, np.float32):
+        save_weights(tmp_path / "w.safetensors", layers, {}, dtype)
+        after = load_weights(tmp_path / "w.safetensors")
+        assert all(np.array_equal(a.weight, b.weight) for a, b in zip(after.layers, shipped.layers, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
