@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,8 @@ from drivers.errors import TwinError
 from drivers.mock.defects import DEFECTS
 from drivers.mock.ds4024.acquisition import Acquisition, Probes, Record, SignalSource
 from drivers.mock.ds4024.front import SOURCES, SWEEPS, FrontPanel
-from drivers.mock.ds4024.measure import INVALID, LEVELS, TIMES, measure
+from drivers.mock.ds4024.measure import EDGES, INVALID, LEVELS, TIMES, measure
+from drivers.mock.ds4024.memory import block
 from drivers.mock.ds4024.scpi import (
     ILLEGAL_VALUE,
     INPUT_OVERRUN,
@@ -25,7 +27,9 @@ from drivers.mock.ds4024.scpi import (
     ScpiError,
     Status,
     Syntax,
+    units,
 )
+from drivers.mock.ds4024.screen import bmp, picture
 from drivers.mock.ds4024.vxi11 import Reply
 from drivers.mock.ds4024.waveform import Waveform
 from drivers.mock.misuse import Misuse
@@ -93,6 +97,12 @@ class DS4024:
                 "*IDN": self._identity,
                 "*OPC": lambda: "1",
                 "*ESR": self._status.read_events,
+                "*TST": lambda: "0",
+                "*OPT": lambda: "0",
+                "DISPlay:DATA": self._screen,
+                "SYSTem:DATE": lambda: f"{datetime.now():%Y,%m,%d}",
+                "SYSTem:TIME": lambda: f"{datetime.now():%H,%M,%S}",
+                "SYSTem:AUToscale": lambda: "1",
                 "*STB": lambda: str(self._status.byte()),
                 "*ESE": lambda: str(self._status.enabled),
                 "*SRE": lambda: str(self._status.service),
@@ -118,7 +128,7 @@ class DS4024:
                 "TRIGger:SWEep": self._set_sweep,
             },
         )
-        self._measures = frozenset(f"MEASure:{item}" for item in (*LEVELS, *TIMES))
+        self._measures = frozenset(f"MEASure:{item}" for item in (*LEVELS, *TIMES, *EDGES))
         self._syntax = Syntax(
             [*self._commands.patterns, *self._front.patterns, *self._waveform.commands.patterns, *self._measures]
         )
@@ -138,16 +148,21 @@ class DS4024:
             self.log.append(line)
             if self._hung or not line:
                 return None
-            header = self._syntax.parse(line)
-            try:
-                self._acquisition.advance(self._clock(), self._front.setup)
-                reply = self._dispatch(header)
-            except ScpiError as error:
-                self._status.error(error.entry)
-                reply = None
-            if reply is None or (header.query and self._faults.strikes("no_reply")):
+            replies = [reply for unit in units(line) if (reply := self._execute(unit)) is not None]
+            if not replies:
                 return None
-            return self._finished(reply)
+            return self._finished(replies[0] if len(replies) == 1 else b";".join(map(_bytes, replies)))
+
+    def _execute(self, unit: str) -> str | bytes | None:
+        """One command or query of a message."""
+        header = self._syntax.parse(unit)
+        try:
+            self._acquisition.advance(self._clock(), self._front.setup)
+            reply = self._dispatch(header)
+        except ScpiError as error:
+            self._status.error(error.entry)
+            return None
+        return None if header.query and self._faults.strikes("no_reply") else reply
 
     def _dispatch(self, header: Header) -> str | bytes | None:
         pattern = header.pattern
@@ -243,6 +258,15 @@ class DS4024:
             codes[::4096] ^= 0x40
         return codes
 
+    def _screen(self) -> bytes:
+        """`:DISPlay:DATA?`: what the screen shows, as a BMP in a block."""
+        record = self._record()
+        shown: dict[int, Codes] = {}
+        if record is not None:
+            on = [number for number, view in record.channels.items() if view.display]
+            shown = {n: record.codes(self._probes, n, 0, record.points, self._seed) for n in on}
+        return block(bmp(picture(shown)))
+
     def _measure(self, item: str, argument: str) -> str:
         channel = int(SOURCES.parse(argument or "CHAN1")[-1])
         record = self._record()
@@ -252,6 +276,10 @@ class DS4024:
         codes = record.codes(self._probes, channel, 0, record.points, self._seed)
         volts = (codes.astype(np.float64) - view.y_origin - REFERENCE) * view.y_increment
         return f"{measure(item, volts, 1 / record.horizontal.rate_hz, view.scale / 4):.6e}"
+
+
+def _bytes(reply: str | bytes) -> bytes:
+    return reply if isinstance(reply, bytes) else reply.encode("ascii")
 
 
 def _byte(text: str) -> int:

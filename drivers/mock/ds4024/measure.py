@@ -27,6 +27,10 @@ def _base(volts: Volts) -> float:
     return float(np.median(volts[volts <= _middle(volts)]))
 
 
+def _share(volts: float, of: Volts) -> float:
+    return volts / max(_top(of) - _base(of), 1e-12)
+
+
 LEVELS: dict[str, Callable[[Volts], float]] = {
     "VMAX": lambda v: float(v.max()),
     "VMIN": lambda v: float(v.min()),
@@ -36,8 +40,11 @@ LEVELS: dict[str, Callable[[Volts], float]] = {
     "VTOP": _top,
     "VBASe": _base,
     "VAMP": lambda v: _top(v) - _base(v),
+    "OVERshoot": lambda v: _share(float(v.max()) - _top(v), v),
+    "PREShoot": lambda v: _share(_base(v) - float(v.min()), v),
 }
 TIMES = ("FREQuency", "PERiod", "PWIDth", "NWIDth", "PDUTy", "NDUTy")
+EDGES = ("RTIMe", "FTIMe")
 
 
 def measure(item: str, volts: Volts, step_s: float, least_v: float) -> float:
@@ -48,6 +55,8 @@ def measure(item: str, volts: Volts, step_s: float, least_v: float) -> float:
         return LEVELS[item](volts)
     if np.ptp(volts) < least_v:
         return INVALID
+    if item in EDGES:
+        return _slope(volts if item == "RTIMe" else -volts, step_s)
     rise, fall = _edges(volts)
     if len(rise) < 2:
         return INVALID
@@ -63,6 +72,19 @@ def measure(item: str, volts: Volts, step_s: float, least_v: float) -> float:
         "NDUTy": 1 - width / period,
     }
     return found[item]
+
+
+def _slope(volts: Volts, step_s: float) -> float:
+    """From 10 to 90 % of the first rising edge that has both, between samples."""
+    base, top = _base(volts), _top(volts)
+    low, high = base + 0.1 * (top - base), base + 0.9 * (top - base)
+    ends = np.flatnonzero((volts[:-1] < high) & (volts[1:] >= high))
+    for end in ends.tolist():
+        starts = np.flatnonzero((volts[: end + 1] < low) & (volts[1 : end + 2] >= low))
+        if len(starts):
+            begin = starts[-1] + (low - volts[starts[-1]]) / (volts[starts[-1] + 1] - volts[starts[-1]])
+            return float(end + (high - volts[end]) / (volts[end + 1] - volts[end]) - begin) * step_s
+    return INVALID
 
 
 def _edges(volts: Volts) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -89,6 +89,23 @@ def _keyword(word: str) -> str:
     return f"{stem}(?:{rest})?" if rest else stem
 
 
+def units(message: str) -> list[str]:
+    """The commands of a message, which semicolons part (IEEE 488.2, 7.3.3).
+
+    One that begins neither with a colon nor with an asterisk goes on at the node where the one before was (SCPI-1999,
+    6.2.4).
+    """
+    found: list[str] = []
+    node = ""
+    for text in filter(None, map(str.strip, message.split(";"))):
+        whole = text if text[0] in ":*" else f"{node}{text}"
+        found.append(whole)
+        if whole[0] != "*":
+            path = whole.partition(" ")[0]
+            node = path[: path.rfind(":") + 1]
+    return found
+
+
 @dataclass(frozen=True)
 class Commands:
     """Patterns and what they do: queries answer, actions take no parameter, settings take one."""

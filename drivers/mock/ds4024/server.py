@@ -4,7 +4,7 @@
         visa.open_resource(scope.vxi11_resource)   # or scope.socket_resource
 
 It behaves as the programming guide and published drivers say, faults and quirks included, and has no other knowledge
-than what its probes see. Not simulated: segmented recording, decoding, mathematics, screen pictures, trigger modes
+than what its probes see. Not simulated: segmented recording, decoding, mathematics, trigger modes
 other than edge.
 """
 

@@ -26,7 +26,7 @@ HANDLES = 32
 SAMPLE_NS = 5_000
 RING_NS = 120_000_000
 ALIVE_US = 60_000_000
-ALIVE = 1 << 6
+ALIVE, EVENT, WATCHDOG = 1 << 6, 1 << 7, 1 << 5  # flags of a report; the latter two carry a number
 MOST_REPORTS = 341  # in one write: PIPE_BUF / 12
 _REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
 
@@ -37,6 +37,7 @@ class Handle:
 
     connection: socket.socket | None
     bits: int = 0
+    events: int = 0
     sequence: int = 0
     reported_us: int = 0
     broken: bool = False
@@ -50,6 +51,8 @@ class Alerts:
         self.handles: dict[int, Handle] = {}
         self.seen_ns = now_ns
         self.lost_ns = 0  # how much was not sampled because somebody did not read
+        self.events = 0  # that were triggered since the last look
+        self._guards: dict[int, tuple[int, int]] = {}  # watchdogs: pin → longest silence, when it was heard last; µs
         self._writing_ns: int | None = None  # since when reports are being written
 
     def open(self, connection: socket.socket | None, now_us: int) -> int:
@@ -71,6 +74,12 @@ class Alerts:
         if self.handles.pop(number, None) is None:
             raise Refused(Code.BAD_HANDLE)
 
+    def guard(self, pin: int, silence_us: int, now_us: int) -> None:
+        """Report it when a pin has not changed for so long; 0 ends that."""
+        self._guards.pop(pin, None)
+        if silence_us:
+            self._guards[pin] = (silence_us, now_us)
+
     def leave(self, connection: socket.socket) -> None:
         """Let go of the handles of a connection that has ended."""
         for number in [n for n, handle in self.handles.items() if handle.connection is connection]:
@@ -91,13 +100,30 @@ class Alerts:
         before = levels(self.seen_ns)
         ticks, words = sampled(*changes(self.seen_ns, now_ns))
         self.seen_ns = now_ns
+        silent = self._silent(before, ticks, words, now_ns // 1000)
+        events, self.events = self.events, 0
         found = []
         for handle in self.handles.values():
-            reports = _reports(handle, before, ticks, words, now_ns)
+            flags = [WATCHDOG | pin for pin in silent if handle.bits >> pin & 1]
+            flags += [EVENT | event for event in range(32) if events & handle.events & 1 << event]
+            reports = _reports(handle, before, ticks, words, now_ns, flags)
             if len(reports) and handle.connection is not None and not handle.broken:
                 found.append((handle, reports.tobytes()))
         self._writing_ns = now_ns if found else None
         return found
+
+    def _silent(self, before: int, ticks_ns: Times, words: Words, now_us: int) -> list[int]:
+        """Pins whose watchdog is due."""
+        due = []
+        for pin, (silence_us, since_us) in self._guards.items():
+            level = np.concatenate([[before], words]) >> pin & 1
+            heard = ticks_ns[level[1:] != level[:-1]]
+            last = max(since_us, int(heard[-1]) // 1000) if len(heard) else since_us
+            if now_us - last >= silence_us:
+                due.append(pin)
+                last = now_us
+            self._guards[pin] = (silence_us, last)
+        return due
 
     def needed_ns(self, now_ns: int) -> int:
         """Since when levels are still to be looked at."""
@@ -126,21 +152,24 @@ def sampled(t_ns: Times, words: Words) -> tuple[Times, Words]:
     return at[last], words[last]
 
 
-def _reports(handle: Handle, before: int, ticks_ns: Times, words: Words, now_ns: int) -> NDArray[np.void]:
+def _reports(
+    handle: Handle, before: int, ticks_ns: Times, words: Words, now_ns: int, flags: list[int]
+) -> NDArray[np.void]:
+    """Level changes that a handle watches, then watchdogs and events, or a sign of life where long nothing came."""
     watched = words & handle.bits
     changed = watched != np.concatenate([[before & handle.bits], watched[:-1]])
-    count = int(changed.sum())
-    now_us = now_ns // 1000
-    if count == 0:
+    count, now_us = int(changed.sum()), now_ns // 1000
+    if count == 0 and not flags:
         if now_us - handle.reported_us <= ALIVE_US:
             return np.empty(0, dtype=_REPORT)
-        reports = np.zeros(1, dtype=_REPORT)
-        level = int(words[-1]) if len(words) else before
-        reports["flags"], reports["tick"], reports["level"] = ALIVE, now_us & 0xFFFF_FFFF, level & 0xFFFF_FFFF
-    else:
-        reports = np.zeros(count, dtype=_REPORT)
-        reports["tick"] = (ticks_ns[changed] // 1000) & 0xFFFF_FFFF
-        reports["level"] = words[changed] & 0xFFFF_FFFF
+        flags = [ALIVE]
+    reports = np.zeros(count + len(flags), dtype=_REPORT)
+    level = int(words[-1]) if len(words) else before
+    reports["tick"][:count] = (ticks_ns[changed] // 1000) & 0xFFFF_FFFF
+    reports["level"][:count] = words[changed] & 0xFFFF_FFFF
+    reports["flags"][count:] = flags
+    reports["tick"][count:] = now_us & 0xFFFF_FFFF
+    reports["level"][count:] = level & 0xFFFF_FFFF
     reports["seqno"] = (handle.sequence + np.arange(len(reports))) & 0xFFFF
     handle.sequence += len(reports)
     handle.reported_us = now_us

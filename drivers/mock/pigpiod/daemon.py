@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.mock.pigpiod import gpio
+from drivers.mock.pigpiod import gpio, others
 from drivers.mock.pigpiod.alerts import Alerts
 from drivers.mock.pigpiod.header import Pins
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
@@ -37,6 +37,7 @@ class Daemon:
         slowness *= 1 + board.rough.pi_clock_ppm * 1e-6
         self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
         self.pwm = gpio.Pwm()
+        self.others: others.Others = others.Others()
         self.alerts = Alerts(self.clock())
         self.in_shot = False
 
@@ -130,6 +131,7 @@ def _statistic(key: str, most: int, wrong: Code) -> Handler:
 
 _COMMANDS: dict[int, Handler] = {
     **gpio.COMMANDS,
+    **others.COMMANDS,
     Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
     Command.HWVER: lambda _d, _1, _2, _x: REVISION,
     Command.PIGPV: lambda _d, _1, _2, _x: VERSION,

@@ -17,7 +17,7 @@ HARDWARE_PWM_MODES = {12: 4, 13: 4, 18: 2, 19: 2}  # the alternate function of e
 
 
 class Command(IntEnum):
-    """Commands that the twin knows; the daemon has more (SPI, I²C, serial, scripts, files)."""
+    """Commands that the twin knows; the daemon has more (SPI, scripts, bit-banged serial, shell)."""
 
     MODES = 0
     MODEG = 1
@@ -26,10 +26,15 @@ class Command(IntEnum):
     WRITE = 4
     PWM = 5
     PRS = 6
+    SERVO = 8
+    WDOG = 9
     PFS = 7
     BR1 = 10
+    BR2 = 11
     BC1 = 12
+    BC2 = 13
     BS1 = 14
+    BS2 = 15
     TICK = 16
     HWVER = 17
     NO = 18
@@ -53,13 +58,22 @@ class Command(IntEnum):
     WVTX = 51
     WVTXR = 52
     WVNEW = 53
+    I2CO = 54
+    SERO = 76
     GDC = 83
+    GPW = 84
     HP = 86
     WVCHA = 93
     FG = 97
+    FN = 98
     NOIB = 99
     WVTXM = 100
     WVTAT = 101
+    PADS = 102
+    PADG = 103
+    FO = 104
+    EVM = 115
+    EVT = 116
     WVCAP = 118
 
 
@@ -71,7 +85,9 @@ class Code(IntEnum):
     BAD_MODE = -4
     BAD_LEVEL = -5
     BAD_PUD = -6
+    BAD_PULSEWIDTH = -7
     BAD_DUTYCYCLE = -8
+    BAD_WDOG_TIMEOUT = -15
     BAD_DUTYRANGE = -21
     NO_HANDLE = -24
     BAD_HANDLE = -25
@@ -87,9 +103,12 @@ class Code(IntEnum):
     TOO_MANY_CBS = -67
     TOO_MANY_OOL = -68
     EMPTY_WAVEFORM = -69
+    SER_OPEN_FAILED = -72
+    BAD_I2C_BUS = -74
     BAD_PARAM = -81
     UNKNOWN_COMMAND = -88
     NOT_PWM_GPIO = -92
+    NOT_SERVO_GPIO = -93
     NOT_HPWM_GPIO = -95
     BAD_HPWM_FREQ = -96
     BAD_HPWM_DUTY = -97
@@ -102,6 +121,10 @@ class Code(IntEnum):
     CHAIN_TOO_BIG = -119
     BAD_FOREVER = -124
     BAD_FILTER = -125
+    BAD_PAD = -126
+    BAD_STRENGTH = -127
+    NO_FILE_ACCESS = -137
+    BAD_EVENT_ID = -143
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the daemon, not an error of ours

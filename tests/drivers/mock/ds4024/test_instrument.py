@@ -419,6 +419,40 @@ def test_measurements_are_of_the_screen() -> None:
     assert float(scope.ask(":MEAS:FREQ? CHAN3")) == 9.9e37  # nothing is on it
 
 
+def test_edges_and_overshoot_are_measured() -> None:
+    scope = Scope().stopped(":TIM:SCAL 5e-3", ":ACQ:MDEP 700000", wait_s=0.2)
+    assert 0 < float(scope.ask(":MEAS:RTIM? CHAN1")) < 2e-6
+    assert 0 < float(scope.ask(":MEAS:FTIM? CHAN1")) < 2e-6
+    assert float(scope.ask(":MEAS:OVER? CHAN1")) == pytest.approx(0.0, abs=0.05)
+
+
+# ---- messages -------------------------------------------------------------------------------------------------------
+
+
+def test_semicolons_part_commands_and_join_replies() -> None:
+    scope = Scope()
+    assert scope.ask("*OPC?;*TST?;*OPT?") == "1;0;0"
+    assert scope.tell(":CHAN1:SCAL 0.5;OFFS 0.25;:TIM:SCAL 1e-3").ask(":CHAN1:SCAL?;OFFS?;*OPC?") == (
+        "5.000000e-01;2.500000e-01;1"
+    )
+    assert float(scope.ask(":TIM:SCAL?")) == 1e-3
+    assert scope.ask(":NONSENSE?;*OPC?") == "1"
+
+
+def test_the_screen_is_a_picture_of_the_traces() -> None:
+    scope = Scope().stopped(":TIM:SCAL 5e-3", ":ACQ:MDEP 7000", wait_s=0.2)
+    reply = scope.instrument.message(b":DISP:DATA?")
+    assert reply is not None
+    data = reply.data[11:-1]
+    assert data[:2] == b"BM"
+    assert int.from_bytes(data[2:6], "little") == len(data) == int(reply.data[2:11])
+    rows = np.frombuffer(data[54:], dtype=np.uint8).reshape(480, 800, 3)[::-1, :, ::-1]
+    traces = rows.max(axis=2) > 60  # brighter than the grid
+    assert traces.any(axis=0).sum() > 690  # in nearly every column
+    assert traces.any(axis=1).sum() > 90  # with pulses of 3.3 V at 1 V/div
+    assert (rows == (255, 230, 0)).all(axis=2).any()  # channel 1 is yellow
+
+
 # ---- faults ---------------------------------------------------------------------------------------------------------
 
 

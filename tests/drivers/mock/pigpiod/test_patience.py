@@ -6,7 +6,7 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gpiozero
 import numpy as np
@@ -19,7 +19,8 @@ from drivers.device import load_device
 from drivers.mock.board import MANY_EVENTS, Board
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.pigpiod.alerts import sampled
-from drivers.mock.pigpiod.protocol import Command
+from drivers.mock.pigpiod.protocol import Code, Command
+from tests.drivers.mock.pigpiod.test_daemon import refused
 
 pytestmark = pytest.mark.wire
 
@@ -218,3 +219,51 @@ def test_history_is_bounded_however_much_is_played(pi: pigpio.pi, board: Board, 
     rise, _ = board.axon(clock.ns - 1_000_000, clock.ns)
     assert 99 <= len(rise) <= 101  # the ideal device fires on every pulse
     assert board.misuse.count == 0
+
+
+def test_commands_of_other_programs_are_carried_out_or_refused_as_the_daemon_does(pi: pigpio.pi) -> None:
+    """Without hardware: I2C -74, serial -72, files -137."""
+    assert pi.set_servo_pulsewidth(5, 1500) == 0
+    assert pi.get_servo_pulsewidth(5) == 1500
+    assert pi.set_noise_filter(5, 1000, 5000) == 0
+    assert pi.set_pad_strength(0, 15) == 0
+    assert pi.get_pad_strength(0) == 16
+    assert pi.read_bank_2() == 0
+    wrong: tuple[tuple[Callable[[], object], Code], ...] = (
+        (lambda: pi.set_servo_pulsewidth(5, 499), Code.BAD_PULSEWIDTH),
+        (lambda: pi.get_servo_pulsewidth(6), Code.NOT_SERVO_GPIO),
+        (lambda: pi.set_watchdog(5, 60_001), Code.BAD_WDOG_TIMEOUT),
+        (lambda: pi.set_pad_strength(3, 2), Code.BAD_PAD),
+        (lambda: pi.set_pad_strength(0, 17), Code.BAD_STRENGTH),
+        (lambda: pi.event_trigger(32), Code.BAD_EVENT_ID),
+        (lambda: pi.i2c_open(1, 0x60), Code.BAD_I2C_BUS),
+        (lambda: pi.serial_open("/dev/ttyAMA0", 9600), Code.SER_OPEN_FAILED),
+        (lambda: pi.file_open("notes.txt", 1), Code.NO_FILE_ACCESS),
+    )
+    for call, code in wrong:
+        with pytest.raises(pigpio.error, match=refused(code)):
+            call()
+
+
+def test_watchdogs_and_events_are_reported(pi: pigpio.pi, clock: Clock) -> None:
+    heard: list[tuple[int, int]] = []
+    rung = threading.Event()
+
+    def silent(pin: int, level: int, _tick: int) -> None:
+        heard.append((pin, level))
+        rung.set()
+
+    callback = pi.callback(5, pigpio.EITHER_EDGE, silent)
+    pi.set_watchdog(5, 100)
+    clock.ns += 99_000_000
+    pi.get_current_tick()
+    clock.ns += 2_000_000
+    assert rung.wait(5)
+    callback.cancel()
+    assert heard[0] == (5, pigpio.TIMEOUT)
+    called = threading.Event()
+    event = pi.event_callback(3, lambda _event, _tick: called.set())
+    pi.event_trigger(3)
+    clock.ns += 1_000_000
+    assert called.wait(5)
+    event.cancel()
