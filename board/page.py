@@ -13,6 +13,7 @@ from board.spice import ADG1212, MAX313
 
 PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "board.md"
 VTH_V = 0.7
+LM339_HOT_V = 9e-3
 PI = {"dendrite": (17, 11), "reset": (27, 13), "sync": (22, 15), "select0": (23, 16), "select1": (24, 18)}
 PI |= {"select2": (25, 22), "select3": (12, 32), "SDA": (2, 3), "SCL": (3, 5), "enable": (26, 37)}
 PICO = {"dendrite": (2, 4), "reset": (3, 5), "sync": (4, 6), "select0": (5, 7), "select1": (6, 9), "select2": (7, 10)}
@@ -79,8 +80,9 @@ def simulated_table() -> str:
 def faults_table() -> str:
     """What the device sees when something goes wrong; U1 is an ADG1212."""
     rows = ["| what happens | simulated |", "|---|---|"]
+    least, most = sorted(scenarios.fires_below_v(-offset_v) * 1e3 for offset_v in (LM339_HOT_V, -LM339_HOT_V))
     held = {line: scenarios.stuck(line) for line in ("dendrite", "reset")}
-    parked, unparked = scenarios.power_up(2.0), scenarios.power_up(0.0)
+    parked, unparked = scenarios.power_up(2.0, 3.5e-3), scenarios.power_up(0.0, 0.9e-3)
     rows += [
         f"| supplies come up, relay off: the most across the device | {parked.before_v:.2f} V |",
         f"| relay closes, V_th parked: the most across the device | {parked.after_v:.2f} V |",
@@ -89,6 +91,7 @@ def faults_table() -> str:
         f"| dendrite stuck high: the pulse ends after | {held['dendrite'].acts_s * 1e3:.1f} ms |",
         f"| reset stuck high: the return ends after | {held['reset'].acts_s * 1e3:.1f} ms |",
         f"| … and then the device sees | {held['dendrite'].afterwards_v:.2f} V |",
+        f"| comparator offset of ±9 mV: it fires at V_m − V_th of | {least:.0f} … {most:.0f} mV |",
         f"| nothing in the socket: the sense source makes | {scenarios.compliance_v():.2f} V |",
     ]
     return "\n".join(rows)

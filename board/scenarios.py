@@ -173,14 +173,14 @@ class PowerUp:
     fired: int
 
 
-def power_up(parked_v: float) -> PowerUp:
+def power_up(parked_v: float, stop_s: float) -> PowerUp:
     """±5 V come up in 0.3 ms with the relay off and V_th at its power-up value; ±2.5 V follow the relay at 0.5 ms."""
     closes_s = 0.5e-3
     logic = ((0, 0), (0.3e-3, 1.0))
     analog = ((0, 0), (closes_s, 0), (closes_s + 0.2e-3, 2.5))
     # the DAC makes its EEPROM's value from 2.2 V of supply on: MCP4728, V_POR
     vth = ((0, 0), (0.2e-3, 0), (0.21e-3, parked_v))
-    scenario = Scenario(0.9e-3, vth=vth, analog=analog, logic=logic, offset_v=-5e-3, step_s=0.1e-6, from_nothing=True)
+    scenario = Scenario(stop_s, vth=vth, analog=analog, logic=logic, offset_v=-5e-3, step_s=0.1e-6, from_nothing=True)
     t, v = run(scenario, ["TE", "AXON"])
     volts, axon = np.abs(v["TE"]), v["AXON"] > LOGIC_V / 2
     rises = t[1:][~axon[:-1] & axon[1:]]
@@ -192,3 +192,14 @@ def compliance_v() -> float:
     """The most that the sense source makes, V: with nothing in the socket."""
     _, v = run(Scenario(100e-6, vth=((0, 2.2),), device="rlrs=1e9 step=0 back=99", vs=0.0), ["M"])
     return float(v["M"].max())
+
+
+@cache
+def fires_below_v(offset_v: float, switch: Switch = ADG1212) -> float:
+    """By how much V_th has to be below V_m for the axon to fire, V: V_th falls slowly past a resistor's V_m."""
+    high, low, fall_s = 0.35, 0.21, 400e-6
+    vth = ((0, high), (20e-6, high), (20e-6 + fall_s, low))
+    t, v = run(Scenario(20e-6 + fall_s, vth=vth, node=switch, offset_v=offset_v, vs=0.0), ["M", "AXON", "VTH"])
+    fires = int(np.flatnonzero(v["AXON"] > LOGIC_V / 2)[0])
+    at = int(np.searchsorted(t, t[fires] - 1.4e-6))  # V_th as it was when the comparator began to answer
+    return float(v["M"][at - 1] - v["VTH"][at])

@@ -34,6 +34,7 @@ KNOWN = (1, 2, 4, 8, 16, 32)  # pulses of the known slots
 REPEATS = 16  # of each, at every address
 SETTLES_S = 2.5  # after a kill: no queue holds more than 2 s
 WAITS_S = 60.0  # for a hand
+AS_PLANNED_LEAST = 0.99  # of the known slots; a run takes late ones again
 GUESSING_MOST = 0.01  # chance of as many right answers by guessing
 CALIBRATING = 510_000  # pulses of threshold and transfer: measured on the simulated device `nominal`
 
@@ -120,7 +121,7 @@ class Acceptance:
             "spikes_by_pulses": dict(zip(KNOWN, by_pulses, strict=True)),
         }
         rising = np.diff(by_pulses) >= 0
-        good = bool(ok.all()) and min(by_address) > 0 and bool(rising.all())
+        good = float(ok.mean()) >= AS_PLANNED_LEAST and min(by_address) > 0 and bool(rising.all())
         detail = (
             f"{len(counts) - int((~ok).sum())} of {len(counts)} slots as planned, within {off.max(initial=0.0):.2%}; "
             f"spikes by address {by_address}"
