@@ -111,7 +111,7 @@ def nested_table(
     """The table for one dendrite period: one long train, looked at after every pulse as if it were the last."""
     keys = sequence_keys(_SEED, 0, NESTED_NEURONS)
     state = fresh(model, keys)
-    rows = [_ended(model, board, vth_v, state, keys, -1, plan.guard_s, plan.guard_s + plan.settle_s)]
+    rows = [_ended(model, board, vth_v, state, keys, -1, (plan.guard_s, plan.guard_s + plan.settle_s))]
     total = _counted(
         sense(model, board, vth_v, state, keys, -1, np.full(len(keys), plan.guard_s)), len(keys), plan.guard_s, np.inf
     )
@@ -119,7 +119,7 @@ def nested_table(
         rise = np.full(len(keys), plan.guard_s + k * period_s)
         apply_pulse(model, state, keys, k, rise, rise + plan.width_s)
         end = plan.guard_s + (k + 1) * period_s + plan.settle_s
-        rows.append(total + _ended(model, board, vth_v, state, keys, k, plan.guard_s, end))
+        rows.append(total + _ended(model, board, vth_v, state, keys, k, (plan.guard_s, end)))
         rounds = sense(model, board, vth_v, state, keys, k, rise + period_s)
         total = total + _counted(rounds, len(keys), plan.guard_s, np.inf)
     return _tabulate(rows)
@@ -172,10 +172,10 @@ def _ended(
     state: State,
     keys: U64,
     k: int,
-    begin_s: float,
-    end_s: float,
+    within_s: tuple[float, float],
 ) -> NDArray[np.int64]:
-    """Spikes after pulse k if the slot ended at end_s; `state` is left alone."""
+    """Spikes after pulse k, from when to when the slot ends; `state` is left alone."""
+    begin_s, end_s = within_s
     last = State(state.y.copy(), state.since_s.copy())
     rounds = sense(model, board, vth_v, last, keys, k, np.full(len(keys), end_s))
     return _counted(rounds, len(keys), begin_s, end_s)

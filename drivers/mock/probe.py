@@ -7,6 +7,7 @@ QCoDeS Rigol_DS4000); code = clip(round(v / y_increment) + 127 + origin).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,33 +32,34 @@ def sample(
     return exact.astype(np.uint8)
 
 
-def render(
-    volts: Callable[[str, NDArray[np.int64]], Volts],
-    name: str,
-    t0_ns: int,
-    dt_s: float,
-    n: int,
-    volts_per_div: float,
-    seed: int,
-    *,
-    trigger_ns: int | None = None,
-    noise_codes: float = NOISE_CODES,
-    origin: int = -3 * CODES_A_DIVISION,
-) -> Trace:
-    """A trace of `n` samples from t0_ns on of the signal `name`, with zero volts three divisions below the middle.
+@dataclass(frozen=True)
+class Screen:
+    """How a signal is looked at: `n` samples from t0_ns on, zero volts three divisions below the middle.
 
-    Its time 0 is `trigger_ns`, or its first sample. `noise_codes` are rms, and come on top of the signal's own noise;
+    Time 0 is `trigger_ns`, or the first sample. `noise_codes` are rms, and come on top of the signal's own noise;
     `origin` shifts the picture.
     """
-    t_ns = t0_ns + np.round(np.arange(n) * (dt_s * 1e9)).astype(np.int64)
+
+    t0_ns: int
+    dt_s: float
+    n: int
+    volts_per_div: float = 0.5
+    trigger_ns: int | None = None
+    noise_codes: float = NOISE_CODES
+    origin: int = -3 * CODES_A_DIVISION
+
+
+def render(volts: Callable[[str, NDArray[np.int64]], Volts], name: str, screen: Screen, seed: int) -> Trace:
+    """A trace of the signal `name`."""
+    t_ns = screen.t0_ns + np.round(np.arange(screen.n) * (screen.dt_s * 1e9)).astype(np.int64)
     rng = np.random.default_rng([seed, *name.encode()])
     return Trace(
         name=name,
-        codes=sample(volts(name, t_ns), volts_per_div, origin, rng, noise_codes),
-        y_increment_v=volts_per_div / CODES_A_DIVISION,
-        y_origin=origin,
+        codes=sample(volts(name, t_ns), screen.volts_per_div, screen.origin, rng, screen.noise_codes),
+        y_increment_v=screen.volts_per_div / CODES_A_DIVISION,
+        y_origin=screen.origin,
         y_reference=REFERENCE,
-        x_increment_s=dt_s,
-        x_origin_s=0.0 if trigger_ns is None else (t0_ns - trigger_ns) * 1e-9,
-        settings={"volts_per_div": f"{volts_per_div:g}"},
+        x_increment_s=screen.dt_s,
+        x_origin_s=0.0 if screen.trigger_ns is None else (screen.t0_ns - screen.trigger_ns) * 1e-9,
+        settings={"volts_per_div": f"{screen.volts_per_div:g}"},
     )

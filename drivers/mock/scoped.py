@@ -9,7 +9,7 @@ import numpy as np
 from drivers.decode.spikes import decode
 from drivers.edges import compile_levels
 from drivers.mock.board import Board
-from drivers.mock.probe import render
+from drivers.mock.probe import Screen, render
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -49,5 +49,7 @@ class ScopedBoard:
         self._now_ns = board.busy_until_ns() + round(MARGIN_S * 1e9)
         dt_s = self._file.board.sampling_s(shot.timing, SAMPLES_AN_AXON)
         n = int((self._now_ns - first_ns) * 1e-9 / dt_s)
-        traces = [render(board.volts, name, first_ns, dt_s, n, 0.5, int(keys[0] >> np.uint64(40))) for name in CHANNELS]
+        traces = [
+            render(board.volts, name, Screen(first_ns, dt_s, n), int(keys[0] >> np.uint64(40))) for name in CHANNELS
+        ]
         return decode(shot, traces, self._file.spikes, self._file.board, TICK_S, bench_s)

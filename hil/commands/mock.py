@@ -34,11 +34,12 @@ from drivers.mock.board import Board
 from drivers.mock.clock import TwinClock
 from drivers.mock.ds4024.faults import FAULTS as SCOPE_FAULTS
 from drivers.mock.ds4024.portmapper import PORT as PORTMAPPER_PORT
-from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.ds4024.server import Reached, ScopeServer
 from drivers.mock.loopback import check_free
 from drivers.mock.pico import FAULTS as PICO_FAULTS
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
+from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
@@ -141,11 +142,13 @@ def _start(
     )
     scope = stack.enter_context(
         ScopeServer(
-            board, faults=faults["scope"], profile=args.profile, port=args.port_scope, portmapper=args.portmapper
+            board, faults=faults["scope"], profile=args.profile, reached=Reached(args.port_scope, args.portmapper)
         )
     )
     pico = stack.enter_context(
-        PicoServer(board, faults=faults["pico"], profile=args.profile, sync_input=_sync_input(args.source))
+        PicoServer(
+            board, faults=faults["pico"], profile=args.profile, pins=Pins(PICO_WIRING, sync=_sync_input(args.source))
+        )
     )
     status = stack.enter_context(StatusServer(board, lambda: {"profile": args.profile, "faults": args.fault}))
     text = bench_file(args, pigpiod, scope, pico, status)

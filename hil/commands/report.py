@@ -55,9 +55,7 @@ def run(args: argparse.Namespace) -> int:
             run_file,
             weights,
             args.run.name,
-            image=args.image,
-            channel=args.channel,
-            position=args.position,
+            slot=(args.image, args.channel, args.position),
             trace_bytes=int(args.traces * 1e6),
             progress=progress,
         )

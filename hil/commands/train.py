@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, print progress on standard error, write the weights."""
     try:
-        from hil.training.epochs import Trainer
+        from hil.training.epochs import Pupil, Trainer
         from hil.training.spiking import SpikingNeuron
     except ModuleNotFoundError as error:
         if error.name != "torch":
@@ -87,10 +87,7 @@ def run(args: argparse.Namespace) -> int:
         stages,
         checkpoint,
         args.device,
-        sign=args.sign,
-        neuron=neuron,
-        start=start,
-        teacher=teacher,
+        Pupil(args.sign, neuron, start, teacher),
     )
     began = time.perf_counter()
     try:

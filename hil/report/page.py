@@ -32,20 +32,21 @@ Watch = Callable[[int, int], None]
 Digit = tuple[int, int]  # noise, index
 
 
+SlotChoice = tuple[int | None, int | None, int | None]  # image, channel, position; None: where it is worth a look
+
+
 def gather(
     run: RunFile,
     weights: Weights,
     name: str,
     *,
-    image: int | None = None,
-    channel: int | None = None,
-    position: int | None = None,
+    slot: SlotChoice = (None, None, None),
     trace_bytes: int = 16_000_000,
     progress: Watch | None = None,
 ) -> dict[str, Any]:
-    """Everything in the file; the arguments choose the slot it opens with. Raises InputError when that is not there."""
+    """Everything in the file, opened at a `slot`. Raises InputError when that is not there."""
     config, results = config_of(run), results_of(run)
-    opened = _opened(run, config, results, image, channel, position)
+    opened = _opened(run, config, results, slot)
     statistics, sample_s = _statistics(run, progress)
     state = Progress(config)
     state.look(run)
@@ -101,11 +102,10 @@ def _opened(
     run: RunFile,
     config: RunConfig,
     results: list[DigitResult],
-    image: int | None,
-    channel: int | None,
-    position: int | None,
+    slot: SlotChoice,
 ) -> dict[str, Any] | None:
     """Where the page opens: the first wrong digit, or else the one it was least sure of, unless chosen."""
+    image, channel, position = slot
     parts = config.parts
     if not results or (not parts and (channel is not None or position is not None)):
         if any(choice is not None for choice in (image, channel, position)):

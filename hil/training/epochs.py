@@ -74,12 +74,27 @@ def _ignore(_share: float) -> None:
     """For who does not want to know."""
 
 
+@dataclass(frozen=True)
+class Pupil:
+    """Who is trained: the sign of its weights and the neuron in its loop, the weights it goes on from, and its teacher,
+    a network that knows better.
+    """
+
+    sign: Sign = "positive"
+    neuron: SpikingNeuron | None = None
+    start: Weights | None = None
+    teacher: Weights | None = None
+
+
+POSITIVE = Pupil()
+
+
 class Trainer:
     """Training that can be interrupted: `checkpoint` holds everything after every epoch, and is taken up from there.
 
     A resumed training ends in the same weights as one that was never interrupted. Raises InputError for a checkpoint
     that cannot be read or belongs to another training, or a device that this PyTorch does not have. `digits` are those
-    trained on and those held out. `start` are the weights to go on from, `teacher` a network that knows better.
+    trained on and those held out.
     """
 
     def __init__(
@@ -89,13 +104,10 @@ class Trainer:
         stages: tuple[Stage, ...] | None = None,
         checkpoint: Path | None = None,
         device: str = "cpu",
-        *,
-        sign: Sign = "positive",
-        neuron: SpikingNeuron | None = None,
-        start: Weights | None = None,
-        teacher: Weights | None = None,
+        pupil: Pupil = POSITIVE,
     ) -> None:
         _check_device(device)
+        sign, start, teacher = pupil.sign, pupil.start, pupil.teacher
         images = torch.from_numpy(digits[0].copy()).float().div(255)[:, None].to(device)
         labels = torch.from_numpy(digits[1].copy()).long().to(device)
         held = min(HELD_OUT, len(images) // 5)
@@ -106,7 +118,7 @@ class Trainer:
         self.recipe = RECIPES[sign]
         self.stages = stages or (self.recipe.further if start else self.recipe.stages)
         self.checkpoint = checkpoint
-        self.network = Learner(seed, sign, neuron).to(device, memory_format=torch.channels_last)
+        self.network = Learner(seed, sign, pupil.neuron).to(device, memory_format=torch.channels_last)
         self.sources = [f"{what} {w.digest[:12]}" for what, w in (("start", start), ("teacher", teacher)) if w]
         if start is not None:
             self.network.begin_from(start.layers, self.images[:STARTED])

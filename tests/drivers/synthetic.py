@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mock.defects import Wire
-from drivers.mock.probe import CODES_A_DIVISION, NOISE_CODES, render
+from drivers.mock.probe import CODES_A_DIVISION, NOISE_CODES, Screen, render
 from drivers.signals import Frame, SlotTiming, Trace, probe_frame
 from drivers.timing import length_ticks, slot_ticks
 
@@ -63,7 +63,7 @@ class Shot:
             return gain * sources[name].volts(t_ns)
 
         n = int((self.end_ns - phase_ns) * 1e-9 / step_s)
-        return [render(volts, name, phase_ns, step_s, n, volts_per_div, seed) for name in sources]
+        return [render(volts, name, Screen(phase_ns, step_s, n, volts_per_div), seed) for name in sources]
 
     def wires(self, axon_ns: int = round(AXON_S * 1e9)) -> dict[str, Wire]:
         """`axon` and `sync`, to put defects on."""
@@ -89,20 +89,8 @@ class Shot:
         n = int((self.end_ns - phase_ns) * 1e-9 / step_s)
         noise = NOISE_CODES if snr_db is None else HIGH_V * 10 ** (-snr_db / 20) * CODES_A_DIVISION / volts_per_div
         origin = round(-1.65 * CODES_A_DIVISION / volts_per_div)
-        return [
-            render(
-                lambda name, t: wires[name].volts(t),
-                name,
-                phase_ns,
-                step_s,
-                n,
-                volts_per_div,
-                seed,
-                noise_codes=noise,
-                origin=origin,
-            )
-            for name in wires
-        ]
+        screen = Screen(phase_ns, step_s, n, volts_per_div, noise_codes=noise, origin=origin)
+        return [render(lambda name, t: wires[name].volts(t), name, screen, seed) for name in wires]
 
 
 def between(rise_ns: NDArray[np.int64]) -> Callable[[int, int], NDArray[np.int64]]:

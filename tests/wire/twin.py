@@ -11,6 +11,7 @@ from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
+from drivers.mock.pico.chip import Pins
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.roughness import roughness
 from drivers.pi import PiBench
@@ -41,7 +42,7 @@ def twin(
     with (
         PigpiodServer(board, PIGPIO_WIRING, faults=wrong["pigpiod"]) as pigpiod,
         ScopeServer(board, channels=channels, faults=wrong["scope"]) as scope,
-        PicoServer(board, sync_input=listens, faults=wrong["pico"]) as pico,
+        PicoServer(board, pins=Pins(PICO_WIRING, sync=listens), faults=wrong["pico"]) as pico,
     ):
         pico.wait_until_up()
         yield (

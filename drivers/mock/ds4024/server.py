@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from drivers.errors import InputError
 from drivers.mock.ds4024.acquisition import SignalSource
@@ -22,6 +23,20 @@ from drivers.mock.ds4024.rawsocket import RawSocketServer
 from drivers.mock.ds4024.vxi11 import CORE_PROGRAM, CORE_VERSION, Vxi11Server
 
 DEFAULT_CHANNELS = {"axon": 1, "sync": 2, "dendrite": 3, "membrane": 4}
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How the instrument is reached: the port of its raw socket and of a portmapper (0: any free one; None: no
+    portmapper), and how much of a VXI-11 message it takes at once.
+    """
+
+    port: int = 0
+    portmapper: int | None = None
+    piece_bytes: int = 1 << 20
+
+
+EPHEMERAL = Reached()
 
 
 class ScopeServer:
@@ -41,11 +56,8 @@ class ScopeServer:
         profile: str = "fast",
         channels: Mapping[str, int] | None = None,
         probe: float = 10.0,
-        piece_bytes: int = 1 << 20,
-        seed: int = 0,
         clock: Callable[[], int] | None = None,
-        port: int = 0,
-        portmapper: int | None = None,
+        reached: Reached = EPHEMERAL,
     ) -> None:
         if profile not in PROFILES:
             raise InputError(f"profile {profile!r} is not one of: {', '.join(PROFILES)}")
@@ -57,13 +69,13 @@ class ScopeServer:
             faults=Faults(faults),
             profile=PROFILES[profile],
             clock=used,
-            seed=seed,
+            seed=0,
         )
-        self._vxi11 = Vxi11Server(self.instrument, piece_bytes=piece_bytes)
-        self._socket = RawSocketServer(self.instrument, port=port)
+        self._vxi11 = Vxi11Server(self.instrument, piece_bytes=reached.piece_bytes)
+        self._socket = RawSocketServer(self.instrument, port=reached.port)
         self._mapper = None
-        if portmapper is not None:
-            self._mapper = Portmapper(CORE_PROGRAM, CORE_VERSION, self._vxi11.port, port=portmapper)
+        if reached.portmapper is not None:
+            self._mapper = Portmapper(CORE_PROGRAM, CORE_VERSION, self._vxi11.port, port=reached.portmapper)
 
     @property
     def vxi11_resource(self) -> str:

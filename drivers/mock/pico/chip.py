@@ -41,7 +41,7 @@ class Pins:
     """What is soldered where: lines, axon, e-stop, VBUS sense; by GPIO number. `on_fall` is told of falling edges."""
 
     wiring: Wiring
-    axon: int
+    axon: int = 15
     sync: int | None = None  # sync as an input, where the Pi makes it
     estop: int | None = None
     estop_high: bool = True

@@ -67,10 +67,7 @@ class PicoServer:
         *,
         faults: Collection[str] = (),
         profile: Literal["fast", "realistic"] = "fast",
-        wiring: Wiring = WIRING,
-        axon_pin: int = 15,
-        sync_input: int | None = None,
-        estop_pin: int | None = None,
+        pins: Pins | None = None,
         dac: Literal["mcp4728", "mcp4725", "none"] = "mcp4728",
         vdd_v: float = 3.3,
         interpreter: str | None = None,
@@ -79,7 +76,7 @@ class PicoServer:
         if unknown:
             raise InputError(f"unknown Pico fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
         self.faults = set(faults)
-        self.pins = Pins(wiring, axon_pin, sync_input, estop_pin)
+        self.pins = pins if pins is not None else Pins(WIRING)
         self.chip = Chip(board, self.pins, dac, vdd_v, lambda: self.reset(WATCHDOG, FORCED))
         self.chip.on_play = self._on_play
         self.chip.interrupt = self._interrupt

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.schmitt import find_pulses
 from drivers.errors import CaptureError
-from drivers.mock.probe import render
+from drivers.mock.probe import Screen, render
 from drivers.signals import Trace
 from tests.drivers.synthetic import Levels
 
@@ -59,7 +59,7 @@ def test_rendered_pulses_come_back_within_a_sample(gaps: list[int], phase: int, 
     rise = np.cumsum([g + width for g in gaps]) + 1000
     source = Levels(rise, rise + width)
     n = int((rise[-1] + width + 2000) / 400)
-    trace = render(lambda _, t: source.volts(t), "axon", phase, 400e-9, n, 0.5, seed, trigger_ns=0)
+    trace = render(lambda _, t: source.volts(t), "axon", Screen(phase, 400e-9, n, trigger_ns=0), seed)
     found = find_pulses(trace, 1.35, 1.95)
     assert len(found) == len(rise)
     assert np.abs(found.rise_s - rise * 1e-9).max() <= 400e-9

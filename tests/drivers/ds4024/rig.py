@@ -16,7 +16,7 @@ from drivers.ds4024.link import Pace
 from drivers.ds4024.reader import ScopeReader
 from drivers.edges import compile_levels
 from drivers.mock.board import Board
-from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.ds4024.server import Reached, ScopeServer
 from drivers.signals import Capture, Frame, probe_frame
 
 TICK_S = 1e-6
@@ -66,7 +66,9 @@ def rig(
 ) -> Iterator[Rig]:
     board = Board(load_device(device), BENCH.board, faults=board_faults)
     board.set_threshold(BENCH.vth_v)
-    with ScopeServer(board, faults=faults, probe=probe, profile=profile, piece_bytes=piece_bytes) as server:
+    with ScopeServer(
+        board, faults=faults, probe=probe, profile=profile, reached=Reached(piece_bytes=piece_bytes)
+    ) as server:
         resource = server.vxi11_resource if transport == "vxi11" else server.socket_resource
         scope = ScopeSettings(resource=resource, **{"timeout_s": 0.3, **settings})
         reader = ScopeReader(scope, BENCH.spikes, BENCH.board, TICK_S, pace=pace)

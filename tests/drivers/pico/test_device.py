@@ -37,6 +37,7 @@ from drivers.errors import (
 from drivers.mock.bench import MockBench
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
+from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.pico.device import Pico
 from drivers.pico.link import PicoLink, find_port
@@ -229,7 +230,7 @@ def test_the_realistic_profile_differs_in_nothing_but_time() -> None:
 def test_binary_addresses_reach_their_lines() -> None:
     binary = BoardSettings(addresses=5, select="binary")
     wiring = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7))
-    with PicoServer(Board(load_device("ideal"), binary), wiring=wiring) as server:
+    with PicoServer(Board(load_device("ideal"), binary), pins=Pins(wiring)) as server:
         pico = opened(bench_file(server.port, board=binary, wiring=wiring))
         pico.set_threshold(0.7)
         began = server.chip.board.clock()
@@ -247,7 +248,7 @@ def test_binary_addresses_reach_their_lines() -> None:
 def listening() -> Iterator[tuple[Board, Pico]]:
     board = new_board()
     wiring = Wiring(dendrite=17, reset=27, sync=22, select=(9, 10, 11, 12))
-    with PicoServer(board, wiring=wiring, sync_input=14) as server:
+    with PicoServer(board, pins=Pins(wiring, sync=14)) as server:
         pico = opened(bench_file(server.port, pulse_source="pigpio", wiring=wiring))
         pico.set_threshold(0.7)
         yield board, pico
@@ -492,7 +493,7 @@ def test_ctrl_c_makes_the_board_safe_and_stops_the_chips_watchdog() -> None:
 
 
 def test_e_stop_stops_the_shot_with_its_own_error() -> None:
-    with PicoServer(new_board(), estop_pin=22) as server:
+    with PicoServer(new_board(), pins=Pins(WIRING, estop=22)) as server:
         pico = begin_long(server, estop_pin=22)
         server.pins.estop_high = False
         with pytest.raises(EmergencyStopError, match="emergency stop"):

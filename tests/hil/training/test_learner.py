@@ -99,11 +99,11 @@ def test_conv1_is_played_in_halves_and_subtracted() -> None:
 
 def test_a_teacher_is_followed(shipped: Weights) -> None:
     """The loss of a network that says what the teacher says is the labels' share and nothing more."""
-    from hil.training.epochs import TAUGHT, Trainer
+    from hil.training.epochs import TAUGHT, Pupil, Trainer
 
     digits = IMAGES, load_test()[1][:64]
     weights = either_sign(shipped)
-    taught = Trainer(digits, 0, sign="differential", teacher=weights)
+    taught = Trainer(digits, 0, pupil=Pupil("differential", teacher=weights))
     labels = taught.labels[:40]
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert taught.teacher is not None

@@ -11,7 +11,7 @@ import pytest
 
 from drivers.errors import TwinError
 from drivers.mock.ds4024.rpc import opaque, words
-from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.ds4024.server import Reached, ScopeServer
 from tests.drivers.mock.ds4024.test_instrument import Pulses
 
 pytestmark = pytest.mark.wire
@@ -244,7 +244,7 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 def test_a_portmapper_names_the_port_by_tcp_and_by_datagram() -> None:
-    with ScopeServer(Pulses(), portmapper=0) as server:
+    with ScopeServer(Pulses(), reached=Reached(portmapper=0)) as server:
         assert server._mapper is not None
         core = int(server.vxi11_resource.partition(",")[2].partition(":")[0])
         call = words(7, 0, 2, 100_000, 2, 3, 0, 0, 0, 0)
