@@ -132,6 +132,7 @@ class PicoServer:
         """The chip begins anew from what is in its flash; the lines are low at once."""
         with self._lock:
             self._kill()
+            self._raw = False
             self.chip.power_on(cause, reason)
             if not self._closing.is_set() and self._plugged.is_set():
                 self._start()
@@ -268,16 +269,21 @@ class PicoServer:
         while self._plugged.is_set():
             data = _read(self._master)
             self._carry(data)
+            if not data:
+                continue
             self._await_start()
-            with self._lock:
-                if self._process is None or self._inner < 0:
-                    continue
-                if not termios.tcgetattr(self._inner)[3] & termios.ISIG:  # it reads a REPL
-                    self._raw = data.rfind(RAW) > data.rfind(FRIENDLY) or (self._raw and FRIENDLY not in data)
-                elif INTERRUPT in data and self.chip.interrupt_byte == INTERRUPT[0]:
-                    self._process.send_signal(signal.SIGINT)
-                    data = data.replace(INTERRUPT, b"")
-                _write(self._inner, data)
+            with self._lock, contextlib.suppress(OSError, termios.error):  # what ends meanwhile takes no more
+                if self._process is not None and self._inner >= 0:
+                    self._deliver(self._process, data)
+
+    def _deliver(self, process: subprocess.Popen[bytes], data: bytes) -> None:
+        # What comes while a program still ends is for the REPL that follows.
+        self._raw = data.rfind(RAW) > data.rfind(FRIENDLY) or (self._raw and FRIENDLY not in data)
+        reads_repl = not termios.tcgetattr(self._inner)[3] & termios.ISIG
+        if INTERRUPT in data and not reads_repl and self.chip.interrupt_byte == INTERRUPT[0]:
+            process.send_signal(signal.SIGINT)
+            data = data.replace(INTERRUPT, b"")
+        _write(self._inner, data)
 
     def _await_start(self) -> None:
         """USB is there before anything can be interrupted by it."""
