@@ -22,7 +22,7 @@ SURE = 5.5  # σ of a height's noise that no noise reaches
 CHANCE = 5.0  # σ that noise alone reaches where it was found because it is high
 LOST = 5.2  # σ that no pulse falls short by
 TALL = 3.0  # times the typical height: another line's pulse, not this one's
-FEW, SHORT = 3, 0.62  # with so few samples a pulse, one narrower than this part of the usual width may be a glitch
+FEW, SHORT = 3, 1.3  # with so few samples a pulse, one not wider than so many may be a glitch that fell on one
 WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece, and of one joined from several
 PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.8  # so many, this share of all, and of what is near another: echoes
 ECHO = 0.8  # of the height of the pulse before it
@@ -72,7 +72,7 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     real = ~glitch & ~low
     usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
     most = np.where(reading.torn, WIDE_TORN, WIDE)
-    short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * usual)
+    short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * step)
     wide = real & (pulses.width_s > most * usual + 2 * step)
     tall = real & (heights > TALL)
     early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, 1.5 * step)
