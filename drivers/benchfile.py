@@ -145,7 +145,7 @@ class SpikeSettings(Section):
     A line has pulses where it passes its threshold by half the hysteresis; where they begin and end follows from the
     levels that the trace itself shows. `sync_threshold_v` and `sync_hysteresis_v` are those of the axon unless given.
     Axon pulses narrower than `min_width_s` (a quarter of board.axon_width_s unless given) are glitches. A shot of which
-    more than `doubtful_share` of the slots hold something doubtful is not trusted at all.
+    `doubtful_share` of the slots, and more than one, hold something doubtful is not trusted at all.
     """
 
     threshold_v: float = Field(default=1.65, ge=-1000, le=1000, description="what pulses pass; half of 3.3 V")
@@ -166,7 +166,7 @@ class SpikeSettings(Section):
         description="what an edge of sync may come late but for the clock: pigpio's DMA waits for the bus",
     )
     doubtful_share: float = Field(
-        default=0.2, ge=0, le=1, description="share of doubtful slots beyond which no slot of a shot is trusted"
+        default=0.1, ge=0, le=1, description="share of doubtful slots from which on no slot of a shot is trusted"
     )
     inverted: bool = Field(default=False, description="the axon is low while it fires")
 

@@ -24,7 +24,7 @@ LOST = 5.2  # σ that no pulse falls short by
 TALL = 3.0  # times the typical height: another line's pulse, not this one's
 FEW, SHORT = 3, 1.3  # with so few samples a pulse, one not wider than so many may be a glitch that fell on one
 WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece, and of one joined from several
-PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.8  # so many, this share of all, and of what is near another: echoes
+PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.4  # so many, this share of all, and of what is near another: echoes
 ECHO = 0.8  # of the height of the pulse before it
 REST_MOVES = 0.65  # of the swing: rest may be so far from where it mostly is
 REST_STEPS = 0.12  # of the swing, from block to block but one
@@ -117,8 +117,11 @@ def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> BoolArray:
     alone = soon & ~np.concatenate([[False], soon[:-1]]) & ~np.concatenate([soon[1:], [False]])
     if alone.sum() < max(PAIRS, PAIRED * len(gap)) or alone.sum() < PAIRED_ONLY * soon.sum():
         return np.zeros(len(gap), dtype=np.bool_)
-    low, high = np.quantile(gap[alone], [0.1, 0.9])
-    return alone if high - low <= slack_s else np.zeros(len(gap), dtype=np.bool_)
+    low, middle, high = np.quantile(gap[alone], [0.1, 0.5, 0.9])
+    if high - low > slack_s:
+        return np.zeros(len(gap), dtype=np.bool_)
+    paired: BoolArray = soon & (np.abs(gap - middle) <= slack_s)
+    return paired
 
 
 def unrest(reading: Reading) -> FloatArray:

@@ -231,8 +231,8 @@ def _typical(pulses: Pulses) -> float:
 
 
 def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:
-    if len(here) and here.sum() > 1 and here.mean() > settings.doubtful_share:
-        return f"{here.sum()} of {len(here)} slots are doubtful, more than spikes.doubtful_share: none is trusted"
+    if len(here) and here.sum() > 1 and here.mean() >= settings.doubtful_share:
+        return f"{here.sum()} of {len(here)} slots are doubtful, at least spikes.doubtful_share: none is trusted"
     return ""
 
 
