@@ -11,6 +11,7 @@ from banks import DONE
 from buffers import BANK_SLOTS, BANKS, STAMPS
 from dac import DacError
 from protocol import ProtocolError, integer
+from station import NOTHING_OPENED
 
 COUNTS_A_LINE = 400
 STAMPS_A_LINE = 300
@@ -26,6 +27,8 @@ def answer(station, identity, line: bytes) -> bytes:
         station.heard()
         if verb == "id":
             return protocol.reply(number, identity.fields())
+        if verb in ONCE:
+            return _once(station, number, verb, args, line)
         if verb in LONG:
             fields, data = LONG[verb](station, args)
             return protocol.reply(number, fields, data)
@@ -37,6 +40,13 @@ def answer(station, identity, line: bytes) -> bytes:
     except Exception as error:  # a fault of ours must not stop the loop with the board in an unknown state
         station.make_safe("internal")
         return protocol.error(number, "internal", "%s: %s" % (type(error).__name__, error))
+
+
+def _once(station, number: int, verb: str, args, line: bytes) -> bytes:
+    """The same line again is the same shot again: the host has not had our reply, or the line was doubled."""
+    if not number or station.opened[0] != line:
+        station.opened = (line, protocol.reply(number, HANDLERS[verb](station, args)))
+    return station.opened[1]
 
 
 def _limits(station, args):
@@ -91,6 +101,7 @@ def _setup(station, args):
     if station.player.playing is not None:
         raise ProtocolError("state", "a shot is playing: abort first")
     if args:
+        station.opened = NOTHING_OPENED  # another host counts its requests from 1 again
         values = settings.parse(args)
         settings.keep(values, station.settings)
         station.wire(values)
@@ -231,6 +242,7 @@ def _stamps(station, args):
 
 
 def _abort(station, args):
+    station.opened = NOTHING_OPENED
     station.player.rest()
     station.player.banks.free(keep_done=False)
     station.park()
@@ -261,6 +273,7 @@ def _test(station, args):
     ]
 
 
+ONCE = ("load", "listen")  # each begins a new shot
 LONG = {"counts": _counts, "stamps": _stamps}  # with data at the end
 HANDLERS = {
     "limits": _limits,

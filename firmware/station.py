@@ -16,6 +16,7 @@ from protocol import ProtocolError
 
 I2C_HZ = 400_000
 LOOK_MS = 10  # the timer's period
+NOTHING_OPENED = (b"", b"")
 
 
 class Station:
@@ -36,6 +37,7 @@ class Station:
         self.player = Player(self.settings)
         self.threshold = None
         self.parked = False
+        self.opened = NOTHING_OPENED  # the line that began the last shot, and our reply to it
         self.heard_ms = time.ticks_ms()
         self.led = machine.Pin("LED", machine.Pin.OUT, value=0)
         self.wire(self.settings)

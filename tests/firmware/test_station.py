@@ -234,6 +234,34 @@ def test_fixed_slots_without_pulses_are_played(inside: Inside) -> None:
     assert unpack_counts(inside.ask(f"counts {shot} 0")["data"]).tolist() == [0, 0, 3]
 
 
+def test_the_same_line_again_begins_no_other_shot(inside: Inside) -> None:
+    inside.ready()
+    line = protocol.seal("90 load 0 2 2 6 0")[:-1]
+    first, again = inside.line(line), inside.line(line)
+    assert first == again
+    args = protocol.data_args(91, int(again[1]["shot"]), 0, protocol.pack_runs([3], [2]))
+    assert inside.line(protocol.request(91, "data", args)[:-1])[1]["slots_left"] == "0"
+    assert inside.line(line) == first
+    assert inside.ask(f"play {first[1]['shot']}")["now"] == "1"
+
+
+@pytest.mark.parametrize("forgets", ["abort", "setup"])
+def test_a_new_host_whose_requests_have_the_same_numbers_begins_its_own_shot(inside: Inside, forgets: str) -> None:
+    inside.ready()
+    line = protocol.seal("90 load 0 2 2 6 0")[:-1]
+    first = inside.line(line)
+    inside.ask(forgets if forgets == "abort" else f"setup {' '.join(SETUP)}")
+    inside.ask(TIMING)
+    assert inside.line(line)[1]["shot"] != first[1]["shot"]
+
+
+def test_a_listening_that_is_asked_for_twice_is_one(inside: Inside) -> None:
+    inside.ask("setup base=none lines=0 axon=15 sync=14 dac=mcp4728 vth_max_uv=2000000")
+    inside.ask("clear")
+    line = protocol.seal("90 listen 4")[:-1]
+    assert inside.line(line) == inside.line(line)
+
+
 def test_requests_may_be_repeated_when_their_reply_was_lost(inside: Inside) -> None:
     inside.ready()
     shot = int(inside.ask("load 0 2 2 6 0")["shot"])
