@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import AxonReader
+from drivers.bench import AxonReader, Watchful
 from drivers.benchfile import ScopeSettings
 from drivers.errors import CaptureError
 from drivers.parts import table
@@ -58,6 +58,12 @@ class AuditedReader:
         """Both."""
         self._counter.prepare()
         self._auditor.prepare()
+
+    def check(self) -> None:
+        """Raise UnsafeError where one of them has stopped the bench by itself."""
+        for part in (self._counter, self._auditor):
+            if isinstance(part, Watchful):
+                part.check()
 
     def arm(self, frame: Frame) -> None:
         """Arm the counter, and the auditor when it is its turn."""

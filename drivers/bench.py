@@ -91,6 +91,29 @@ class Thermometer(Protocol):
 
 
 @runtime_checkable
+class Watchful(Protocol):
+    """A part that may stop the bench by itself: on a stop that was pressed, or because it heard nothing too long."""
+
+    def check(self) -> None:
+        """Raise UnsafeError, naming why, where it has; asked before and after every shot."""
+        ...
+
+
+@runtime_checkable
+class Latching(Part, Protocol):
+    """A part that keeps the bench safe until a person has looked into what happened."""
+
+    @property
+    def latch(self) -> str:
+        """Why, in a word; empty while it does not."""
+        ...
+
+    def clear(self) -> None:
+        """Take the latch off; raises EmergencyStopError while the stop is pressed."""
+        ...
+
+
+@runtime_checkable
 class PulseSource(Part, Protocol):
     """Makes the pulses of a shot on the lines."""
 

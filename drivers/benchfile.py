@@ -192,10 +192,24 @@ class SpikeSettings(Section):
 
 
 class PigpioSettings(Section):
-    """Where pigpiod listens."""
+    """Where pigpiod listens: as the bench file says, else as PIGPIO_ADDR and PIGPIO_PORT say."""
 
     host: str = Field(default="localhost", description="where pigpiod runs")
     port: int = Field(default=8888, ge=1, le=65_535, description="its port")
+
+    def address(self) -> tuple[str, int]:
+        """Host and port; raises InputError where PIGPIO_PORT is none."""
+        host, port = self.host, self.port
+        if "host" not in self.model_fields_set:
+            host = os.environ.get("PIGPIO_ADDR") or host
+        said = os.environ.get("PIGPIO_PORT")
+        if "port" not in self.model_fields_set and said:
+            if not said.isascii() or not said.isdigit() or not 1 <= int(said[:6]) <= 65_535:
+                raise InputError(
+                    f"PIGPIO_PORT = {said!r}: a port, 1 to 65535; set it, or pigpio.port in the bench file"
+                )
+            port = int(said)
+        return host, port
 
 
 TraceName = Literal["axon", "sync", "dendrite", "membrane", "vth"]

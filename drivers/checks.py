@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.errors import BenchError, UnsafeError
+from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.signals import probe_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from drivers.bench import Bench
     from drivers.benchfile import BenchFile
@@ -45,10 +45,21 @@ class Check:
 
 
 def failed(name: str, error: Exception, otherwise: str) -> Check:
-    """A failed check of what an error says: in errors of ours what to do follows what is wrong."""
+    """A failed check of what an error says: in errors of ours what to do follows what is wrong; others are faults."""
+    if not isinstance(error, HilError):
+        return Check(name, False, f"{type(error).__name__}: {error}", "a fault of the program: report it with this line")
     text = str(error)
     found = max(_REMEDY.finditer(text), key=lambda match: match.start(), default=None)
     return Check(name, False, text[: found.start()], found[1]) if found else Check(name, False, text, otherwise)
+
+
+def each(name: str, works: Iterable[Callable[[], Check]], advice: str) -> Iterator[Check]:
+    """What each check finds, by itself: one that fails, for whatever reason, is a row of `name` and hides no other."""
+    for work in works:
+        try:
+            yield work()
+        except Exception as error:  # noqa: BLE001 (a table with a hole in it tells more than none)
+            yield failed(name, error, advice)
 
 
 def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:

@@ -64,7 +64,7 @@ class GpioPanel:
             raise EmergencyStopError(
                 "the emergency stop is pressed or its wire is broken: release it, then clear the latch"
                 if self._pressed
-                else "the emergency stop was pressed: find out why, then clear the latch"
+                else "the emergency stop was pressed: find out why, then start again"
             ) from self._failure
 
     def enable(self, on: bool) -> None:
@@ -76,6 +76,11 @@ class GpioPanel:
         for device in (self._supply, self._lamp):
             if device is not None:
                 device.value = on
+
+    @property
+    def latch(self) -> str:
+        """`estop` while the stop is pressed or latched, else empty."""
+        return "estop" if self._pressed or self._latched.is_set() else ""
 
     def clear(self) -> None:
         """Release the latch, which only a person should do; raises EmergencyStopError while the stop is pressed."""
@@ -155,4 +160,5 @@ PART = PartKind(
     "panel",
     advice="check the pins in [panel]",
     claims=lambda settings: [f"GPIO {pin}" for pin in settings.pins().values()],
+    latches=True,
 )

@@ -87,12 +87,19 @@ class PiBench:
     def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
         """Play frames shot by shot; see `drivers.bench.Bench.play`."""
         if self._vth_v is None:
+            self._check_parts()  # which says why
             raise UnsafeError("V_th is parked: set_threshold before playing")
         try:
             if self._parts.panel is not None:
                 self._parts.panel.enable(on=True)
             with self.account.playing():
                 yield from self._captures(self._shots(frames))
+        except BenchError as error:
+            reason = self._reason(error)
+            self._safe_after(reason)
+            if reason is error:
+                raise
+            raise reason from error
         except BaseException as error:
             self._safe_after(error)
             raise
@@ -128,7 +135,7 @@ class PiBench:
         return shot
 
     def _begin(self, shot: Frame) -> None:
-        self._check_panel()
+        self._check_parts()
         if shot.played.any():
             self._timed("arming", lambda: self._parts.reader.arm(shot))
             self.account.started()
@@ -138,16 +145,29 @@ class PiBench:
         if not shot.played.any():
             return nothing_played(shot)
         self._timed("playing", self._parts.source.wait)
-        self._check_panel()
+        self._check_parts()
         if self._witness is not None:
             self._witness.check()
         capture = self._timed("reading", self._parts.reader.read)
         self.account.played(capture.bench_s)
         return capture
 
-    def _check_panel(self) -> None:
-        if self._parts.panel is not None:
-            self._parts.panel.check()
+    def _check_parts(self) -> None:
+        """Raise UnsafeError where a part has stopped the bench by itself: what it cut short counts for nothing."""
+        for part in self._parts.watchful():
+            part.check()
+
+    def _reason(self, error: BenchError) -> BenchError:
+        """Why a shot failed: the stop that was pressed in the middle of it, rather than what came of that."""
+        if isinstance(error, UnsafeError):
+            return error
+        try:
+            self._check_parts()
+        except UnsafeError as unsafe:
+            return unsafe
+        except HilError:  # the error in hand tells as much
+            pass
+        return error
 
     def _timed(self, what: str, work: Callable[[], T]) -> T:
         start = time.monotonic()

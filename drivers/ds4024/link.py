@@ -7,13 +7,16 @@ sockets and avoids two faults of pyvisa-py 0.8 (pyvisa/pyvisa-py issues 575 and 
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from drivers.errors import BenchError, ConnectionLostError, InputError
+from drivers.ds4024.address import USB_ADVICE, canonical, check_host
+from drivers.errors import BenchError, ConnectionLostError, HilError, InputError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,19 +55,20 @@ class ScopeLink:
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.resource = resource
+        self.resource = canonical(resource)
         self.pace = pace
         self.sleep = sleep
         self._timeout_ms = round(timeout_s * 1e3)
         self._session: Any = None
-        self._usb = resource.upper().startswith("USB")
-        self._socket = resource.upper().endswith("SOCKET")
+        self._usb = self.resource.startswith("USB")
+        self._socket = self.resource.endswith("SOCKET")
 
     def open(self) -> None:
         """Open the session; nothing is sent."""
         import pyvisa
 
         self.close()
+        check_host(self.resource)
         manager = pyvisa.ResourceManager("@py")  # one for the whole process; closing it would close every session
         try:
             self._session = manager.open_resource(
@@ -75,12 +79,16 @@ class ScopeLink:
                 read_termination="\n" if self._socket else None,
                 chunk_size=_CHUNK,
             )
-        except (ValueError, pyvisa.errors.InvalidSession) as error:
+        except ValueError as error:
             self.close()
-            raise InputError(f"scope.resource = {self.resource!r} cannot be used: {error}") from error
-        except (pyvisa.errors.VisaIOError, OSError) as error:
+            text = f"scope.resource = {self.resource!r} cannot be used"
+            raise InputError(f"{text}: {USB_ADVICE}" if self._usb else f"{text}: {error}") from error
+        except _broken() as error:
             self.close()
-            raise ConnectionLostError(f"cannot open the oscilloscope at {self.resource}: {_reason(error)}") from error
+            then = f"; {USB_ADVICE}" if self._usb else ""
+            raise ConnectionLostError(
+                f"cannot open the oscilloscope at {self.resource}: {_reason(error)}{then}"
+            ) from error
         except Exception as error:
             self.close()
             if type(error) is not Exception:
@@ -90,12 +98,10 @@ class ScopeLink:
 
     def close(self) -> None:
         """Close the session; idempotent, and never fails because the other side has gone."""
-        import pyvisa
-
         session, self._session = self._session, None
         if session is None:
             return
-        with suppress(pyvisa.errors.VisaIOError, pyvisa.errors.InvalidSession, OSError):  # broken is closed, too
+        with suppress(*_broken()):  # broken is closed, too
             session.close()
 
     def __enter__(self) -> ScopeLink:
@@ -164,17 +170,31 @@ class ScopeLink:
         return data
 
     def _guarded(self, message: str, work: Callable[[Any], T]) -> T:
-        import pyvisa
-
         if self._session is None:
             raise ConnectionLostError(f"the oscilloscope at {self.resource} is not connected: {message} was not sent")
         try:
             return work(self._session)
-        except (pyvisa.errors.VisaIOError, OSError, UnicodeDecodeError) as error:
+        except HilError:
+            raise
+        except _broken() as error:
             raise ConnectionLostError(
                 f"the oscilloscope at {self.resource} does not answer {message}: {_reason(error)}; check that it is on "
                 "and on the network, and that no other program talks to it"
             ) from error
+
+
+@cache
+def _broken() -> tuple[type[Exception], ...]:
+    """What pyvisa-py 0.8 raises where a connection breaks or its bytes are not what they should be.
+
+    Beside VISA's own errors and those of sockets these are the ones of its RPC and XDR layers, which unpack what came.
+    """
+    from pyvisa.errors import Error
+    from pyvisa_py.protocols.rpc import RPCError
+    from pyvisa_py.protocols.vxi11 import Vxi11Error
+    from pyvisa_py.protocols.xdrlib import Error as XdrError
+
+    return (Error, OSError, EOFError, RPCError, Vxi11Error, XdrError, struct.error, ValueError, LookupError)
 
 
 def _from_message(message: bytes, query: str) -> bytes:

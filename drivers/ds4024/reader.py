@@ -14,6 +14,7 @@ import numpy as np
 from drivers.benchfile import ScopeSettings
 from drivers.checks import Check, failed
 from drivers.decode.spikes import decode, expected_lines
+from drivers.ds4024.address import instrument
 from drivers.ds4024.link import Pace, ScopeLink
 from drivers.ds4024.look import why_no_trigger
 from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
@@ -61,7 +62,9 @@ class ScopeReader:
         self._pace = pace or Pace()
         self._link = ScopeLink(settings.resource, settings.timeout_s, self._pace, sleep=sleep)
         self._identity: dict[str, str] = {}
-        self._applied: dict[str, str] = {}
+        self._connected = False
+        self._applied: dict[str, str] = {}  # what it is known to have now
+        self._armed: dict[str, str] = {}  # what it had when the shot in hand was armed
         self._plan: CapturePlan | None = None
         self._shot: Frame | None = None
         self._lost = 0
@@ -70,7 +73,7 @@ class ScopeReader:
 
     @property
     def identity(self) -> dict[str, str]:
-        """Maker, model, serial number and firmware, once connected."""
+        """Maker, model, serial number and firmware of the one that was connected first."""
         return dict(self._identity)
 
     @property
@@ -90,13 +93,20 @@ class ScopeReader:
     def connect(self) -> None:
         """Open the connection and check who answers; raises ConnectionLostError or BenchError."""
         self._applied.clear()
+        self._connected = False
         self._link.open()
-        self._identity = identify(self._link.ask("*IDN?"))
+        found = identify(self._link.ask("*IDN?"))
+        if self._identity and found != self._identity:
+            raise BenchError(
+                f"another oscilloscope answers at {self._link.resource}: {', '.join(found.values())}, where it was "
+                f"{', '.join(self._identity.values())}; put that back, or begin anew with this one"
+            )
+        self._identity, self._connected = found, True
 
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._shot = None
-        self._identity.clear()
+        self._connected = False
         self._link.close()
 
     # ---- arming -------------------------------------------------------------------------------------------------
@@ -109,6 +119,7 @@ class ScopeReader:
         if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
+        self._armed = dict(self._applied)
         self._plan, self._shot = plan, frame
 
     def _look_plan(self, frame: Frame) -> CapturePlan:
@@ -127,11 +138,11 @@ class ScopeReader:
         while True:
             tries += 1
             try:
-                if not self._identity:
+                if not self._connected:
                     self.connect()
                 work()
             except ConnectionLostError:
-                self._identity.clear()
+                self._connected = False
                 if tries == TRIES:
                     raise
             else:
@@ -230,7 +241,7 @@ class ScopeReader:
         stop = min(depth, math.ceil(plan.stop * scale))
         codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window)
         self._check_volts(channel, preamble)
-        settings = dict(self._applied)
+        settings = dict(self._armed)
         settings["preamble"] = ",".join(f"{v:g}" for v in vars(preamble).values())
         if abs(preamble.x_increment_s * rate_hz - 1) > _INCREMENT_TOLERANCE:
             settings["x_increment"] = f"1 / :ACQ:SRAT?, not {preamble.x_increment_s:g} of the preamble"
@@ -254,7 +265,7 @@ class ScopeReader:
         return rate_hz, int(float(depth))
 
     def _check_volts(self, channel: int, preamble: Preamble) -> None:
-        scale_v = float(self._applied[f":CHAN{channel}:SCAL"])
+        scale_v = float(self._armed[f":CHAN{channel}:SCAL"])
         if (
             abs(preamble.y_increment_v * CODES_PER_DIV / scale_v - 1) > SETTING_TOLERANCE
             or preamble.y_reference != Y_REFERENCE
@@ -309,5 +320,5 @@ def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
 
 
 PART = PartKind(
-    _open, _check, ScopeSettings, "scope", claims=lambda settings: [f"oscilloscope {settings.resource.upper()}"]
+    _open, _check, ScopeSettings, "scope", claims=lambda settings: [f"oscilloscope {instrument(settings.resource)}"]
 )

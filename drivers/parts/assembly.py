@@ -7,10 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from drivers.bench import AxonReader, Panel, Part, PulseSource, Thermometer, ThresholdSource
+from drivers.bench import AxonReader, Panel, Part, PulseSource, Thermometer, ThresholdSource, Watchful
 from drivers.checks import Check, failed
 from drivers.claims import claim
-from drivers.errors import BusyError, HilError, InputError
+from drivers.errors import BusyError, InputError
 from drivers.parts import table
 from drivers.parts.kind import Opening, PartKind
 
@@ -52,6 +52,10 @@ class Parts:
     def thermometers(self) -> list[Thermometer]:
         """Parts that measure a temperature."""
         return [part for part in self.each() if isinstance(part, Thermometer)]
+
+    def watchful(self) -> list[Watchful]:
+        """Parts that may stop the bench by themselves, the panel first."""
+        return [part for part in self.each() if isinstance(part, Watchful)]
 
     def identity(self) -> dict[str, str]:
         """What each part says of itself."""
@@ -135,5 +139,5 @@ def check_parts(file: BenchFile) -> Iterator[Check]:
                 yield from kind.check(opening, settings)
         except BusyError as error:
             yield Check(name, False, str(error), "check it when it is free")
-        except HilError as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, the other parts have their rows)
             yield failed(name, error, kind.advice)

@@ -35,7 +35,8 @@ class PartKind(Generic[S]):
     says for `hil doctor` what it finds, and `advice` what to do when the part does not even open. `settings` is the
     model of its table in the bench file: `table`, or [parts.NAME] without one. `tick_s` is the time step of a pulse
     source. A part that two roles share is opened once, and one that is made of others names them in `uses`. `claims`
-    names what only one program may use at a time.
+    names what only one program may use at a time. One that `latches` is a `drivers.bench.Latching`. A row of `check`
+    that does more than look says in its name what it does.
     """
 
     open: Callable[[Opening, S], Part]
@@ -46,6 +47,7 @@ class PartKind(Generic[S]):
     advice: str = "see docs/how-to/bring-up.md"
     uses: tuple[tuple[Role, str], ...] = ()
     claims: Callable[[S], Iterable[str]] = lambda _settings: ()
+    latches: bool = False
 
     def settings_in(self, file: BenchFile, role: Role, name: str) -> S:
         """Its settings in a bench file; raises InputError when they are missing or wrong."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from drivers.checks import Check
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError, LimitError
-from drivers.pico.link import PicoLink, find_port
+from drivers.pico.link import NOT_OURS_TO_CLEAR, PicoLink, find_port, latched
 from drivers.pico.packing import pack_pieces, unpack_counts, unpack_varints
 from drivers.pico.setup import check_timing, firmware_digest, settings_of
 from drivers.signals import Capture, FloatArray, IntArray, Stray
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 POLL_S = 1e-3
 LATE_S = 1.0  # a shot that has not ended so long after its time never will
 VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
+_LIMITS = (
+    *("tick_hz", "banks", "bank_slots", "break_ticks", "guard_ticks", "reset_ticks"),
+    *("width_ticks", "low_ticks", "settle_ticks", "lead_ticks"),
+)
 _LISTENED_TICK_S = 1e-6  # the step of the slot times that are compared with the plan where pigpio makes the pulses
 
 
@@ -83,17 +87,40 @@ class Pico:
                 f"the Pico at {self._link.port} has firmware {self._id.get('firmware')}, which speaks protocol "
                 f"{self._id.get('protocol')}; this program speaks {protocol.VERSION}: run `hil flash`"
             )
-        self._limits = {name: int(value) for name, value in self._link.ask("limits").items()}
+        limits = self._link.ask("limits")
+        self._limits = {name: limits.number(name) for name in limits}
+        self._limits |= {name: limits.number(name) for name in _LIMITS}
 
     def prepare(self) -> None:
-        """Tell it its wiring, whereupon lines are low and V_th is parked, and take the latch off; idempotent.
+        """Take it over: stop what plays, tell it its wiring, whereupon lines are low and V_th is parked; idempotent.
 
-        Raises InputError where the wiring does not suit it.
+        A latch that a dead host left is taken off. Raises UnsafeError for one that a person has to look into,
+        InputError where the wiring does not suit it.
         """
-        if not self._prepared:
-            self._ask_setup()
-            self._prepared = True
-            self._link.ask("clear")
+        if self._prepared:
+            return
+        reason = self.latch
+        if reason in NOT_OURS_TO_CLEAR:
+            raise latched(reason)
+        self._prepared = True
+        self._link.ask("abort")  # whatever a dead host left playing
+        self._ask_setup()
+        self._link.ask("clear")
+
+    @property
+    def latch(self) -> str:
+        """Why the Pico keeps the board safe, in the firmware's word; empty while it does not."""
+        reason = self._link.ask("beat")["latch"]
+        return "" if reason == "none" else reason
+
+    def clear(self) -> None:
+        """Take the latch off, which only a person should do; raises EmergencyStopError while the stop is pressed."""
+        self._link.ask("clear")
+
+    def check(self) -> None:
+        """Raise UnsafeError where the Pico has made the board safe by itself, whatever for."""
+        if self._prepared and not self._closed:
+            self._link.check_latch()
 
     def _ask_setup(self) -> None:
         try:
@@ -126,8 +153,8 @@ class Pico:
     @property
     def temperature_c(self) -> float | None:
         """Of the chip: some degrees off, and above the board's, but it follows it; None with firmware before 1.1.0."""
-        found = self._link.ask("status").get("chip_millicelsius")
-        return int(found) / 1000 if found is not None else None
+        status = self._link.ask("status")
+        return status.number("chip_millicelsius") / 1000 if "chip_millicelsius" in status else None
 
     # ---- pulse source -------------------------------------------------------------------------------------------
 
@@ -157,11 +184,11 @@ class Pico:
 
     def _upload(self, frame: Frame, played: int, *, stamps: bool) -> _Shot:
         args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
-        number = int(self._link.ask("load", *args)["shot"])
-        reply: dict[str, str] = {}
+        number = self._link.ask("load", *args).number("shot")
+        ticks = 0
         for piece, runs in enumerate(pack_pieces(frame.pulses)):
-            reply = self._link.send_runs(number, piece, runs)
-        return _Shot(frame, number, int(reply["ticks"]))
+            ticks = self._link.send_runs(number, piece, runs).number("ticks")
+        return _Shot(frame, number, ticks)
 
     def start(self) -> None:
         """Start the loaded shot, or have it follow the one that plays."""
@@ -193,11 +220,11 @@ class Pico:
     def _ended(self, shot: _Shot) -> bool:
         state = self._link.ask("beat")
         later = {following.number for following, _ in self._started}
-        if int(state["done"]) in {shot.number} | later or int(state["playing"]) in later:
+        if state.number("done") in {shot.number} | later or state.number("playing") in later:
             return True
         if state["latch"] != "none":
-            self._link.ask("play", shot.number)  # refused, with the reason
-        if int(state["playing"]) != shot.number:
+            raise latched(state["latch"])
+        if state.number("playing") != shot.number:
             raise BenchError(f"shot {shot.number} was stopped before its end")
         return False
 
@@ -216,7 +243,7 @@ class Pico:
         if self._plays:
             return
         played = int(frame.played.sum())
-        number = int(self._link.ask("listen", played)["shot"])
+        number = self._link.ask("listen", played).number("shot")
         self._unread.append(_Shot(frame, number, 0))
 
     def read(self) -> Capture:
@@ -249,12 +276,12 @@ class Pico:
         begin, stray = 0, Stray()
         while begin < total:
             reply = self._link.ask("counts", shot.number, begin)
-            got = unpack_counts(reply["data"])
-            if len(got) != int(reply["slots"]) or len(got) == 0:
-                raise BenchError(f"the Pico sent {len(got)} counts and called them {reply['slots']}")
+            got = unpack_counts(reply["data"], reply.number("slots"))
+            if begin + len(got) > total:
+                raise BenchError(f"the Pico sent counts of {begin + len(got)} slots, and {total} were played")
             counts.append(got)
             begin += len(got)
-            stray = Stray(int(reply["before"]), int(reply["guard"]), int(reply["after"]))
+            stray = Stray(*(reply.number(name) for name in ("before", "guard", "after")))
         return np.concatenate(counts), stray
 
     def _axon_hint(self) -> str:
@@ -265,6 +292,8 @@ class Pico:
     def _measured(self, shot: _Shot) -> FloatArray:
         """(slots,) lengths from the stamps of sync, 0 where not played."""
         times = self._stamped(shot, "sync")
+        if len(times) != int(shot.frame.played.sum()) + 1:
+            raise BenchError(f"the Pico sent {len(times)} stamps of {int(shot.frame.played.sum())} slots")
         lengths = np.zeros(len(shot.frame))
         lengths[shot.frame.played] = np.diff(times)
         return lengths
@@ -294,12 +323,12 @@ class Pico:
         """(edges,) times of one line, s since the Pico began to listen."""
         rounds: list[NDArray[np.int64]] = []
         begin, total = 0, 1
-        clock_hz = int(self._link.ask("status")["clock_hz"])
+        clock_hz = self._link.ask("status").number("clock_hz")
         while begin < total:
             reply = self._link.ask("stamps", shot.number, what, begin)
             steps = unpack_varints(reply["data"])
             rounds.append(np.cumsum(steps))
-            begin, total = begin + len(steps), int(reply["of"])
+            begin, total = begin + len(steps), reply.number("of")
             if len(steps) == 0:
                 break
         together = np.concatenate(rounds) if rounds else np.empty(0, dtype=np.int64)
@@ -311,7 +340,7 @@ class Pico:
     def set_threshold(self, volts: float) -> float:
         """Set V_th; returns the volts really made. Raises InputError outside the limits."""
         self._file.check_threshold(volts)
-        return int(self._link.ask("vth", round(volts * 1e6))["uv"]) * 1e-6
+        return self._link.ask("vth", round(volts * 1e6)).number("uv") * 1e-6
 
     def park(self) -> None:
         """V_th to the configured maximum, where the neuron never fires."""
@@ -320,12 +349,12 @@ class Pico:
 
     def power_up_v(self) -> float | None:
         """What the DAC's EEPROM makes at power-up, V; None where it is set up otherwise or powered down."""
-        found = self._link.ask("store")["uv"]
-        return None if found == "none" else int(found) * 1e-6
+        found = self._link.ask("store")
+        return None if found["uv"] == "none" else found.number("uv") * 1e-6
 
     def store_park(self) -> float:
         """Write the parked V_th to the DAC's EEPROM; returns the volts read back. Raises BenchError."""
-        return int(self._link.ask("store", "write")["uv"]) * 1e-6
+        return self._link.ask("store", "write").number("uv") * 1e-6
 
     # ---- the rest -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +24,8 @@ BEAT_S = 0.25
 REPLY_S = 0.35  # twice this and a beat: a lost board is noticed within a second; the longest request takes some 0.1 s
 SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
 GREETINGS = 8  # the same for the first request: a Pico that has just been plugged in takes up to 2.5 s to begin
+
+NOT_OURS_TO_CLEAR = ("estop", "stall", "internal")  # latches that a person has to look into first
 
 _ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
     "range": LimitError,
@@ -47,6 +50,41 @@ def find_port() -> str:
     return str(found[0].device)
 
 
+class Fields(dict[str, str]):
+    """The fields of a reply; one that is missing or no number is a BenchError that names it."""
+
+    def __init__(self, verb: str, fields: dict[str, str]) -> None:
+        super().__init__(fields)
+        self._verb = verb
+
+    def __missing__(self, name: str) -> str:
+        raise BenchError(f"the Pico's reply to {self._verb} lacks {name}: its firmware is not ours, run `hil flash`")
+
+    def number(self, name: str) -> int:
+        """A field that is a whole number."""
+        try:
+            return int(self[name])
+        except ValueError as error:
+            raise BenchError(
+                f"the Pico's reply to {self._verb} has {name}={self[name]}, which is no whole number: run `hil flash`"
+            ) from error
+
+
+def latched(reason: str) -> UnsafeError:
+    """What a latch means, and what to do."""
+    if reason == "estop":
+        return EmergencyStopError(
+            "the emergency stop at the Pico was pressed: find out why, release it, then `hil bench clear`"
+        )
+    if reason == "silence":
+        return UnsafeError(
+            "the Pico parked V_th because it heard nothing from this computer (it was paused or too busy): what was "
+            "played since does not count; start again"
+        )
+    then = "find out why, then `hil bench clear`" if reason in NOT_OURS_TO_CLEAR else "start again"
+    return UnsafeError(f"the Pico has made the board safe and is latched: {reason}; {then}")
+
+
 class PicoLink:
     """One Pico. Every method raises ConnectionLostError once the board is lost or has rebooted."""
 
@@ -65,44 +103,43 @@ class PicoLink:
         try:
             self._serial = serial.Serial(port, 115_200, timeout=0, write_timeout=REPLY_S, exclusive=True)
         except serial.SerialException as error:
-            raise ConnectionLostError(
-                f"the Pico at {port} cannot be opened: {error}; is it plugged in, and used by no other program?"
-            ) from error
+            raise ConnectionLostError(f"the Pico at {port} cannot be opened: {_refusal(error)}") from error
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
-    def greet(self) -> dict[str, str]:
+    def greet(self) -> Fields:
         """The fields of `id`, also of a firmware that is only just starting."""
         return self._ask("id", lambda _: [], most_silent=GREETINGS)
 
-    def ask(self, verb: str, *args: object) -> dict[str, str]:
+    def ask(self, verb: str, *args: object) -> Fields:
         """The fields of the reply; raises what the Pico's error means."""
         return self._ask(verb, lambda _: [str(a) for a in args])
 
-    def send_runs(self, shot: int, piece: int, runs: bytes) -> dict[str, str]:
+    def send_runs(self, shot: int, piece: int, runs: bytes) -> Fields:
         """One piece of a shot, at most protocol.CHUNK bytes of packed runs."""
         return self._ask("data", lambda number: protocol.data_args(number, shot, piece, runs))
 
-    def _ask(self, verb: str, args: Callable[[int], list[str]], most_silent: int = SILENT) -> dict[str, str]:
+    def _ask(self, verb: str, args: Callable[[int], list[str]], most_silent: int = SILENT) -> Fields:
+        """Send a request, and the very same line again while it is not answered legibly: it is carried out once."""
         with self._lock:
             if self._lost is not None:
                 raise self._lost
-            numbers: list[int] = []  # a late reply to the same request will do
-            silent = 0
-            while len(numbers) - silent < GARBLED and silent < most_silent:
-                self._number = self._number % protocol.MAX_NUMBER + 1
-                numbers.append(self._number)
-                self._send(protocol.request(self._number, verb, args(self._number)))
-                reply = self._reply(numbers)
+            self._number = self._number % protocol.MAX_NUMBER + 1
+            line = protocol.request(self._number, verb, args(self._number))
+            silent = garbled = 0
+            while garbled < GARBLED and silent < most_silent:
+                self._send(line)
+                reply = self._reply(self._number)
                 if reply is None:
                     silent += 1
                     continue
                 fields, code, text = reply
                 if code == "":
                     self._see_boot(fields)
-                    return fields
+                    return Fields(verb, fields)
                 if code != "checksum":
                     raise self._error(verb, code, text)
+                garbled += 1
             if silent == most_silent:
                 raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
             raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
@@ -115,7 +152,7 @@ class PicoLink:
         except (serial.SerialException, OSError) as error:
             raise self._lose(f"the Pico at {self.port} is gone ({error}): plug it in again") from error
 
-    def _reply(self, numbers: list[int]) -> tuple[dict[str, str], str, str] | None:
+    def _reply(self, number: int) -> tuple[dict[str, str], str, str] | None:
         """Fields, error code and text of the reply; code `checksum` where a line was garbled, None for none in time."""
         until = time.monotonic() + REPLY_S
         while (line := self._line(until)) is not None:
@@ -125,19 +162,21 @@ class PicoLink:
                 if line[:3] in (b"OK ", b"ERR"):
                     return {}, "checksum", error.text  # no use to wait for another
                 continue  # a banner or the end of something older
-            if got in numbers or (got == 0 and code == "checksum"):
+            if got == number or (got == 0 and code == "checksum"):
                 return fields, code, text
         return None
 
     def _line(self, until: float) -> bytes | None:
         import serial
 
+        last = False
         while b"\n" not in self._pending:
             left = until - time.monotonic()
-            if left <= 0:
+            if last:
                 return None
+            last = left <= 0  # what came while this computer was kept from looking is there all the same
             try:
-                self._serial.timeout = left
+                self._serial.timeout = max(0.0, left)
                 got = self._serial.read(1)
                 self._pending += got + self._serial.read(self._serial.in_waiting)
             except (serial.SerialException, OSError) as error:
@@ -150,9 +189,9 @@ class PicoLink:
     def _error(self, verb: str, code: str, text: str) -> BenchError | LimitError:
         """What an ERR reply means; a board that has rebooted has forgotten everything, and this is why."""
         if code in ("state", "latched", "capture") and self._boot and verb != "beat":
-            self.ask("beat")
-        if code == "latched" and text.endswith("estop"):
-            return EmergencyStopError("the emergency stop at the Pico is pressed: release it, then start again")
+            reason = self.ask("beat")["latch"]
+            if reason != "none" and not (code == "latched" and "estop is low" in text):
+                return latched(reason)
         if code == "latched" and "estop is low" in text:
             return EmergencyStopError("the emergency stop at the Pico is pressed or its wire is broken: release it")
         return _ERRORS.get(code, BenchError)(f"the Pico refuses {verb}: {text} ({protocol.CODES[code]})")
@@ -171,6 +210,12 @@ class PicoLink:
         return self._lost
 
     # ---- life ---------------------------------------------------------------------------------------------------
+
+    def check_latch(self) -> None:
+        """Raise UnsafeError where the Pico has made the board safe by itself."""
+        reason = self.ask("beat")["latch"]
+        if reason != "none":
+            raise latched(reason)
 
     @property
     def lost(self) -> ConnectionLostError | None:
@@ -198,3 +243,15 @@ class PicoLink:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2 * REPLY_S)
         self._serial.close()
+
+
+def _refusal(error: Exception) -> str:
+    """Why a port does not open, and what to do."""
+    number = getattr(error, "errno", None)
+    if number in (errno.EACCES, errno.EPERM):
+        return "this user may not; join the group with `sudo usermod -aG dialout $USER`, then log in again"
+    if number == errno.ENOENT:
+        return "it is not there; plug it in, or check pico.port"
+    if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
+        return "another program uses it; stop that"
+    return f"{error}; is it plugged in, and used by no other program?"

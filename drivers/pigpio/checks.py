@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from drivers.checks import Check
+from drivers.checks import Check, each
 from drivers.errors import ConnectionLostError
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pins import WAVE_PINS, free_output, pi_output_fault
@@ -13,6 +13,7 @@ from drivers.pins import WAVE_PINS, free_output, pi_output_fault
 if TYPE_CHECKING:
     from drivers.benchfile import PigpioSettings, Wiring
 
+PLAYED = "wave clock (plays 1 s of silence)"
 VERSION = 79  # the first and last with everything used here
 LEAD_IN_US = 20  # before the first wave, pigpio.c v79
 SELF_TEST_S = 1.0
@@ -46,13 +47,14 @@ def pigpio_checks(settings: PigpioSettings, wiring: Wiring, *, clock: Clock | No
 
 
 def link_checks(link: PigpioLink, wiring: Wiring, clock: Clock) -> list[Check]:
-    """The start-up checks on an open link; nothing may be playing. Plays a second of silence."""
-    return [
-        _version(link),
-        _model(link),
-        _pins(link, wiring),
-        _wave_clock(link, clock),
-    ]
+    """The start-up checks on an open link; nothing may be playing. The last plays a second of silence, and says so."""
+    works = (
+        lambda: _version(link),
+        lambda: _model(link),
+        lambda: _pins(link, wiring),
+        lambda: _wave_clock(link, clock),
+    )
+    return list(each("pigpiod", works, "restart pigpiod, then hil doctor"))
 
 
 def _version(link: PigpioLink) -> Check:
@@ -100,11 +102,11 @@ def _wave_clock(link: PigpioLink, clock: Clock) -> Check:
     ratio = measure_clock(link, clock)
     detail = f"{ratio:.3f} × nominal over {SELF_TEST_S:g} s"
     if abs(ratio - 1) <= CLOCK_TOLERANCE:
-        return Check("wave clock", True, detail)
+        return Check(PLAYED, True, detail)
     for fault, advice in KNOWN_CLOCK_FAULTS:
         if abs(ratio / fault - 1) <= 2 * CLOCK_TOLERANCE:
-            return Check("wave clock", False, detail, advice)
-    return Check("wave clock", False, detail, "pulses would not be as wide as planned: restart pigpiod")
+            return Check(PLAYED, False, detail, advice)
+    return Check(PLAYED, False, detail, "pulses would not be as wide as planned: restart pigpiod")
 
 
 def measure_clock(link: PigpioLink, clock: Clock) -> float:

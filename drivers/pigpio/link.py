@@ -39,22 +39,23 @@ class PigpioLink:
     def __init__(self, settings: PigpioSettings, *, timeout_s: float = 5.0) -> None:
         import pigpio
 
-        self.where = f"{settings.host}:{settings.port}"
+        host, port = settings.address()
+        self.where = f"{host}:{port}"
         self._pigpio = pigpio
         self._lock = threading.RLock()
         memory_full = (pigpio.PI_TOO_MANY_CBS, pigpio.PI_TOO_MANY_OOL, pigpio.PI_NO_WAVEFORM_ID)
         self._advice = {pigpio.error_text(code): _MEMORY_ADVICE for code in memory_full}
-        self._probe(settings, timeout_s)
-        self._pi: Any = pigpio.pi(settings.host, settings.port, show_errors=False)
+        self._probe(host, port, timeout_s)
+        self._pi: Any = pigpio.pi(host, port, show_errors=False)
         if not self._pi.connected:
             self._pi = None
             raise ConnectionLostError(f"pigpiod at {self.where} closed the connection at once: it has too many clients")
         self._pi.sl.s.settimeout(timeout_s)
 
-    def _probe(self, settings: PigpioSettings, timeout_s: float) -> None:
+    def _probe(self, host: str, port: int, timeout_s: float) -> None:
         """Ask for the tick on a connection of our own: of something else than pigpiod the client waits for ever."""
         try:
-            with socket.create_connection((settings.host, settings.port), timeout_s) as probe:
+            with socket.create_connection((host, port), timeout_s) as probe:
                 probe.sendall(struct.pack("<4I", _TICK_COMMAND, 0, 0, 0))
                 reply = probe.recv(16)
         except OSError as error:

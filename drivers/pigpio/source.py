@@ -173,8 +173,9 @@ def _check(opening: Opening, settings: PigpioSettings) -> list[Check]:
 
 
 def _claims(settings: PigpioSettings) -> list[str]:
-    host = "localhost" if settings.host in ("127.0.0.1", "::1") else settings.host.lower()
-    return [f"pigpiod {host}:{settings.port}"]
+    host, port = settings.address()
+    host = "localhost" if host in ("127.0.0.1", "::1") else host.lower()
+    return [f"pigpiod {host}:{port}"]
 
 
 PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,13 +124,13 @@ def _dac(number: int, open_bus: Callable[[int], I2cBus] | None) -> tuple[int | N
     except HilError as error:
         return None, Found(what, False, str(error))
     found = []
-    for address in DAC_ADDRESSES:
-        try:
-            bus.i2c_rdwr(i2c_msg.read(address, 3))
-        except OSError:
-            continue  # nobody there
-        found.append(address)
-    bus.close()
+    with closing(bus):
+        for address in DAC_ADDRESSES:
+            try:
+                bus.i2c_rdwr(i2c_msg.read(address, 3))
+            except OSError:
+                continue  # nobody there
+            found.append(address)
     if not found:
         return None, Found(what, False, "nobody answers at 0x60 to 0x67")
     return found[0], Found(what, True, ", ".join(f"0x{address:02x}" for address in found))

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from drivers.claims import claim
 from drivers.errors import InputError
+from drivers.parts.assembly import claims
 from drivers.parts.kind import Opening
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def park_dac(file: BenchFile, confirm: Callable[[str], bool]) -> tuple[float | N
     if file.kind != "pi" or name == "manual":
         what = "is simulated" if file.kind != "pi" else "has a supply that a person sets"
         raise InputError(f"bench {file.name!r} {what}: there is no EEPROM to write")
-    with ExitStack() as stack:
+    with claim(claims(file), "hil bench park-dac"), ExitStack() as stack:
         source: ThresholdSource = Opening(file, stack=stack).part("threshold", name)  # type: ignore[assignment]
         if not isinstance(source, KeepsThreshold):
             raise InputError(f"threshold.source = {name!r} has no EEPROM that this program knows how to write")

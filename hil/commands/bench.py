@@ -1,9 +1,10 @@
-"""Bench files: look for parts and write one, explain one, and park the DAC of one.
+"""Bench files: look for parts and write one, explain one, park the DAC of one, and take its latch off.
 
 hil bench init                         what is connected here, and a commented bench.toml for it
 hil bench init --print --reader scope  a template with every key, without looking
 hil bench show --bench bench.toml      what a bench file says, in words
 hil bench park-dac --bench bench.toml  the parked V_th into the DAC's EEPROM, once, after asking
+hil bench clear --bench bench.toml     why a part keeps the bench safe, and, after asking, its latch off
 hil bench schema                       JSON schema of bench files, for editors
 """
 
@@ -19,14 +20,16 @@ from drivers.benchfile import BenchFile, PigpioSettings, load_bench
 from drivers.durable import write_durably
 from drivers.errors import InputError
 
-ACTIONS = ("init", "show", "park-dac", "schema")
+ACTIONS = ("init", "show", "park-dac", "clear", "schema")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil bench`."""
     parser.add_argument("action", choices=ACTIONS)
-    parser.add_argument("--bench", default="mock", metavar="NAME|FILE", help="show, park-dac: which (default: mock)")
-    parser.add_argument("--yes", action="store_true", help="park-dac: do not ask")
+    parser.add_argument(
+        "--bench", default="mock", metavar="NAME|FILE", help="show, park-dac, clear: which (default: mock)"
+    )
+    parser.add_argument("--yes", action="store_true", help="park-dac, clear: do not ask")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
     new = parser.add_argument_group("init: what nobody can find out by looking")
     new.add_argument("--name", default="bench", help="what runs and calibrations will call it (default: bench)")
@@ -50,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do one of the actions; returns the exit code."""
-    return {"init": _init, "show": _show, "park-dac": _park, "schema": _schema}[args.action](args)
+    return {"init": _init, "show": _show, "park-dac": _park, "clear": _clear, "schema": _schema}[args.action](args)
 
 
 def _schema(_: argparse.Namespace) -> int:
@@ -70,7 +73,7 @@ def _park(args: argparse.Namespace) -> int:
     from hil.bringup.park import park_dac
 
     file = load_bench(args.bench)
-    before, now = park_dac(file, (lambda _: True) if args.yes else _confirm)
+    before, now = park_dac(file, (lambda _: True) if args.yes else _worth_it)
     if args.json:
         print(json.dumps({"before_v": before, "now_v": now}))
     elif now is None:
@@ -81,10 +84,32 @@ def _park(args: argparse.Namespace) -> int:
     return 0 if now is not None else 1
 
 
+def _clear(args: argparse.Namespace) -> int:
+    from hil.bringup.latch import clear_latches
+
+    def told(reason: str) -> bool:
+        if args.yes:
+            print(reason, file=sys.stderr)
+            return True
+        return _confirm(f"{reason} Is it looked into, and may the latch be taken off?")
+
+    found = list(clear_latches(load_bench(args.bench), told))
+    if args.json:
+        print(json.dumps({"parts": [{"name": n, "latch": why or None, "cleared": off} for n, why, off in found]}))
+    else:
+        for name, why, off in found:
+            print(f"{name}: {'not latched' if not why else 'cleared' if off else f'still latched: {why}'}")
+    return 0 if all(off or not why for _, why, off in found) else 1
+
+
+def _worth_it(question: str) -> bool:
+    return _confirm(f"{question} An EEPROM wears: once is enough.")
+
+
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask; say --yes if you mean it")
-    print(f"{question} An EEPROM wears: once is enough. [yes/no] ", end="", file=sys.stderr, flush=True)
+    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

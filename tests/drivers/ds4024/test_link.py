@@ -25,7 +25,7 @@ def answering(reply: bytes) -> Iterator[ScopeLink]:
 
     server = LoopbackServer(serve)
     try:
-        with ScopeLink(f"TCPIP0::127.0.0.1::{server.port}::SOCKET", 0.05, STILL) as link:
+        with ScopeLink(f"TCPIP0::127.0.0.1::{server.port}::SOCKET", 1.0, STILL) as link:
             yield link
     finally:
         server.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -41,6 +42,7 @@ from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.pico.device import Pico
 from drivers.pico.link import PicoLink, find_port
+from drivers.pico.packing import unpack_counts
 from drivers.signals import Frame, SlotTiming, Stray, probe_frame
 from firmware import protocol
 from hil.network.encode import Gain, to_pulses
@@ -334,7 +336,7 @@ def test_wiring_that_the_pico_cannot_have_is_refused(server: PicoServer, changes
 
 
 def test_the_parked_threshold_is_stored_in_its_dac(server: PicoServer) -> None:
-    pico = Pico(bench_file(server.port, limits=Limits(vth_max_v=1.8)))
+    pico = opened(bench_file(server.port, limits=Limits(vth_max_v=1.8)))
     assert pico.power_up_v() == pytest.approx(2.0)
     assert pico.store_park() == pytest.approx(1.8)
     assert pico.power_up_v() == pytest.approx(1.8)
@@ -500,17 +502,37 @@ def test_e_stop_stops_the_shot_with_its_own_error() -> None:
             pico.wait()
         assert at_rest(server.chip.board)
         pico.close()
+        pico = Pico(bench_file(server.port, estop_pin=22))
         with pytest.raises(EmergencyStopError, match="pressed or its wire is broken"):
-            opened(bench_file(server.port, estop_pin=22))
+            pico.clear()
         server.pins.estop_high = True
+        with pytest.raises(EmergencyStopError, match="`hil bench clear`"):
+            pico.prepare()  # released, but nobody has looked into it
+        assert pico.latch == "estop"
+        pico.clear()
+        pico.prepare()
+        pico.close()
         opened(bench_file(server.port, estop_pin=22)).close()
+
+
+def test_what_a_dead_host_left_playing_is_taken_over(server: PicoServer) -> None:
+    dead = begin_long(server)
+    dead._link._closing.set()  # as SIGKILL does: no farewell
+    dead._link._serial.close()
+    pico = opened(bench_file(server.port))
+    assert at_rest(server.chip.board)
+    pico.set_threshold(0.7)
+    assert play(pico, frame([3, 5])).spikes.tolist() == [3, 5]
+    pico.close()
 
 
 def test_silence_in_a_session_is_an_unsafe_error(server: PicoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PicoLink, "_beat", lambda _: None)
     pico = begin_long(server, heartbeat_timeout_s=0.3)
-    with pytest.raises(UnsafeError, match="silence"):
+    with pytest.raises(UnsafeError, match="heard nothing from this computer"):
         pico.wait()
+    with pytest.raises(UnsafeError, match="heard nothing from this computer"):
+        pico.check()
     assert at_rest(server.chip.board)
     pico.close()
 
@@ -647,6 +669,38 @@ def test_a_late_reply_is_never_taken_for_a_new_one() -> None:
     os.close(theirs)
 
 
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [([], "lacks uv"), ([("uv", "many")], "uv=many, which is no whole number")],
+)
+def test_a_reply_that_lacks_what_belongs_in_it_is_named(fields: list[tuple[str, object]], named: str) -> None:
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    link = PicoLink(os.ttyname(theirs))
+
+    def answer() -> None:
+        number, _, _ = protocol.parse_request(os.read(ours, 1000)[:-1])
+        os.write(ours, protocol.reply(number, fields))
+
+    peer = threading.Thread(target=answer)
+    peer.start()
+    with pytest.raises(BenchError, match=f"{named}.*hil flash"):
+        link.ask("vth").number("uv")
+    peer.join()
+    link.close()
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize("runs", [[3], [3, 0], [3, 1 << 34], [1 << 34, 1], [3, 5]])
+def test_counts_that_are_none_are_refused_before_they_are_unpacked(runs: list[int]) -> None:
+    data = bytearray()
+    for number in runs:
+        protocol.put_varint(data, number)
+    with pytest.raises(BenchError, match="the Pico sent"):
+        unpack_counts(protocol.to_base64(bytes(data)).decode(), 4)
+
+
 # ---- discovery ----------------------------------------------------------------------------------------------------
 
 
@@ -669,8 +723,23 @@ def test_no_pico_and_two_picos_are_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_port_that_is_not_there_is_said() -> None:
-    with pytest.raises(ConnectionLostError, match="cannot be opened"):
+    with pytest.raises(ConnectionLostError, match="cannot be opened: it is not there; plug it in"):
         opened(bench_file("/dev/ttyNONE"))
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "named"),
+    [(errno.EACCES, "Permission denied", "dialout"), (None, "Could not exclusively lock port", "another program")],
+)
+def test_a_port_that_is_refused_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, number: int | None, text: str, named: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise serial.SerialException(*([] if number is None else [number]), text)
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    with pytest.raises(ConnectionLostError, match=named):
+        PicoLink("/dev/ttyACM0")
 
 
 def test_something_else_on_the_port_is_said() -> None:

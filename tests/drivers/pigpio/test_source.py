@@ -25,7 +25,7 @@ from drivers.edges import RESET, compile_levels
 from drivers.errors import BenchError, ConnectionLostError, UnsafeError
 from drivers.mock.board import Board
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.pigpio.checks import pigpio_checks
+from drivers.pigpio.checks import PLAYED, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.source import PigpioPulses
 from drivers.pigpio.stream import WaveStream
@@ -249,7 +249,7 @@ def test_checks_of_a_good_daemon(source: PigpioPulses) -> None:
     assert "version 79" in checks["pigpiod"].detail
     assert "4B" in checks["Raspberry Pi"].detail
     assert "dendrite 17" in checks["pins"].detail
-    assert checks["wave clock"].detail.startswith("1.00")
+    assert checks[PLAYED].detail.startswith("1.00")
 
 
 @pytest.mark.parametrize(
@@ -260,9 +260,9 @@ def test_the_known_faults_of_the_wave_clock_are_named(
 ) -> None:
     with PigpiodServer(board, WIRING, faults=[fault]) as server:
         checks = {c.name: c for c in pigpio_checks(address(server), WIRING, clock=time_of_twin.clock())}
-    assert not checks["wave clock"].ok
-    assert checks["wave clock"].detail.startswith(ratio)
-    assert issue in checks["wave clock"].advice
+    assert not checks[PLAYED].ok
+    assert checks[PLAYED].detail.startswith(ratio)
+    assert issue in checks[PLAYED].advice
 
 
 @pytest.mark.parametrize(
