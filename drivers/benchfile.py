@@ -192,13 +192,16 @@ class SpikeSettings(Section):
 
 
 class PigpioSettings(Section):
-    """Where pigpiod listens: as the bench file says, else as PIGPIO_ADDR and PIGPIO_PORT say."""
+    """Where pigpiod listens."""
 
     host: str = Field(default="localhost", description="where pigpiod runs")
     port: int = Field(default=8888, ge=1, le=65_535, description="its port")
 
     def address(self) -> tuple[str, int]:
-        """Host and port; raises InputError where PIGPIO_PORT is none."""
+        """Host and port; what the file leaves out PIGPIO_ADDR and PIGPIO_PORT say, as to the programs of pigpio.
+
+        Raises InputError where PIGPIO_PORT is no port.
+        """
         host, port = self.host, self.port
         if "host" not in self.model_fields_set:
             host = os.environ.get("PIGPIO_ADDR") or host
@@ -527,7 +530,11 @@ def _anchored(bench: BenchFile, file: Path) -> BenchFile:
     device = _from_file(file, "device", bench.device) if bench.device.endswith(".toml") else bench.device
     calibration = _from_file(file, "calibration", bench.calibration) if bench.calibration else ""
     passports = str(file.absolute().parent / bench.passports) if bench.passports else ""
-    return bench.model_copy(update={"device": device, "calibration": calibration, "passports": passports})
+    host, port = bench.pigpio.address()
+    pigpio = PigpioSettings(host=host, port=port)
+    return bench.model_copy(
+        update={"pigpio": pigpio, "device": device, "calibration": calibration, "passports": passports}
+    )
 
 
 def _from_file(file: Path, key: str, name: str) -> str:

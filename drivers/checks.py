@@ -47,7 +47,7 @@ class Check:
 def failed(name: str, error: Exception, otherwise: str) -> Check:
     """A failed check of what an error says: in errors of ours what to do follows what is wrong; others are faults."""
     if not isinstance(error, HilError):
-        return Check(name, False, f"{type(error).__name__}: {error}", "a fault of the program: report it with this line")
+        return Check(name, False, f"{type(error).__name__}: {error}", "a fault of the program: report this line")
     text = str(error)
     found = max(_REMEDY.finditer(text), key=lambda match: match.start(), default=None)
     return Check(name, False, text[: found.start()], found[1]) if found else Check(name, False, text, otherwise)

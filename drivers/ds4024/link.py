@@ -7,6 +7,7 @@ sockets and avoids two faults of pyvisa-py 0.8 (pyvisa/pyvisa-py issues 575 and 
 
 from __future__ import annotations
 
+import math
 import struct
 import time
 from collections.abc import Callable
@@ -79,12 +80,10 @@ class ScopeLink:
                 read_termination="\n" if self._socket else None,
                 chunk_size=_CHUNK,
             )
-        except ValueError as error:
-            self.close()
-            text = f"scope.resource = {self.resource!r} cannot be used"
-            raise InputError(f"{text}: {USB_ADVICE}" if self._usb else f"{text}: {error}") from error
         except _broken() as error:
             self.close()
+            if self._usb and isinstance(error, ValueError):  # PyUSB or libusb is missing, or nobody has that serial
+                raise InputError(f"scope.resource = {self.resource!r} cannot be used: {USB_ADVICE}") from error
             then = f"; {USB_ADVICE}" if self._usb else ""
             raise ConnectionLostError(
                 f"cannot open the oscilloscope at {self.resource}: {_reason(error)}{then}"
@@ -131,11 +130,7 @@ class ScopeLink:
 
     def number(self, query: str) -> float:
         """Send a query whose reply is a number; raises BenchError where it is not."""
-        reply = self.ask(query)
-        try:
-            return float(reply)
-        except ValueError as error:
-            raise BenchError(f"the oscilloscope answers {query} with {reply!r}, which is no number") from error
+        return as_number(query, self.ask(query))
 
     def settle(self, command: str) -> None:
         """Send a setting and wait until it has been carried out."""
@@ -195,6 +190,17 @@ def _broken() -> tuple[type[Exception], ...]:
     from pyvisa_py.protocols.xdrlib import Error as XdrError
 
     return (Error, OSError, EOFError, RPCError, Vxi11Error, XdrError, struct.error, ValueError, LookupError)
+
+
+def as_number(query: str, reply: str) -> float:
+    """The finite number that answers a query; raises BenchError."""
+    try:
+        found = float(reply)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise BenchError(f"the oscilloscope answers {query} with {reply!r}, which is no number")
+    return found
 
 
 def _from_message(message: bytes, query: str) -> bytes:

@@ -49,9 +49,10 @@ def parse_preamble(text: str) -> Preamble:
     fields = text.split(",")
     try:
         _, mode, points, _, x_increment, x_origin, _, y_increment, y_origin, y_reference = map(float, fields)
-    except ValueError as error:
+        whole = int(mode), int(points), round(y_origin), round(y_reference)
+    except (ValueError, OverflowError) as error:
         raise CaptureError(f"the oscilloscope's preamble is {text!r}, not ten numbers") from error
-    return Preamble(int(mode), int(points), x_increment, x_origin, y_increment, round(y_origin), round(y_reference))
+    return Preamble(whole[0], whole[1], x_increment, x_origin, y_increment, whole[2], whole[3])
 
 
 def enter_raw(link: ScopeLink, channel: int, depth: int) -> Preamble:

@@ -15,7 +15,7 @@ from drivers.benchfile import ScopeSettings
 from drivers.checks import Check, failed
 from drivers.decode.spikes import decode, expected_lines
 from drivers.ds4024.address import instrument
-from drivers.ds4024.link import Pace, ScopeLink
+from drivers.ds4024.link import Pace, ScopeLink, as_number
 from drivers.ds4024.look import why_no_trigger
 from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
 from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 _LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record
+RATE_MOST_HZ, DEPTH_MOST = 4e9, 140e6  # data sheet of the DS4000 series
+SETTINGS_MADE = "scope settings (made, and read back)"
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
 _INCREMENT_TOLERANCE = 0.05  # beyond it XINCrement is not believed
 
@@ -259,10 +261,14 @@ class ScopeReader:
     def _memory(self) -> tuple[float, int]:
         """Sample rate and depth of the record; in AUTO the depth follows from rate and time base."""
         rate_hz = self._link.number(":ACQ:SRAT?")
-        depth = self._link.ask(":ACQ:MDEP?")
-        if depth == "AUTO":
-            return rate_hz, round(rate_hz * self._link.number(":TIM:SCAL?") * DIVISIONS)
-        return rate_hz, int(float(depth))
+        said = self._link.ask(":ACQ:MDEP?")
+        if said == "AUTO":
+            depth = rate_hz * self._link.number(":TIM:SCAL?") * DIVISIONS
+        else:
+            depth = as_number(":ACQ:MDEP?", said)
+        if not 0 < rate_hz <= RATE_MOST_HZ or not 1 <= depth <= DEPTH_MOST:
+            raise CaptureError(f"the oscilloscope says that it took {depth:g} samples at {rate_hz:g} Sa/s")
+        return rate_hz, round(depth)
 
     def _check_volts(self, channel: int, preamble: Preamble) -> None:
         scale_v = float(self._armed[f":CHAN{channel}:SCAL"])
@@ -288,12 +294,12 @@ class ScopeReader:
             plan = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(SlotTiming()))
             self._configure(plan)
             detail = f"{len(self._applied)} settings read back; {plan.rate_hz:g} Sa/s, {plan.depth:,} samples"
-            done.append(Check("scope settings", True, detail))
+            done.append(Check(SETTINGS_MADE, True, detail))
             done.append(Check("scope transfer", True, f"{plan.transfer_s:.2g} s a shot", plan.advice))
             self._link.sleep(plan.record_s + self._pace.settle_s)
             done += [self._check_rest(name) for name in ("axon", "sync")]
         except (BenchError, InputError) as error:
-            names = ("scope identity", "scope settings", "scope transfer", "scope levels")
+            names = ("scope identity", SETTINGS_MADE, "scope transfer", "scope levels")
             done.append(failed(names[min(len(done), 3)], error, "see docs/how-to/bring-up.md#oscilloscope"))
         return done
 

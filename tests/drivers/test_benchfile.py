@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BenchFile, BoardSettings, load_bench
+from drivers.benchfile import BenchFile, BoardSettings, PigpioSettings, load_bench
 from drivers.device import load_device
 from drivers.errors import HilWarning, InputError, LimitError
 from drivers.signals import SlotTiming, probe_frame
@@ -231,3 +231,13 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "b.toml"
     file.write_bytes(b'\xef\xbb\xbfname = "b"\nkind = "mock"\n')
     assert load_bench(str(file)).name == "b"
+
+
+def test_pigpiod_is_where_its_own_programs_look_unless_the_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIGPIO_ADDR", "bench.local")
+    monkeypatch.setenv("PIGPIO_PORT", "9999")
+    assert PigpioSettings().address() == ("bench.local", 9999)
+    assert PigpioSettings(host="localhost", port=8888).address() == ("localhost", 8888)
+    monkeypatch.setenv("PIGPIO_PORT", "many")
+    with pytest.raises(InputError, match="PIGPIO_PORT = 'many': a port, 1 to 65535"):
+        PigpioSettings().address()

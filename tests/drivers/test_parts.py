@@ -9,11 +9,15 @@ import pytest
 from drivers import bench as protocols
 from drivers.audit import AuditedReader
 from drivers.bench import Bench
+from drivers.benchfile import ScopeSettings, ThresholdSettings, load_bench
+from drivers.checks import Check, each
 from drivers.ds4024.reader import ScopeReader
-from drivers.errors import InputError
+from drivers.errors import BenchError, InputError
 from drivers.mock.bench import MockBench
+from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.panel import GpioPanel
 from drivers.parts import table
+from drivers.parts.assembly import check_parts
 from drivers.parts.kind import PartKind
 from drivers.pi import PiBench
 from drivers.pico.device import Pico
@@ -71,3 +75,34 @@ def test_a_class_that_forgets_a_member_is_noticed() -> None:
 def test_an_unknown_part_is_refused_with_those_there_are() -> None:
     with pytest.raises(InputError, match=r"threshold.source = 'knob' is none of: pico, mcp4728, mcp4725, manual"):
         table.find("threshold", "knob")
+
+
+def test_a_check_that_breaks_hides_no_other_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a plain error of Python's: it is a row, and says that it is a fault of ours."""
+
+    def breaks(*_: object) -> None:
+        raise KeyError(":CHAN1:SCAL")
+
+    monkeypatch.setattr("drivers.ds4024.reader._open", breaks)
+    monkeypatch.setattr("drivers.pigpio.source.pigpio_checks", lambda *_: [Check("pigpiod", True, "there")])
+    file = load_bench("mock").model_copy(
+        update={
+            **{"kind": "pi", "pulse_source": "pigpio", "axon_reader": "scope", "wiring": PICO_WIRING},
+            "scope": ScopeSettings(resource="TCPIP0::192.0.2.10::INSTR"),
+            "threshold": ThresholdSettings(source="manual"),
+        }
+    )
+    rows = {check.name: check for check in check_parts(file)}
+    assert rows["pigpiod"].ok
+    assert rows["scope"].detail == "KeyError: ':CHAN1:SCAL'"
+    assert "report" in rows["scope"].advice
+
+
+def test_a_check_that_breaks_hides_no_other_of_its_part() -> None:
+    def breaks() -> Check:
+        raise BenchError("no resources")
+
+    rows = list(
+        each("pigpiod", [lambda: Check("version", True, "79"), breaks, lambda: Check("pins", True, "")], "mend")
+    )
+    assert [(row.name, row.ok) for row in rows] == [("version", True), ("pigpiod", False), ("pins", True)]

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from gpiozero.pins.mock import MockFactory
 
 from drivers.bench import Bench
-from drivers.errors import HilError, UnsafeError
+from drivers.benchfile import PanelSettings
+from drivers.errors import EmergencyStopError, HilError, UnsafeError
+from drivers.panel import GpioPanel
+from drivers.pico.device import Pico
 from drivers.signals import SlotTiming, probe_frame
 from tests.wire.conftest import Rig
+from tests.wire.twin import twin_bench
 
 pytestmark = pytest.mark.wire
 COUNTS = np.random.default_rng(5).integers(0, 20, 60)
@@ -78,3 +86,40 @@ def test_closing_the_iterator_stops_the_pulses(rig: Callable[..., Rig]) -> None:
     assert made.board.levels() == 0
     assert made.board.busy_until_ns() <= made.board.clock()
     assert made.board.threshold_v == 2.0
+
+
+def test_a_stop_in_mid_shot_is_called_so(rig: Callable[..., Rig]) -> None:
+    """And not what came of it: waves that were stopped, edges that are missing."""
+    made = rig("ideal")
+    factory = MockFactory()
+    contact = factory.pin(24)
+    contact.drive_low()
+    panel = GpioPanel(PanelSettings(estop=24), made.bench._emergency, factory=factory)
+    made.bench._parts = replace(made.bench._parts, panel=panel)
+
+    def press() -> None:
+        while made.board.busy_until_ns() <= made.board.clock():
+            time.sleep(0.01)
+        contact.drive_high()
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    slow = SlotTiming(dendrite_clock_hz=1e3)
+    with pytest.raises(EmergencyStopError, match="emergency stop is pressed"):
+        list(made.bench.play([probe_frame("test", slow, [50] * 15)] * 8))
+    pressing.join()
+    panel.close()
+    assert made.board.levels() == 0
+
+
+def test_a_threshold_that_the_pico_parks_by_itself_stops_the_run_with_the_reason() -> None:
+    """Where nobody looks the run goes on and counts nothing."""
+    with twin_bench("pigpio", "scope") as (bench, _):
+        bench.set_threshold(0.7)
+        playing = bench.play([probe_frame("test", SlotTiming(), [3, 4, 5])] * 4)
+        next(playing)
+        threshold = bench._parts.threshold
+        assert isinstance(threshold, Pico)
+        threshold._link.ask("safe")
+        with pytest.raises(UnsafeError, match="the Pico has made the board safe and is latched: host"):
+            list(playing)

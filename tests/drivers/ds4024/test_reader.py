@@ -4,10 +4,17 @@ No test may end in a wrong count: a fault either leaves the counts as they were 
 """
 
 import gc
+import socket
+import struct
 
 import numpy as np
 import pytest
+import pyvisa
+from pyvisa_py.protocols import rpc, vxi11, xdrlib
 
+from drivers.ds4024.address import canonical, instrument
+from drivers.ds4024.link import Pace, ScopeLink
+from drivers.ds4024.reader import SETTINGS_MADE
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.mock.ds4024.faults import FAULTS
 from tests.drivers.ds4024.rig import COUNTS, Rig, rig
@@ -368,10 +375,72 @@ def test_nobody_at_the_address_is_named() -> None:
 
 
 def test_a_resource_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match=r"scope.resource = 'COM7 please' is no VISA resource: write TCPIP0"):
+        ScopeLink("COM7 please", 1.0, Pace())
+    with pytest.raises(InputError, match=r"write TCPIP0::192\.0\.2\.10::INSTR"):
+        ScopeLink("192.0.2.10", 1.0, Pace())
+    with pytest.raises(InputError, match="a DS4024 is on TCPIP or USB"):
+        ScopeLink("GPIB0::1::INSTR", 1.0, Pace())
+
+
+def test_one_instrument_is_one_however_it_is_spelled() -> None:
+    assert canonical("tcpip::192.0.2.10::instr") == "TCPIP0::192.0.2.10::inst0::INSTR"
+    spelled = ("TCPIP0::192.0.2.10::inst0::INSTR", "tcpip::192.0.2.10::instr", "TCPIP0::192.0.2.10::5555::SOCKET")
+    assert len({instrument(one) for one in spelled}) == 1
+    usb = ("USB0::0x1AB1::0x04B1::DS4A1::INSTR", "usb::0x1ab1::0x04b1::DS4A1::0::instr")
+    assert len({instrument(one) for one in usb}) == 1
+
+
+def test_a_host_that_nobody_knows_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConnectionLostError, match="no host 'scoop' is known"):
+        ScopeLink("TCPIP0::scoop::INSTR", 1.0, Pace()).open()
+
+
+def test_usb_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ValueError("PyUSB does not seem to be properly installed.\nPlease refer …")
+
+    monkeypatch.setattr(pyvisa.ResourceManager, "open_resource", missing)
+    with pytest.raises(InputError, match=r"libusb.*pip install pyusb.*udev rule"):
+        ScopeLink("USB0::0x1AB1::0x04B1::DS4A000000001::INSTR", 1.0, Pace()).open()
+
+
+@leaky
+def test_a_connection_that_breaks_while_reading_loses_no_shot() -> None:
+    """Over a new one what the shot was recorded with is not known to the instrument's driver any more."""
     with rig() as bench:
-        bench.reader._link.resource = "COM7 please"
-        with pytest.raises(InputError, match=r"scope.resource = 'COM7 please' cannot be used"):
-            bench.reader.connect()
+        shot = bench.shot()
+        bench.reader.arm(shot)
+        bench.play(shot)
+        bench.reader._link._session.close()
+        assert bench.reader.read().spikes.tolist() == list(COUNTS)
+
+
+@leaky
+def test_another_oscilloscope_at_the_same_address_is_refused() -> None:
+    with rig() as bench:
+        bench.captured()
+        bench.reader._identity["scope_serial"] = "DS4A000000002"  # it was the other one
+        bench.reader._link._session.close()
+        with pytest.raises(BenchError, match=r"another oscilloscope answers.*DS4A000000001, .* where it was"):
+            bench.reader.arm(bench.shot())
+
+
+@pytest.mark.parametrize("fault", ["EOFError", "RPCUnpackError", "Vxi11Error", "ConversionError", "error"])
+def test_whatever_the_library_raises_is_a_lost_connection(fault: str) -> None:
+    class Session:
+        def write(self, _: str) -> None:
+            raise {known.__name__: known for known in raised}[fault]("no reply but 17")
+
+    raised = (EOFError, rpc.RPCUnpackError, vxi11.Vxi11Error, xdrlib.ConversionError, struct.error)
+    link = ScopeLink("TCPIP0::192.0.2.10::INSTR", 1.0, Pace())
+    link._session = Session()
+    with pytest.raises(ConnectionLostError, match="does not answer"):
+        link.ask("*IDN?")
 
 
 def test_volts_per_div_off_the_scale_is_refused_before_it_is_sent() -> None:
@@ -399,7 +468,7 @@ def test_checks_tell_a_good_scope() -> None:
         checks = bench.reader.checks()
     assert [c.name for c in checks] == [
         "scope identity",
-        "scope settings",
+        SETTINGS_MADE,
         "scope transfer",
         "scope axon at rest",
         "scope sync at rest",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.dac import MockI2cBus, MockMcp4728
 from drivers.mock.ds4024.server import ScopeServer
+from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod.server import PigpiodServer
+from drivers.pico.device import Pico
 from hil.bringup.look import surroundings
 from hil.cli import main
 
@@ -163,3 +167,30 @@ def test_the_eeprom_is_written_once_and_only_when_meant(chip: MockMcp4728, capsy
 def test_a_bench_without_a_dac_has_nothing_to_write(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "park-dac", "--yes"]) == 2
     assert "bench 'mock' is simulated" in capsys.readouterr().err
+
+
+def test_a_latch_is_told_before_it_is_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with PicoServer(Board(load_device("ideal"), load_bench("mock").board), estop_pin=22) as server:
+        server.wait_until_up()
+        file = tmp_path / "bench.toml"
+        file.write_text(
+            'name = "b"\nkind = "pi"\ndevice = "ideal"\npulse_source = "pico"\naxon_reader = "pico"\n'
+            "[board]\naddresses = 4\n"
+            "[wiring]\ndendrite = 2\nreset = 3\nsync = 4\nselect = [5, 6, 7, 8]\n"
+            f'[pico]\nport = "{server.port}"\nestop_pin = 22\n[threshold]\nsource = "pico"\n'
+        )
+        with closing(Pico(load_bench(str(file)))) as pico:
+            pico.prepare()
+            server.pins.estop_high = False
+            while not pico.latch:
+                time.sleep(0.01)
+        clear = ["bench", "clear", "--bench", str(file)]
+        assert main(clear) == 2  # nobody is there to ask
+        assert "pico is latched: estop (the emergency stop was pressed" in capsys.readouterr().err
+        assert main([*clear, "--yes"]) == 1
+        assert "pressed or its wire is broken" in capsys.readouterr().err
+        server.pins.estop_high = True
+        assert main([*clear, "--yes"]) == 0
+        assert "pico: cleared" in capsys.readouterr().out
+    assert main(["bench", "clear"]) == 2
+    assert "no part that keeps a latch" in capsys.readouterr().err
