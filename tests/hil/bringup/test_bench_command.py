@@ -15,7 +15,8 @@ from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.dac import MockI2cBus, MockMcp4728
 from drivers.mock.ds4024.server import ScopeServer
-from drivers.mock.pico import PicoServer
+from drivers.mock.pico import WIRING, PicoServer
+from drivers.mock.pico.chip import Pins
 from drivers.mock.pigpiod.server import PigpiodServer
 from drivers.pico.device import Pico
 from hil.bringup.look import surroundings
@@ -170,7 +171,7 @@ def test_a_bench_without_a_dac_has_nothing_to_write(capsys: pytest.CaptureFixtur
 
 
 def test_a_latch_is_told_before_it_is_cleared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with PicoServer(Board(load_device("ideal"), load_bench("mock").board), estop_pin=22) as server:
+    with PicoServer(Board(load_device("ideal"), load_bench("mock").board), pins=Pins(WIRING, estop=22)) as server:
         server.wait_until_up()
         file = tmp_path / "bench.toml"
         file.write_text(
