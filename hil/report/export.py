@@ -135,8 +135,7 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress) -
             "seed": config.seed,
         }
     )
-    noise = _coordinate(file, "noise", np.array(config.noise, dtype="i4"), "percent", "share of pixels set to zero")
-    image = _coordinate(file, "image", np.array(config.images, dtype="i4"), "1", "index in the MNIST test set")
+    noise, image = _frames(file, config)
     results = {(r.noise, r.index): r for r in results_of(run)}
     for name, kind, unit, text in RESULT_COLUMNS:
         values = np.full((len(config.noise), len(config.images)), np.nan if kind == "f8" else MISSING, dtype=kind)
@@ -146,9 +145,16 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress) -
                     values[n, i] = getattr(results[level, index], name)
         _variable(file, name, values, (noise, image), unit, text)
     for part in config.parts:
-        _write_layer(run, config, file, part, (noise, image), progress)
+        _write_layer(run, config, file, part, progress)
     if traces:
         _write_traces(run, file.create_group("traces"), progress)
+
+
+def _frames(group: h5py.Group, config: RunConfig) -> tuple[h5py.Dataset, h5py.Dataset]:
+    """The coordinates of frames, in every group that has them, so that one opened by itself keeps its own."""
+    noise = _coordinate(group, "noise", np.array(config.noise, dtype="i4"), "percent", "share of pixels set to zero")
+    image = _coordinate(group, "image", np.array(config.images, dtype="i4"), "1", "index of the digit")
+    return noise, image
 
 
 def _write_layer(
@@ -156,13 +162,12 @@ def _write_layer(
     config: RunConfig,
     file: h5py.File,
     part: Physical,
-    frames: tuple[h5py.Dataset, h5py.Dataset],
     progress: Progress,
 ) -> None:
     """One frame after the other, so that a long run does not have to fit the memory."""
     group = file.create_group(part.layer.name)
     scales = (
-        *frames,
+        *_frames(group, config),
         *(_coordinate(group, name, values, "1", _SCALES[name]) for name, values in slot_scales(part).items()),
     )
     shape = tuple(len(scale) for scale in scales)

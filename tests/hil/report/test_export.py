@@ -48,6 +48,7 @@ def test_xarray_reads_results_with_units_and_coordinates(recorded: Path) -> None
 def test_xarray_reads_every_slot(recorded: Path) -> None:
     main(["export", str(recorded), "--to", "hdf5", "--out", "r.h5"])
     with RunFile.open(recorded) as run, xarray.open_dataset("r.h5", engine="h5netcdf", group="conv1") as data:
+        assert set(data.coords) == {"noise", "image", "channel", "row", "column"}  # a group by itself has its own
         assert data.spikes.dims == ("noise", "image", "channel", "row", "column")
         assert data.spikes.shape == (1, 2, 2, 28, 28)
         assert data.spikes.dtype == np.int32
