@@ -61,6 +61,7 @@ def large_run(path: Path, digits: int) -> None:
         for image in range(PLAYED, digits):
             copy(db, image % PLAYED, image)
             db.commit()
+        db.execute("PRAGMA journal_mode = DELETE")  # one file, as a run that has ended leaves it
 
 
 def copy(db: sqlite3.Connection, source: int, image: int) -> None:
