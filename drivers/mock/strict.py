@@ -40,6 +40,13 @@ def _check_addresses(
         _refuse(t_ns, new & (code > board.addresses), f"select address above {board.addresses}", code)
     _refuse(t_ns, new & pulsing & (code == 0), "a pulse while no select address is closed", code)
     change = np.flatnonzero(code[1:] != code[:-1]) + 1
+    rises = np.flatnonzero(pulsing[1:] & ~pulsing[:-1]) + 1
+    if len(change) and len(rises):
+        last = np.searchsorted(change, rises, side="right") - 1
+        early = (last >= 0) & (t_ns[rises] - t_ns[change[np.maximum(last, 0)]] < SWITCH_SETTLING_S * 1e9)
+        if early.any():
+            at = rises[np.argmax(early)]
+            raise _error(t_ns[at], "a pulse before its select has closed (MAX313: 425 ns)", code[at])
     if board.select == "one-hot":
         swapped = change[(code[change] != 0) & (code[change - 1] != 0)]
         if len(swapped):
