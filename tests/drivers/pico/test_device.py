@@ -409,7 +409,9 @@ def begin_long(server: PicoServer, **changes: Any) -> Pico:
     return pico
 
 
-@pytest.mark.parametrize(("fault", "named"), [("unplugged", "is gone|does not answer"), ("reboot", "has rebooted|does not answer")])
+@pytest.mark.parametrize(
+    ("fault", "named"), [("unplugged", "is gone|does not answer"), ("reboot", "has rebooted|does not answer")]
+)
 def test_a_lost_or_rebooted_board_is_noticed_within_a_second(fault: str, named: str) -> None:
     """One that has rebooted says so only if it begins within the host's patience; a Pico takes 0.6 s and more."""
     with PicoServer(new_board(), faults=[fault]) as server:
