@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 HEAP = "190k"  # of a Pico W before the firmware is on it; a Pico has 240k
 
 # One profile for all: timing is never asserted, and a failure on one machine is a failure on all.
-settings.register_profile("hil", deadline=None, derandomize=True)
+# A busy machine draws examples slowly, which says nothing of the tests.
+settings.register_profile("hil", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hil")
 
 
