@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: menu run install test lint bench study soak docs board clean
 
 # Hours rather than minutes; they have targets of their own.
-LONG   := benchmarks/study.py benchmarks/soak.py benchmarks/soak_twin.py benchmarks/__init__.py
+LONG   := benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -47,9 +47,10 @@ bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
 study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 	$(BIN)/python -m benchmarks.study
 
-soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients on every server of the twin
+soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients, and a thousand garbled conversations a link
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.soak_twin
+	$(BIN)/python -m benchmarks.soak_links
 
 docs: $(VENV)/.run  ## draw the pictures of the documentation again
 	$(BIN)/python docs/make_pictures.py

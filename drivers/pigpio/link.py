@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import BenchError, ConnectionLostError
+from drivers.pigpio.instep import InStep
 
 if TYPE_CHECKING:
     from drivers.benchfile import PigpioSettings
@@ -51,6 +52,7 @@ class PigpioLink:
             self._pi = None
             raise ConnectionLostError(f"pigpiod at {self.where} closed the connection at once: it has too many clients")
         self._pi.sl.s.settimeout(timeout_s)
+        self._pi.sl.s = InStep(self._pi.sl.s)
 
     def _probe(self, host: str, port: int, timeout_s: float) -> None:
         """Ask for the tick on a connection of our own: of something else than pigpiod the client waits for ever."""

@@ -121,6 +121,8 @@ class WaveStream:
             idle = self._link.call("wave_tx_at") == NO_WAVE
             now_s = self._now_s()
             self._link.call("wave_send_using_mode", wave.wid, ONE_SHOT if idle else ONE_SHOT_SYNC)
+        if not idle and not before:
+            raise BenchError("pigpiod plays a wave of another program: stop that, the bench needs it alone")
         self.underruns += idle and bool(before)
         wave.end_s = (now_s if idle else before[-1].end_s) + wave.duration_s
 

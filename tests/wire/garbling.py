@@ -1,0 +1,229 @@
+"""Links that damage what goes over them, once, between a real client and the twin; and conversations over them.
+
+A conversation opens the link, plays one frame on the `ideal` device, which fires at every pulse, and closes. It ends
+with the true counts, or with a named error. Anything else is a fault.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivers.bench import AxonReader, PulseSource
+from drivers.benchfile import ScopeSettings
+from drivers.device import load_device
+from drivers.ds4024.reader import ScopeReader
+from drivers.errors import HilError
+from drivers.mock.loopback import LOOPBACK, LoopbackServer
+from drivers.pi import PiBench
+from drivers.pico.device import Pico
+from drivers.signals import SlotTiming, probe_frame
+from tests.drivers.ds4024.rig import BENCH, QUICK, TICK_S, rig
+from tests.wire.twin import twin
+
+KINDS = ("flip", "cut", "repeat", "delay", "reset")
+TO_HOST, TO_DEVICE = 0, 1
+LATE_S = (0.4, 0.6)
+
+
+@dataclass
+class Damage:
+    """What happens to the `after`-th piece in one direction, with chance from `rng`."""
+
+    kind: str
+    direction: int
+    after: int
+    rng: np.random.Generator
+    struck: bool = False
+
+    def pieces(self, direction: int, data: bytes) -> list[bytes]:
+        """What is passed on for this piece; raises ConnectionResetError where the link breaks."""
+        if self.struck or direction != self.direction:
+            return [data]
+        self.after -= 1
+        if self.after >= 0:
+            return [data]
+        self.struck = True
+        at = int(self.rng.integers(len(data)))
+        if self.kind == "flip":
+            return [data[:at] + bytes([data[at] ^ 1 << int(self.rng.integers(8))]) + data[at + 1 :]]
+        if self.kind == "cut":
+            return [data[:at] + data[at + int(self.rng.integers(1, 9)) :]]
+        if self.kind == "repeat":
+            return [data, data]
+        if self.kind == "delay":
+            time.sleep(self.rng.uniform(*LATE_S))
+            return [data]
+        raise ConnectionResetError
+
+
+@contextmanager
+def tcp(port: int, damage: Damage) -> Iterator[int]:
+    """A port that leads to another one."""
+
+    def serve(client: socket.socket) -> None:
+        with socket.create_connection((LOOPBACK, port)) as device:
+            ends = {client: (TO_DEVICE, device), device: (TO_HOST, client)}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(65_536)
+                    if not data:
+                        return
+                    direction, other = ends[end]
+                    try:
+                        for piece in damage.pieces(direction, data):
+                            other.sendall(piece)
+                    except ConnectionResetError:
+                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        client.close()
+                        return
+
+    with closing(LoopbackServer(serve)) as server:
+        yield server.port
+
+
+@contextmanager
+def terminal(port: str, damage: Damage) -> Iterator[str]:
+    """A pseudo-terminal that leads to another one."""
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    device = os.open(port, os.O_RDWR | os.O_NOCTTY)
+    termios.tcflush(device, termios.TCIFLUSH)
+    ended = threading.Event()
+    ends = {ours: (TO_DEVICE, device), device: (TO_HOST, ours)}
+
+    def serve() -> None:
+        nonlocal theirs
+        while not ended.is_set():
+            for end in select.select(list(ends), [], [], 0.02)[0]:
+                data = os.read(end, 65_536)
+                direction, other = ends[end]
+                try:
+                    for piece in damage.pieces(direction, data):
+                        os.write(other, piece)
+                except ConnectionResetError:
+                    ended.set()
+                    os.close(theirs)
+                    os.close(ours)
+                    return
+
+    pump = threading.Thread(target=serve)
+    pump.start()
+    try:
+        yield os.ttyname(theirs)
+    finally:
+        whole = not ended.is_set()
+        ended.set()
+        pump.join()
+        os.close(device)
+        if whole:
+            os.close(theirs)
+            os.close(ours)
+
+
+Talk = Callable[[Damage, np.ndarray], list[int]]
+
+
+@contextmanager
+def pico_talks() -> Iterator[Talk]:
+    """Over the Pico's serial line: it plays, counts and makes V_th."""
+    with twin("pico", "pico") as (file, _):
+
+        def talk(damage: Damage, counts: np.ndarray) -> list[int]:
+            assert file.pico is not None
+            with terminal(file.pico.port, damage) as port:
+                there = file.model_copy(update={"pico": file.pico.model_copy(update={"port": port})})
+                with closing(Pico(there)) as pico:
+                    pico.prepare()
+                    pico.set_threshold(0.7)
+                    return shot(pico, pico, counts)
+
+        yield talk
+
+
+def shot(source: PulseSource, reader: AxonReader, counts: np.ndarray) -> list[int]:
+    """What one shot counts."""
+    frame = probe_frame("garbled", SlotTiming(), counts)
+    source.load(frame)
+    reader.arm(frame)
+    source.start()
+    source.wait()
+    capture = reader.read()
+    return [int(n) if ok else -1 for n, ok in zip(capture.spikes, capture.ok, strict=True)]
+
+
+@contextmanager
+def pigpio_talks() -> Iterator[Talk]:
+    """Over pigpiod's socket; a Pico on a sound line counts and makes V_th."""
+    with twin("pigpio", "pico") as (file, _):
+
+        def talk(damage: Damage, counts: np.ndarray) -> list[int]:
+            with tcp(file.pigpio.port, damage) as port:
+                there = file.model_copy(update={"pigpio": file.pigpio.model_copy(update={"port": port})})
+                with PiBench(there, load_device("ideal")) as bench:
+                    bench.set_threshold(0.7)
+                    (capture,) = bench.play([probe_frame("garbled", SlotTiming(), counts)])
+                return [int(n) if ok else -1 for n, ok in zip(capture.spikes, capture.ok, strict=True)]
+
+        yield talk
+
+
+@contextmanager
+def scope_talks() -> Iterator[Talk]:
+    """Over the oscilloscope's VXI-11 connection."""
+    with ExitStack() as stack:
+        made = stack.enter_context(rig())
+        port = int(made.server.vxi11_resource.split("::")[1].split(",")[1])
+
+        def talk(damage: Damage, counts: np.ndarray) -> list[int]:
+            with tcp(port, damage) as proxy:
+                settings = ScopeSettings(resource=f"TCPIP0::{LOOPBACK},{proxy}::inst0::INSTR", timeout_s=2.0)
+                with closing(ScopeReader(settings, BENCH.spikes, BENCH.board, TICK_S, pace=QUICK)) as reader:
+                    frame = made.shot(counts)
+                    reader.arm(frame)
+                    made.play(frame)
+                    capture = reader.read()
+                return [int(n) if ok else -1 for n, ok in zip(capture.spikes, capture.ok, strict=True)]
+
+        yield talk
+
+
+LINKS: dict[str, Callable[[], Iterator[Talk]]] = {"pico": pico_talks, "pigpio": pigpio_talks, "scope": scope_talks}
+PIECES = {"pico": 20, "pigpio": 30, "scope": 300}  # about so many go over the link each way
+
+
+def recoverable(link: str, kind: str) -> bool:
+    """Whether a link can ask again after such damage. That to pigpiod leaves flipped and missing bytes to TCP."""
+    return kind in ("repeat", "delay") or (link != "pigpio" and kind in ("flip", "cut"))
+
+
+def conversation(link: str, talk: Talk, kind: str, seed: int) -> str:
+    """`true`, `retaken` where slots were refused and will be played again, or the named error.
+
+    Raises AssertionError for a count that is silently wrong, and whatever is no error of ours.
+    """
+    rng = np.random.default_rng([seed, KINDS.index(kind)])
+    # What a daemon or an instrument is told is not checked by it: TCP does that, and delivers every byte once. The
+    # Pico's serial line has checksums of its own, in both directions.
+    both = link == "pico" or kind in ("delay", "reset")
+    direction = int(rng.integers(2)) if both else TO_HOST
+    counts = rng.integers(0, 9, 12).astype(np.int32)
+    counts[0] = 1
+    try:
+        found = talk(Damage(kind, direction, int(rng.integers(PIECES[link])), rng), counts)
+    except HilError as error:
+        return f"{type(error).__name__}: {error}"
+    wrong = [(n, true) for n, true in zip(found, counts.tolist(), strict=True) if n not in (true, -1)]
+    assert not wrong, f"{link}, {kind}, seed {seed}: {found} where {counts.tolist()} were played"
+    return "retaken" if -1 in found else "true"
