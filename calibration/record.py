@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from calibration.transfer import TransferCurve
+from drivers.benchfile import PLACES
 from drivers.device import validation_line
 from drivers.durable import write_durably
 from drivers.errors import CalibrationError, InputError
@@ -135,7 +136,7 @@ def check_valid(
     if record.bench != bench:
         raise CalibrationError(f"calibration {record.id} is of bench {record.bench!r}, not {bench!r}; {again}")
     for part, was in record.identity.items():
-        if part in identity and identity[part] != was:
+        if part in identity and identity[part] != was and part not in PLACES:
             raise CalibrationError(f"calibration {record.id}: {part} was {was!r}, is {identity[part]!r}; {again}")
     if record.id in drifted:
         raise CalibrationError(f"calibration {record.id}: the neuron was seen to drift away from it in a run; {again}")

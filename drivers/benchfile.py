@@ -325,6 +325,10 @@ class PanelSettings(Section):
         return self
 
 
+ADDRESSES = {"pigpio": ("host", "port"), "scope": ("resource",), "pico": ("port",)}  # where a part is, not which one
+PLACES = ("pigpiod",)  # what parts say of themselves that is such an address
+
+
 class BenchFile(Section):
     """One bench: its parts, wiring, slot timing and limits.
 
@@ -468,6 +472,15 @@ class BenchFile(Section):
         unknown = sorted(self.parts.keys() - {name for _, name in named})
         if unknown:
             raise InputError(f"[parts.{unknown[0]}]: bench {self.name!r} names no part {unknown[0]!r}")
+
+    def at_addresses_of(self, other: BenchFile) -> BenchFile:
+        """The same bench with its parts where another file says that they are."""
+        update: dict[str, Section] = {}
+        for table_name, fields in ADDRESSES.items():
+            mine, theirs = getattr(self, table_name), getattr(other, table_name)
+            if mine is not None and theirs is not None:
+                update[table_name] = mine.model_copy(update={field: getattr(theirs, field) for field in fields})
+        return self.model_copy(update=update)
 
     def check_threshold(self, volts: float) -> None:
         """Raise InputError when V_th cannot be made on this bench."""

@@ -242,7 +242,9 @@ class PicoLink:
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=2 * REPLY_S)
-        self._serial.close()
+        with self._lock:  # a beat that is still awaited holds it, no longer than its tries last
+            self._lost = self._lost or ConnectionLostError(f"the connection to the Pico at {self.port} is closed")
+            self._serial.close()
 
 
 def _refusal(error: Exception) -> str:

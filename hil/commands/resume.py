@@ -17,7 +17,7 @@ from rich.progress import track
 from hil.commands.run import play, show_plan
 from hil.commands.runpath import run_path
 from hil.commands.sweepfile import hand_over, sweep_kind
-from hil.run.session import bench_changes, changes, config_of, results_of
+from hil.run.session import bench_changes, changes, config_of, moved, results_of
 from hil.store.frozen import agree, resumed
 from hil.store.runfile import RunFile, damaged_shots
 from hil.terminal.interrupt import StopRequest
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil resume`."""
     parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
+    parser.add_argument("--bench", metavar="FILE", help="where the parts of the bench are now, where that has changed")
     parser.add_argument(
         "--anyway",
         action="store_true",
@@ -42,12 +43,13 @@ def run(args: argparse.Namespace) -> int:
     """Resume; returns the exit code."""
     kind = sweep_kind(args.run)
     if kind is not None:
-        return hand_over(kind, "resume", args.run, as_json=args.json, unfit={"--anyway": args.anyway})
+        unfit = {"--anyway": args.anyway, "--bench": args.bench}
+        return hand_over(kind, "resume", args.run, as_json=args.json, unfit=unfit)
     with ExitStack() as stack:
         run_file = stack.enter_context(RunFile.open(args.run, write=True))
         stopping = stack.enter_context(StopRequest())
-        config = config_of(run_file)
-        agree(run_file, [*changes(run_file, config), *drift(run_file, config)], anyway=args.anyway)
+        config = moved(run_file, config_of(run_file), args.bench)
+        agree(run_file, [*changes(run_file, config, args.bench), *drift(run_file, config)], anyway=args.anyway)
         set_damage_aside(run_file)
         from hil.network.weights import load_weights
 

@@ -233,9 +233,24 @@ def again(
     return recognise_digits(config, weights, bench, course)
 
 
-def changes(run: RunFile, config: RunConfig) -> list[str]:
-    """What is different now from when the run began: its bench file, device file, weights; one line each."""
-    sources = run.fact("sources")
+def moved(run: RunFile, config: RunConfig, bench: str | None) -> RunConfig:
+    """The settings of a run with its parts at the addresses that a bench file says now: this one, or its own.
+
+    Which parts answer there is told by their identity, see `bench_changes`. Raises InputError for one that is named.
+    """
+    source = bench or run.fact("sources")["bench"]
+    try:
+        now = load_bench(source)
+    except InputError:
+        if bench:
+            raise
+        return config  # `changes` says so
+    return config.model_copy(update={"bench": config.bench.at_addresses_of(now)})
+
+
+def changes(run: RunFile, config: RunConfig, bench: str | None = None) -> list[str]:
+    """What is different now from when the run began: its bench file (or `bench`), device file, weights; a line each."""
+    sources = run.fact("sources") | ({"bench": bench} if bench else {})
     found: list[str] = []
     for what, load, was in (
         ("bench", load_bench, config.bench),

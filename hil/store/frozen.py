@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from drivers.benchfile import PLACES
 from drivers.device import validation_line
 from drivers.errors import InputError, RunFileError
 from hil.store.runfile import RunFile
@@ -137,9 +138,11 @@ def identity_of(run: RunFile) -> dict[str, str] | None:
 
 
 def changed_parts(run: RunFile, identity: Mapping[str, str]) -> list[str]:
-    """The parts of a bench that are not those the file was begun with, one line each."""
+    """The parts of a bench that are not those the file was begun with, one line each; where they are is no matter."""
     was = identity_of(run)
-    return differences("part", was, dict(identity)) if was is not None else []
+    if was is None:
+        return []
+    return differences("part", *({key: one[key] for key in one if key not in PLACES} for one in (was, identity)))
 
 
 def differences(where: str, was: Any, now: Any) -> list[str]:

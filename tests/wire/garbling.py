@@ -15,7 +15,7 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,7 +199,11 @@ def scope_talks() -> Iterator[Talk]:
         yield talk
 
 
-LINKS: dict[str, Callable[[], Iterator[Talk]]] = {"pico": pico_talks, "pigpio": pigpio_talks, "scope": scope_talks}
+LINKS: dict[str, Callable[[], AbstractContextManager[Talk]]] = {
+    "pico": pico_talks,
+    "pigpio": pigpio_talks,
+    "scope": scope_talks,
+}
 PIECES = {"pico": 20, "pigpio": 30, "scope": 300}  # about so many go over the link each way
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from drivers.errors import EmergencyStopError, HilError, UnsafeError
 from drivers.panel import GpioPanel
 from drivers.pico.device import Pico
 from drivers.signals import SlotTiming, probe_frame
+from hil.store.frozen import changed_parts
+from hil.store.runfile import RunFile
 from tests.wire.conftest import Rig
 from tests.wire.twin import twin_bench
 
@@ -123,3 +126,12 @@ def test_a_threshold_that_the_pico_parks_by_itself_stops_the_run_with_the_reason
         threshold._link.ask("safe")
         with pytest.raises(UnsafeError, match="the Pico has made the board safe and is latched: host"):
             list(playing)
+
+
+def test_which_instrument_it_is_counts_and_not_where(rig: Callable[..., Rig], tmp_path: Path) -> None:
+    identity = rig("ideal").bench.identity
+    assert identity["scope_serial"] == "DS4A000000001"
+    with RunFile.create(tmp_path / "run.sqlite", {"kind": "run", "identity": identity}) as run:
+        assert changed_parts(run, {**identity, "pigpiod": "elsewhere:8888"}) == []
+        (line,) = changed_parts(run, {**identity, "scope_serial": "DS4A000000002"})
+    assert line == "part.scope_serial: DS4A000000001 → DS4A000000002"

@@ -155,6 +155,28 @@ def test_a_changed_bench_is_named_and_refused_unless_told_otherwise(
         assert any(text.endswith("bench.toml: No such file or directory") for text in changed)
 
 
+def test_a_part_at_a_new_address_is_no_other_part(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = BENCH.format(duty=0.4) + '[pigpio]\nhost = "{}"\n[scope]\nresource = "TCPIP0::{}::INSTR"\n'
+    Path("bench.toml").write_text(text.format("old", "192.0.2.1"))
+    settings = ("--digits", "0:3", *FEW, "--bench", "bench.toml")
+    whole = call(capsys, "run", *settings, "--out", "whole.sqlite")
+    with monkeypatch.context() as patch:
+        stop_after(2, patch)
+        assert main(["run", *settings, "--out", "r.sqlite"]) == 130
+    Path("bench.toml").unlink()
+    Path("other.toml").write_text(text.format("new", "192.0.2.9").replace("0.4", "0.45"))
+    assert main(["resume", "r.sqlite", "--bench", "other.toml"]) == 2
+    said = capsys.readouterr().err
+    assert "bench.limits.duty_max: 0.4 → 0.45" in said
+    assert "192.0.2" not in said
+    Path("other.toml").write_text(text.format("new", "192.0.2.9"))
+    assert call(capsys, "resume", "r.sqlite", "--bench", "other.toml")["digits"] == whole["digits"]
+    assert main(["resume", "r.sqlite", "--bench", "none.toml"]) == 2
+    assert "none.toml" in capsys.readouterr().err
+
+
 def test_another_device_or_other_weights_are_refused(
     capsys: pytest.CaptureFixture[str], weights_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
