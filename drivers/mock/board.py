@@ -349,7 +349,10 @@ class Board:
         self._tidied = 0
         self._close_until(self.clock())
         if len(self._lines) > MANY_EVENTS:
-            self._forget(int(self._lines.t[-MANY_EVENTS]))
+            oldest = int(self._lines.t[-MANY_EVENTS])
+            if self._open_ns < oldest:  # so many edges without a reset and hardly a pulse: the neuron begins anew
+                self._open_ns, self._part = oldest, None
+            self._forget(oldest)
 
     def _forget(self, before_ns: int) -> None:
         """Drop history before a time; asking for it from then on is an error."""
