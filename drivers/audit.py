@@ -1,23 +1,26 @@
-"""Two readers at once: the Pico counts every shot, and one shot in N the oscilloscope looks over its shoulder."""
+"""Two readers at once: the first counts every shot, and one shot in N the second looks over its shoulder."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.bench import AxonReader, Watchful
-from drivers.benchfile import ScopeSettings
-from drivers.errors import CaptureError
+from drivers.benchfile import BOTH
+from drivers.errors import CaptureError, InputError
 from drivers.parts import table
-from drivers.parts.kind import Opening, PartKind
+from drivers.parts.kind import NoSettings, Opening, PartKind
 
 if TYPE_CHECKING:
     from drivers.checks import Check
     from drivers.signals import BoolArray, Capture, Frame, IntArray
 
+_TITLES = {"pico": "the Pico", "scope": "the oscilloscope", "gpio": "the Pi's GPIO"}
 EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
+ALONE_EDGE_SHARE = 0.5  # of those with more spikes than pulses, which come at any time: an edge is known to a sample
 EMPTY_EDGE_SHARE = 0.1  # of those without pulses: a neuron that fires by itself does so at any time
 
 
@@ -26,11 +29,12 @@ class AuditedReader:
 
     Of the shots number 0, `every`, 2·`every` … the capture has the auditor's traces and slot times. One spike in one
     slot of a hundred may differ, and is noted: the two know the edge of a slot to a sample only. Of slots without
-    pulses it is one in ten, and may be one spike at each edge.
+    pulses it is one in ten, and may be one spike at each edge; of slots with more spikes than pulses every second.
     """
 
-    def __init__(self, counter: AxonReader, auditor: AxonReader, every: int) -> None:
+    def __init__(self, counter: AxonReader, auditor: AxonReader, every: int, names: tuple[str, str] = BOTH) -> None:
         self._counter, self._auditor, self._every = counter, auditor, every
+        self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
         self._auditing = False
 
@@ -82,28 +86,35 @@ class AuditedReader:
         both = counted.ok & seen.ok
         off = np.where(both, np.abs(counted.spikes - seen.spikes), 0)
         differ = np.flatnonzero(off)
-        if self._disagree(off, seen.frame, both):
+        if self._disagree(off, seen, both):
             slot = int(off.argmax())
             raise CaptureError(
-                f"the Pico counted {counted.spikes[slot]} spikes in slot {seen.frame.first_slot + slot} and the "
-                f"oscilloscope {seen.spikes[slot]} ({len(differ)} of {both.sum()} slots differ): check the axon "
+                f"{self._counts} counted {counted.spikes[slot]} spikes in slot {seen.frame.first_slot + slot} and "
+                f"{self._audits} {seen.spikes[slot]} ({len(differ)} of {both.sum()} slots differ): check the axon "
                 "threshold of both, then run hil doctor"
             )
         if len(differ):
             first = int(differ[0])
             slot = seen.frame.first_slot + first
             note = (
-                f"{len(differ)} slots, the first {slot}: the Pico counted {counted.spikes[first]}, the oscilloscope "
-                f"{seen.spikes[first]}"
+                f"{len(differ)} slots, the first {slot}: {self._counts} counted {counted.spikes[first]}, "
+                f"{self._audits} {seen.spikes[first]}"
             )
             return replace(seen, notes=(*seen.notes, note))
         return seen
 
     @staticmethod
-    def _disagree(off: IntArray, frame: Frame, both: BoolArray) -> bool:
-        """Whether counts differ by more than what the edges of slots explain, with pulses and without."""
-        pulsed, empty = both & (frame.pulses > 0), both & (frame.pulses == 0) & frame.played
-        for slots, least, share, most in ((pulsed, 1, EDGE_SHARE, 1), (empty, 0, EMPTY_EDGE_SHARE, 2)):
+    def _disagree(off: IntArray, seen: Capture, both: BoolArray) -> bool:
+        """Whether counts differ by more than what the edges of slots explain: of pulses, by itself, without pulses."""
+        frame = seen.frame
+        empty, alone = frame.pulses == 0, (frame.pulses > 0) & (seen.spikes > frame.pulses)
+        kinds = (
+            (~empty & ~alone, 1, EDGE_SHARE, 1),
+            (alone, 1, ALONE_EDGE_SHARE, 2),
+            (empty & frame.played, 0, EMPTY_EDGE_SHARE, 2),
+        )
+        for kind, least, share, most in kinds:
+            slots = both & kind
             here = off[slots]
             if (here > most).any() or np.count_nonzero(here) > max(least, share * len(here)):
                 return True
@@ -117,15 +128,28 @@ class AuditedReader:
             self._auditor.close()
 
 
-def _open(opening: Opening, settings: ScopeSettings) -> AuditedReader:
-    counter, auditor = (opening.part(*part) for part in _USES)
-    assert isinstance(counter, AxonReader) and isinstance(auditor, AxonReader)  # noqa: S101, PT018 (ours)
-    return AuditedReader(counter, auditor, settings.audit_every)
+@cache
+def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
+    """The kind of part that two readers make, by their names; raises InputError where they are no two readers."""
+    uses: tuple[tuple[table.Role, str], ...] = (("axon_reader", counter), ("axon_reader", auditor))
+    if counter == auditor or "both" in (counter, auditor):
+        raise InputError(
+            f'axon_reader = ["{counter}", "{auditor}"]: name two different readers, the one that counts first'
+        )
+
+    def open_(opening: Opening, _settings: NoSettings) -> AuditedReader:
+        first, second = (opening.part(*part) for part in uses)
+        for name, part in ((counter, first), (auditor, second)):
+            if not isinstance(part, AxonReader):
+                raise InputError(f"axon_reader names {name!r}, which cannot count spikes")
+        assert isinstance(first, AxonReader) and isinstance(second, AxonReader)  # noqa: S101, PT018 (just asked)
+        return AuditedReader(first, second, opening.file.audits_every, (counter, auditor))
+
+    return PartKind(open_, _check, NoSettings, uses=uses)
 
 
-def _check(_opening: Opening, _settings: ScopeSettings) -> tuple[Check, ...]:
+def _check(_opening: Opening, _settings: NoSettings) -> tuple[Check, ...]:
     return ()  # both are checked by themselves
 
 
-_USES: tuple[tuple[table.Role, str], ...] = (("axon_reader", "pico"), ("axon_reader", "scope"))
-PART = PartKind(_open, _check, ScopeSettings, "scope", uses=_USES)
+PART = pair(*BOTH)

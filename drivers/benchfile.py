@@ -21,6 +21,7 @@ from drivers.timing import made
 SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
 MOCK_TICK_S = 1e-6  # as pigpio: what is planned here can be played there
 _SHIPPED = ("mock",)
+BOTH = ("pico", "scope")  # what axon_reader = "both" stands for
 SAMPLES_A_GAP = 1.6  # of the shortest gap: one sample at the least lies in it, wherever it falls
 SETTLE_SPARE_S, _SETTLE_ROOM = 2e-6, 1.1  # a slot settles for so much more than delay and width
 COMPARATOR_RESPONSE_S = 1.3e-6  # LM339 at 5 mV overdrive: TI LM339
@@ -215,6 +216,12 @@ class PigpioSettings(Section):
         return host, port
 
 
+class GpioSettings(Section):
+    """The axon on a GPIO of the Pi that pigpiod samples: 3.3 V at the most, and the daemon started with -s 1."""
+
+    axon_pin: int = Field(default=13, ge=2, le=27, description="GPIO of the axon (BCM), an input")
+
+
 TraceName = Literal["axon", "sync", "dendrite", "membrane", "vth"]
 Ratio = Annotated[float, Field(ge=0.01, le=1000)]
 Volts = Annotated[float, Field(gt=0)]
@@ -349,9 +356,17 @@ class BenchFile(Section):
     calibration: str = Field(default="", description="calibration record to use, seen from this file")
     witness: str = Field(default="", description="host:port of a simulated bench's status, asked after every shot")
     pulse_source: str | None = Field(default=None, description="pigpio or pico")
-    axon_reader: str | None = Field(default=None, description="scope, pico, or both")
+    axon_reader: str | tuple[str, str] | None = Field(
+        default=None,
+        description='gpio, scope or pico; or two, as ["gpio", "scope"]: the first counts, the second audits; both is '
+        '["pico", "scope"]',
+    )
+    audit_every: int | None = Field(
+        default=None, ge=1, description="the second reader checks one shot in so many; by default scope.audit_every"
+    )
     wiring: Wiring | None = None
     pigpio: PigpioSettings = PigpioSettings()
+    gpio: GpioSettings | None = None
     scope: ScopeSettings | None = None
     pico: PicoSettings | None = None
     threshold: ThresholdSettings = ThresholdSettings()
@@ -398,6 +413,10 @@ class BenchFile(Section):
                 f"wiring.select has {len(self.wiring.select)} pins; board.addresses = {self.board.addresses} "
                 f"({self.board.select}) needs {self.board.select_lines}"
             )
+        if "gpio" in self.readers and self.pulse_source != "pigpio":
+            raise ValueError(
+                f"axon_reader = gpio needs pulse_source = pigpio, whose daemon samples it, not {self.pulse_source}"
+            )
         return self._pins_possible(self.wiring)
 
     def _pins_possible(self, wiring: Wiring) -> BenchFile:
@@ -430,6 +449,8 @@ class BenchFile(Section):
         used: list[tuple[str, int]] = []
         if self.kind == "pi" and self.pulse_source == "pigpio" and self.wiring is not None:
             used += [(f"wiring.{line.name}", line.pin) for line in self.wiring.lines()]
+        if self.kind == "pi" and self.gpio is not None and "gpio" in self.readers:
+            used.append(("gpio.axon_pin", self.gpio.axon_pin))
         if self.threshold.source in ("mcp4728", "mcp4725"):
             used += [(f"I²C bus {self.threshold.i2c_bus}", pin) for pin in I2C_PINS.get(self.threshold.i2c_bus, ())]
         if self.panel is not None:
@@ -453,11 +474,24 @@ class BenchFile(Section):
             raise InputError(f"bench {self.name!r} has no [wiring] table")
         return self.wiring
 
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Its axon readers by name: the one that counts, and the one that audits it where there are two."""
+        named = BOTH if self.axon_reader == "both" else self.axon_reader
+        return () if named is None else (named,) if isinstance(named, str) else named
+
+    @property
+    def audits_every(self) -> int:
+        """One shot in how many the second reader audits."""
+        if self.audit_every is not None:
+            return self.audit_every
+        return self.scope.audit_every if self.scope is not None else 1
+
     def roles(self) -> list[tuple[table.Role, str]]:
         """Which parts a bench of kind pi names, and for what."""
         found: list[tuple[table.Role, str]] = [("threshold", self.threshold.source)]
         if self.axon_reader is not None:
-            found.insert(0, ("axon_reader", self.axon_reader))
+            found.insert(0, ("axon_reader", table.together(self.axon_reader)))
         if self.pulse_source is not None:
             found.insert(0, ("pulse_source", self.pulse_source))
         return [*found, ("panel", "gpio")] if self.panel is not None else found
@@ -469,7 +503,7 @@ class BenchFile(Section):
         named = self.roles()
         for role, name in named:
             table.find(role, name).settings_in(self, role, name)
-        unknown = sorted(self.parts.keys() - {name for _, name in named})
+        unknown = sorted(self.parts.keys() - {name for _, name in named} - set(self.readers))
         if unknown:
             raise InputError(f"[parts.{unknown[0]}]: bench {self.name!r} names no part {unknown[0]!r}")
 

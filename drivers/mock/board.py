@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ MANY_EVENTS = 2_000_000  # level changes that are kept at most
 MANY_THRESHOLDS = 10_000
 TIDY_EVENTS = 1 << 14
 PART_PULSES = 1 << 11
+REST_NS = 2_000_000
 PARKED_V = 5.0
 FAULTS = frozenset(
     {"stuck_axon_high", "stuck_axon_low", "sync_missing", "sync_axon_swapped", "inverted_comparator", "wrong_address"}
@@ -88,7 +90,7 @@ class Board:
         self._lines = Timeline(now, 0, np.uint32)  # every level change, past and queued
         self._vth: deque[tuple[int, float]] = deque([(now, PARKED_V)], maxlen=MANY_THRESHOLDS)
         self._remembered_ns = now - LONG_HISTORY_NS  # nothing happened before the board was there
-        self._closed: list[Segments] = []
+        self._closed: deque[Segments] = deque()  # in order of time
         self._open_ns = now  # where the segment in hand, or what is left of it, began
         self._part: _Part | None = None  # what that goes on with, if it is not the whole segment
         self._segments = 0
@@ -204,8 +206,9 @@ class Board:
             self._recall(t0_ns)
             self._close_until(min(t1_ns, self.clock()))
             early = t0_ns - round(self.settings.axon_width_s * 1e9)  # an axon pulse may have begun before
-            closed = [s for s in self._closed if s.end_ns >= early and s.start_ns[0] <= t1_ns]
-            return self._past(t0_ns, t1_ns, [*closed, self._in_hand(t1_ns)])
+            recent = takewhile(lambda s: s.end_ns >= early, reversed(self._closed))
+            closed = [s for s in recent if s.start_ns[0] <= t1_ns]
+            return self._past(t0_ns, t1_ns, [*reversed(closed), self._in_hand(t1_ns)])
 
     def _past(self, t0_ns: int, t1_ns: int, segments: Sequence[Segments]) -> Past:
         self._recall(t0_ns)
@@ -248,22 +251,26 @@ class Board:
         self._open_ns, self._part = stop_ns, None
 
     def _close_parts(self, at_ns: int) -> None:
-        """Of a segment in hand with very many pulses, work out all but the latest for good."""
-        first, last = np.searchsorted(self._lines.t, [self._open_ns, at_ns], side="right")
-        if last - first < 2 * PART_PULSES:
-            return
-        first = max(1, int(first))
-        rises, _ = _edges(self._lines.t[first:last], self._lines.words[first - 1 : last], DENDRITE)
-        for cut_ns in (rises[PART_PULSES::PART_PULSES] - 1).tolist():
-            start = np.array([self._open_ns])
-            part = _Part(None, self._keys(start), self.pulses_total) if self._part is None else self._part
-            trains = self._trains(start, cut_ns)
-            axon_ns, midway = self._go_on(part, trains, self._open_ns)
-            self._closed.append(
-                Segments(start, trains, part.key, self.threshold_v, part.pulses_before, axon_ns, part.midway)
-            )
-            self.pulses_total += len(trains.rise_s)
-            self._open_ns, self._part = cut_ns, _Part(midway, part.key, part.pulses_before)
+        """Of a segment in hand with very many pulses, or at rest for long, work out all but the latest for good."""
+        first, last = (int(i) for i in np.searchsorted(self._lines.t, [self._open_ns, at_ns], side="right"))
+        if last - first >= 2 * PART_PULSES:
+            first = max(1, first)
+            rises, _ = _edges(self._lines.t[first:last], self._lines.words[first - 1 : last], DENDRITE)
+            for cut_ns in (rises[PART_PULSES::PART_PULSES] - 1).tolist():
+                self._close_part(cut_ns)
+        resting_ns = at_ns - max(self._open_ns, int(self._lines.t[max(0, last - 1)]))
+        if resting_ns > REST_NS and not self._lines.at(at_ns) & (DENDRITE | RESET):
+            self._close_part(at_ns)  # it may fire by itself all the while
+
+    def _close_part(self, cut_ns: int) -> None:
+        start = np.array([self._open_ns])
+        part = _Part(None, self._keys(start), self.pulses_total) if self._part is None else self._part
+        trains = self._trains(start, cut_ns)
+        axon_ns, midway = self._go_on(part, trains, self._open_ns)
+        done = Segments(start, trains, part.key, self.threshold_v, part.pulses_before, axon_ns, part.midway)
+        self._closed.append(done)
+        self.pulses_total += len(trains.rise_s)
+        self._open_ns, self._part = cut_ns, _Part(midway, part.key, part.pulses_before)
 
     def _in_hand(self, until_ns: int) -> Segments:
         until = max(until_ns, self._open_ns + 1)
@@ -357,7 +364,8 @@ class Board:
     def _forget(self, before_ns: int) -> None:
         """Drop history before a time; asking for it from then on is an error."""
         self._remembered_ns = max(self._remembered_ns, before_ns)
-        self._closed = [s for s in self._closed if s.end_ns >= before_ns]
+        while self._closed and self._closed[0].end_ns < before_ns:
+            self._closed.popleft()
         oldest = min(before_ns, self._open_ns)
         self._lines.forget(oldest)
         while len(self._vth) > 1 and self._vth[1][0] < oldest:

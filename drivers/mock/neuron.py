@@ -231,14 +231,15 @@ def _rise_time(model: NeuronModel, theta: Floats, v_end: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Midway:
-    """A neuron in the middle of a segment: its state, and how many pulses of the segment it has had."""
+    """A neuron in the middle of a segment: its state, how many pulses of it it has had, how often it fired since."""
 
     state: State
     pulses: int
+    again: int = 0
 
     def later(self, by_s: float) -> Midway:
         """The same, with times counted from `by_s` later."""
-        return Midway(State(self.state.y, self.state.since_s - by_s), self.pulses)
+        return Midway(State(self.state.y, self.state.since_s - by_s), self.pulses, self.again)
 
 
 def fire(model: NeuronModel, board: BoardSettings, vth_v: float, trains: Trains, keys: U64) -> Firings:
@@ -251,7 +252,7 @@ def membrane(
 ) -> Pieces:
     """The same neurons' membrane history, as pieces in order of segment and time.
 
-    One train alone may go on with a neuron that is `midway`, whose next pulse is the train's first.
+    One train alone may go on with a neuron that is `midway`; it is taken not to fire before the train's first pulse.
     """
     log: list[tuple[NDArray[np.intp], Floats, Floats]] = []
     firings = _play(model, board, vth_v, trains, keys, log, midway)

@@ -5,6 +5,7 @@ An instrument keeps the stretch it has recorded; the board itself remembers for 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -82,6 +83,20 @@ class Past:
             falls = np.append(rise[1:], t1_ns) if len(rise) else rise
             return rise + width, falls
         return rise, rise + width
+
+    def axon_levels(self, t0_ns: int, t1_ns: int) -> tuple[Times, NDArray[np.bool_]]:
+        """Levels of the axon in [t0, t1): times and whether it is high; the first row is the state at t0."""
+        width = round(self.settings.axon_width_s * 1e9)
+        rise = self._rises(t0_ns - width, t1_ns)
+        if self.faults & {"stuck_axon_high", "stuck_axon_low"}:
+            rise = rise[:0]
+        slow = round(math.log(2) * self.rough.axon_rise_s * 1e9)  # the pull-up reaches half of the supply later
+        edges = np.stack([rise + slow, rise + width], axis=1).ravel()
+        high = np.arange(1, len(edges) + 1) % 2 == 1
+        before = int(np.searchsorted(edges, t0_ns, side="right"))
+        inside = slice(before, int(np.searchsorted(edges, t1_ns)))
+        t, levels = np.append(t0_ns, edges[inside]), np.append(before % 2 == 1, high[inside])
+        return t, levels ^ bool(self.faults & {"stuck_axon_high", "inverted_comparator"})
 
     def volts(self, signal: str, t_ns: Times) -> NDArray[np.float64]:
         """What a ×1 probe on `signal` sees at the times t_ns (n,), ascending; V, without the scope's noise."""

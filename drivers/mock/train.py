@@ -35,6 +35,7 @@ def go_on(
     else:
         had = midway.pulses
         neuron.y, neuron.since = float(midway.state.y[0]), float(midway.state.since_s[0])
+        neuron.sense(had - 1, None, ends[0], midway.again)
     draws = _draws(model, key, had, len(trains.rise_s))
     pulses = zip(trains.rise_s.tolist(), trains.fall_s.tolist(), ends[1:], *draws, strict=True)
     for k, (rise, fall, end, jump, fraction, step, noise) in enumerate(pulses, had):
@@ -43,7 +44,9 @@ def go_on(
         neuron.since = max(neuron.since, fall)
         neuron.sense(k, noise, end)
     ended = State(np.array([neuron.y]), np.array([neuron.since]))
-    return np.array(neuron.axons, dtype=np.float64), Midway(ended, had + len(trains.rise_s)).later(ends[-1])
+    return np.array(neuron.axons, dtype=np.float64), Midway(ended, had + len(trains.rise_s), neuron.again).later(
+        ends[-1]
+    )
 
 
 class _Neuron:
@@ -54,6 +57,7 @@ class _Neuron:
         self._theta_v = vth_v + model.comparator_offset_v
         self._low_v = model.i_sense_a * model.r_lrs_ohm
         self.y = self.since = 0.0
+        self.again = 0  # how often it has fired since the last pulse
         self.axons: list[float] = []
 
     def pulse(self, rise: float, fraction: float | None, step: float) -> None:
@@ -75,20 +79,22 @@ class _Neuron:
         low, high = OVERDRIVE_SHARES
         return delay_s * min(max(math.sqrt(slow_v / max(overdrive_v, 1e-6)), low), high)
 
-    def sense(self, k: int, noise_v: float | None, end: float) -> None:
-        """The comparator until `end`; after pulse k, whose first draw of noise may be known."""
-        again = 0
+    def sense(self, k: int, noise_v: float | None, end: float, again: int = 0) -> None:
+        """The comparator until `end`; after pulse k, whose first draw of noise may be known, having fired so often."""
+        self.again = again
         while self.since < end:
-            level = noise_v if again == 0 and noise_v is not None else _noise(self._model, self._key, k, again)
+            level = (
+                noise_v if self.again == 0 and noise_v is not None else _noise(self._model, self._key, k, self.again)
+            )
             ratio = (self._theta_v + level) / (self._low_v * math.exp(self.y))
             if ratio >= 1:
                 return
             cross = self.since - self._model.node_s * math.log1p(-max(ratio, 0.0))
             if cross >= end:
                 return
-            again += 1
+            self.again += 1
             self.axons.append(cross + self._delay(ratio))
-            self.y = _low_state(self._model, self._key, k, again)
+            self.y = _low_state(self._model, self._key, k, self.again)
             self.since = self.axons[-1] + self._board.axon_width_s
 
 

@@ -19,6 +19,7 @@ TABLE: dict[Role, dict[str, str]] = {
     "axon_reader": {
         "scope": "drivers.ds4024.reader:PART",
         "pico": "drivers.pico.part:PART",
+        "gpio": "drivers.pigpio.reader:PART",
         "both": "drivers.audit:PART",
     },
     "threshold": {
@@ -29,6 +30,14 @@ TABLE: dict[Role, dict[str, str]] = {
     },
     "panel": {"gpio": "drivers.panel:PART"},
 }
+
+
+_PAIR = "+"
+
+
+def together(names: str | tuple[str, str]) -> str:
+    """One name for one reader or two."""
+    return names if isinstance(names, str) else _PAIR.join(names)
 
 
 def in_file(role: Role) -> str:
@@ -47,6 +56,9 @@ def find(role: Role, name: str) -> Any:
     field = in_file(role)
     if name in TABLE[role]:
         return _load(TABLE[role][name])
+    if role == "axon_reader" and _PAIR in name:
+        counter, _, auditor = name.partition(_PAIR)
+        return _load("drivers.audit:pair")(counter, auditor)
     entry = _registered(role).get(name)
     if entry is None:
         raise InputError(f"{field} = {name!r} is none of: {', '.join(names(role))}")

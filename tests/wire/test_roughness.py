@@ -11,7 +11,9 @@ from tests.wire.twin import twin_bench
 pytestmark = pytest.mark.wire
 
 
-@pytest.mark.parametrize(("source", "reader"), [("pigpio", "scope"), ("pigpio", "pico"), ("pico", "scope")])
+@pytest.mark.parametrize(
+    ("source", "reader"), [("pigpio", "scope"), ("pigpio", "pico"), ("pico", "scope"), ("pigpio", "gpio")]
+)
 def test_an_ordinary_bench_is_read_right(source: str, reader: str) -> None:
     counts = np.random.default_rng(7).integers(0, 4, 400).astype(np.int32)
     with twin_bench(source, reader, "ideal", rough=1.0, seed=7) as (bench, board):

@@ -17,6 +17,7 @@ from drivers.mock.roughness import roughness
 from drivers.pi import PiBench
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
+AXON_PIN = 13
 
 
 @contextmanager
@@ -28,10 +29,12 @@ def twin(
     rough: float = 0.0,
     seed: int = 0,
     faults: Mapping[str, tuple[str, ...]] | None = None,
+    sample_us: int = 1,
 ) -> Iterator[tuple[BenchFile, Board]]:
     """A bench file with this pulse source and axon reader over the twin, and the board behind it.
 
-    `channels` of the oscilloscope; `faults` of each of board, pigpiod, scope, pico.
+    `channels` of the oscilloscope; `faults` of each of board, pigpiod, scope, pico. Two readers are "gpio+scope";
+    `sample_us` is how often pigpiod samples.
     """
     wrong = {"board": (), "pigpiod": (), "scope": (), "pico": (), **(faults or {})}
     wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
@@ -40,7 +43,7 @@ def twin(
     listens = 14 if source == "pigpio" else None
     wiring = PICO_WIRING if source == "pico" else PIGPIO_WIRING
     with (
-        PigpiodServer(board, PIGPIO_WIRING, faults=wrong["pigpiod"]) as pigpiod,
+        PigpiodServer(board, PIGPIO_WIRING, faults=wrong["pigpiod"], axon_pin=AXON_PIN, sample_us=sample_us) as pigpiod,
         ScopeServer(board, channels=channels, faults=wrong["scope"]) as scope,
         PicoServer(board, pins=Pins(PICO_WIRING, sync=listens), faults=wrong["pico"]) as pico,
     ):
@@ -53,10 +56,11 @@ def twin(
                     "kind": "pi",
                     "device": device,
                     "pulse_source": source,
-                    "axon_reader": reader,
+                    "axon_reader": reader.split("+") if "+" in reader else reader,
                     "wiring": wiring.model_dump(),
                     "pigpio": {"host": pigpiod.host, "port": pigpiod.port},
                     "scope": {"resource": scope.vxi11_resource, "channels": wired},
+                    "gpio": {"axon_pin": AXON_PIN},
                     "pico": {"port": pico.port, "heartbeat_timeout_s": 30.0},  # of a host on a busy machine
                     "threshold": {"source": "pico"},
                 }
@@ -73,10 +77,12 @@ def twin_bench(
     channels: Mapping[str, int] | None = None,
     rough: float = 0.0,
     seed: int = 0,
+    faults: Mapping[str, tuple[str, ...]] | None = None,
+    sample_us: int = 1,
 ) -> Iterator[tuple[PiBench, Board]]:
     """A PiBench over the twin, and the board behind it."""
     with (
-        twin(source, reader, device, channels, rough, seed) as (file, board),
+        twin(source, reader, device, channels, rough, seed, faults, sample_us) as (file, board),
         PiBench(file, load_device(device)) as bench,
     ):
         yield bench, board

@@ -1,8 +1,10 @@
 """What the daemon samples of its pins, and the reports that its clients get of it (`alertEmit` of pigpio.c v79).
 
-Levels are looked at every 5 µs (`pigpiod -s`), so that a pulse shorter than that may be missed. One thread writes the
-reports of all clients to blocking sockets: a client that does not read holds up everybody's reports, and what is older
-than the ring of samples when it goes on is lost without a sign. Commands are answered by other threads all the same.
+Levels are looked at every 5 µs unless `pigpiod -s` says otherwise, so that a pulse shorter than that may be missed. One
+thread wakes every millisecond and writes the reports of all clients to blocking sockets: a client that does not read
+holds up everybody's reports, and what is older than the ring of samples when it goes on is lost without a sign.
+Commands are answered by other threads all the same. Ticks are those of the samples: that the real daemon puts them
+right every 25 samples is not modelled.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,11 +25,14 @@ if TYPE_CHECKING:
     from drivers.mock.pigpiod.header import Times, Words
 
 HANDLES = 32
-SAMPLE_NS = 5_000
+SAMPLES_US = (1, 2, 4, 5, 8, 10)  # what -s may be
+SAMPLE_US = 5
 RING_NS = 120_000_000
 ALIVE_US = 60_000_000
 ALIVE, EVENT, WATCHDOG = 1 << 6, 1 << 7, 1 << 5  # flags of a report; the latter two carry a number
 MOST_REPORTS = 341  # in one write: PIPE_BUF / 12
+LOSES_EACH_NS = 150_000_000  # of time in which levels change, with a fault
+FAULTS = frozenset({"lost_reports", "lost_samples"})
 _REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
 
 
@@ -45,10 +50,27 @@ class Handle:
 
 
 class Alerts:
-    """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held."""
+    """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held.
 
-    def __init__(self, now_ns: int) -> None:
+    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms. Faults: `lost_reports` (a batch never
+    arrives, and the sequence shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
+    """
+
+    def __init__(
+        self,
+        now_ns: int,
+        *,
+        sample_us: int = SAMPLE_US,
+        jitter_s: float = 0.0,
+        seed: int = 0,
+        faults: Collection[str] = (),
+    ) -> None:
         self.handles: dict[int, Handle] = {}
+        self._sample_ns, self._jitter_ns = sample_us * 1000, jitter_s * 1e9
+        self._rng = np.random.default_rng([seed, 0x5A3B])
+        self._faults, self._whole_ns = frozenset(faults) & FAULTS, 0  # time without a loss
+        self._blind_until_ns = 0
+        self._known = 0  # the level that clients have been told of
         self.seen_ns = now_ns
         self.lost_ns = 0  # how much was not sampled because somebody did not read
         self.events = 0  # that were triggered since the last look
@@ -91,15 +113,20 @@ class Alerts:
         """What every client is to be told of the time up to now."""
         blocked_ns = 0 if self._writing_ns is None else now_ns - self._writing_ns
         self._writing_ns = None
-        now_ns -= now_ns % SAMPLE_NS
+        now_ns -= now_ns % self._sample_ns
         if now_ns <= self.seen_ns:
             return []
         if blocked_ns > RING_NS:  # this machine's own lateness loses nothing
             self.lost_ns += max(0, now_ns - RING_NS - self.seen_ns)
             self.seen_ns = max(self.seen_ns, now_ns - RING_NS)
-        before = levels(self.seen_ns)
-        ticks, words = sampled(*changes(self.seen_ns, now_ns))
-        self.seen_ns = now_ns
+        took_ns = now_ns - self.seen_ns
+        before, (ticks, words) = self._sampled(now_ns, levels, changes)
+        self._whole_ns += took_ns if len(words) and now_ns >= self._blind_until_ns else 0
+        hit = self._hit(now_ns, len(words))
+        if hit == "lost_samples":
+            ticks, words = ticks[:0], words[:0]
+        elif len(words):
+            self._known = int(words[-1])
         silent = self._silent(before, ticks, words, now_ns // 1000)
         events, self.events = self.events, 0
         found = []
@@ -107,7 +134,7 @@ class Alerts:
             flags = [WATCHDOG | pin for pin in silent if handle.bits >> pin & 1]
             flags += [EVENT | event for event in range(32) if events & handle.events & 1 << event]
             reports = _reports(handle, before, ticks, words, now_ns, flags)
-            if len(reports) and handle.connection is not None and not handle.broken:
+            if len(reports) and handle.connection is not None and not handle.broken and hit != "lost_reports":
                 found.append((handle, reports.tobytes()))
         self._writing_ns = now_ns if found else None
         return found
@@ -124,6 +151,33 @@ class Alerts:
                 last = now_us
             self._guards[pin] = (silence_us, last)
         return due
+
+    def _sampled(
+        self, now_ns: int, levels: Callable[[int], int], changes: Callable[[int, int], tuple[Times, Words]]
+    ) -> tuple[int, tuple[Times, Words]]:
+        """The level known so far, and what samples up to now show, when (ns) and what."""
+        since_ns, self.seen_ns = self.seen_ns, now_ns
+        if not any(handle.bits for handle in self.handles.values()):
+            self._known = levels(now_ns)
+            return self._known, (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        t, words = changes(since_ns, now_ns)
+        if self._jitter_ns:
+            off = self._rng.normal(0.0, self._jitter_ns, len(t)).astype(np.int64)
+            t = np.clip(np.maximum.accumulate(t + off), since_ns + 1, now_ns)
+        at_first = levels(since_ns)
+        if at_first != self._known:  # what was between has not been seen
+            t, words = np.append(since_ns, t), np.append(at_first, words)
+        return self._known, sampled(t, words, self._sample_ns)
+
+    def _hit(self, now_ns: int, changes: int) -> str:
+        """The fault that hits this batch of changes; empty if none does."""
+        if not self._faults or not changes:
+            return ""
+        if self._whole_ns >= LOSES_EACH_NS:
+            self._whole_ns = 0
+            self._blind_until_ns = now_ns + (RING_NS if "lost_samples" in self._faults else 0)
+            return next(iter(sorted(self._faults)))
+        return "lost_samples" if now_ns < self._blind_until_ns else ""
 
     def needed_ns(self, now_ns: int) -> int:
         """Since when levels are still to be looked at."""
@@ -143,11 +197,11 @@ def deliver(handle: Handle, reports: bytes) -> None:
     handle.broken = True
 
 
-def sampled(t_ns: Times, words: Words) -> tuple[Times, Words]:
-    """Level changes as they are seen every 5 µs: when (ns) and what, the last of each interval."""
+def sampled(t_ns: Times, words: Words, sample_ns: int = SAMPLE_US * 1000) -> tuple[Times, Words]:
+    """Level changes as they are seen every `sample_ns`: when (ns) and what, the last of each interval."""
     if not len(t_ns):
         return t_ns, words
-    at = -(-t_ns // SAMPLE_NS) * SAMPLE_NS
+    at = -(-t_ns // sample_ns) * sample_ns
     last = np.append(at[1:] != at[:-1], True)
     return at[last], words[last]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from drivers.mock.pigpiod import gpio, others
-from drivers.mock.pigpiod.alerts import Alerts
+from drivers.mock.pigpiod.alerts import SAMPLE_US, Alerts
 from drivers.mock.pigpiod.header import Pins
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
 from drivers.mock.pigpiod.player import Player
@@ -27,10 +27,18 @@ Handler = Callable[["Daemon", int, int, bytes], int]
 class Daemon:
     """State and commands; `answer` is called with the lock held. The board records misuse, and the daemon goes on."""
 
-    def __init__(self, board: Board, wiring: Wiring, faults: frozenset[str]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        wiring: Wiring,
+        faults: frozenset[str],
+        *,
+        axon_pin: int | None = None,
+        sample_us: int = SAMPLE_US,
+    ) -> None:
         self.lock = threading.RLock()
         self.clock: Callable[[], int] = board.clock
-        self.pins: Pins = Pins(board, wiring)
+        self.pins: Pins = Pins(board, wiring, axon_pin=axon_pin)
         held = HELD_BLOCKS if "out_of_control_blocks" in faults else 0
         self.memory = WaveMemory(board.misused, held_blocks=held)
         slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
@@ -38,7 +46,9 @@ class Daemon:
         self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
         self.pwm = gpio.Pwm()
         self.others: others.Others = others.Others()
-        self.alerts = Alerts(self.clock())
+        self.alerts = Alerts(
+            self.clock(), sample_us=sample_us, jitter_s=board.rough.pigpio_jitter_s, seed=board.seed, faults=faults
+        )
         self.in_shot = False
 
     def answer(self, cmd: int, p1: int, p2: int, extension: bytes, connection: socket.socket) -> int:

@@ -208,7 +208,7 @@ COMMANDS: dict[int, Callable[[Machine, int, int, bytes], int]] = {
     Command.PUD: _pull,
     Command.READ: _read,
     Command.WRITE: _write,
-    Command.BR1: lambda d, _1, _2, _x: d.pins.levels(d.clock()),
+    Command.BR1: lambda d, _1, _2, _x: d.pins.seen_levels(d.clock()),
     Command.BC1: _bank(0),
     Command.BS1: _bank(1),
     Command.TRIG: _trigger,

@@ -32,10 +32,14 @@ Words = NDArray[np.int64]
 
 
 class Pins:
-    """Levels of GPIO 0-31 in time. Every change of a wired pin is played on the board, which records misuse."""
+    """Levels of GPIO 0-31 in time. Every change of a wired pin is played on the board, which records misuse.
 
-    def __init__(self, board: Board, wiring: Wiring) -> None:
+    `axon_pin` is the GPIO that the board's axon is wired to, where it is.
+    """
+
+    def __init__(self, board: Board, wiring: Wiring, *, axon_pin: int | None = None) -> None:
         self._board = board
+        self._axon_pin = axon_pin
         self._clock = board.clock
         self._bits = {line.pin: 1 << bit for bit, line in enumerate(wiring.lines())}
         self._outside: dict[int, int] = {}
@@ -75,7 +79,7 @@ class Pins:
         """The level of a pin now."""
         if pin >= USER_GPIOS:
             return int(self.pulls[pin] == PULL_UP)
-        return self.levels(self._clock()) >> pin & 1
+        return self.seen_levels(self._clock()) >> pin & 1
 
     def levels(self, at_ns: int) -> int:
         """The levels of GPIO 0-31 at a time."""
@@ -91,6 +95,39 @@ class Pins:
         words: Words = latch & outputs | inputs & ~outputs
         changed = words != np.concatenate([[self.levels(t0_ns)], words[:-1]])
         return t[changed], words[changed]
+
+    def seen_levels(self, at_ns: int) -> int:
+        """The levels of GPIO 0-31 at a time, as somebody sees them who looks: the axon on its pin."""
+        if not self._hears_axon:
+            return self.levels(at_ns)
+        _, high = self._board.past(at_ns, at_ns + 1).axon_levels(at_ns, at_ns + 1)
+        return self._with_axon(np.array([self.levels(at_ns)]), high[-1:]).item()
+
+    def seen(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
+        """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
+        t, words = self.changes(t0_ns, t1_ns)
+        if not self._hears_axon:
+            return t, words
+        past = self._board.past(t0_ns, t1_ns + 1)
+        line_t, levels = past.lines(t0_ns, t1_ns + 1)
+        axon_t, high = past.axon_levels(t0_ns, t1_ns + 1)
+        when = np.unique(np.concatenate([t, line_t, axon_t]))
+        when = when[(when > t0_ns) & (when <= t1_ns)]
+        words = np.append(self.levels(t0_ns), words)[np.searchsorted(t, when, side="right")]
+        shown = levels[np.maximum(np.searchsorted(line_t, when, side="right") - 1, 0)].astype(np.int64)
+        for pin, bit in self._bits.items():
+            words = words & ~(1 << pin) | ((shown & bit != 0).astype(np.int64) << pin)
+        words = self._with_axon(words, high[np.searchsorted(axon_t, when, side="right") - 1])
+        return when, words
+
+    @property
+    def _hears_axon(self) -> bool:
+        return self._axon_pin is not None and self.modes[self._axon_pin] == INPUT
+
+    def _with_axon(self, words: Words, high: NDArray[np.bool_]) -> Words:
+        assert self._axon_pin is not None  # noqa: S101 (asked before)
+        shown: Words = words & ~(1 << self._axon_pin) | (high.astype(np.int64) << self._axon_pin)
+        return shown
 
     def write(self, mask: int, level: int, at_ns: int) -> None:
         """Set or clear latches; what is queued later stays as it is."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from drivers.errors import InputError
 from drivers.mock.pigpiod import protocol
-from drivers.mock.pigpiod.alerts import deliver
+from drivers.mock.pigpiod.alerts import FAULTS as ALERT_FAULTS
+from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US, deliver
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
 from drivers.mock.roughness import Pauses
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 HOUSEKEEPING_S = 0.005
-FAULTS = frozenset({"dies_in_shot", "out_of_control_blocks", "connection_refused", *SLOWNESS})
+ALERT_S = 0.001  # the daemon looks at its samples some thousand times a second
+FAULTS = frozenset({"dies_in_shot", "out_of_control_blocks", "connection_refused", *SLOWNESS, *ALERT_FAULTS})
 
 
 class PigpiodServer:
@@ -31,18 +33,29 @@ class PigpiodServer:
 
     Faults: `dies_in_shot` (no command after the first wave that drives a line is answered), `out_of_control_blocks`
     (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
-    `connection_refused`. Misuse is recorded by the board and the daemon goes on as the real one does; leaving the
-    context raises the first. `latency_s` is how long every answer takes.
+    `connection_refused`, `lost_reports` and `lost_samples` (see `alerts`). `axon_pin` is the GPIO that the axon is
+    wired to, and `sample_us` how often pins are sampled (`pigpiod -s`). Misuse is recorded by the board and the daemon
+    goes on as the real one does; leaving the context raises the first. `latency_s` is how long every answer takes.
     """
 
     def __init__(
-        self, board: Board, wiring: Wiring, *, port: int = 0, faults: Collection[str] = (), latency_s: float = 0.0
+        self,
+        board: Board,
+        wiring: Wiring,
+        *,
+        port: int = 0,
+        faults: Collection[str] = (),
+        latency_s: float = 0.0,
+        axon_pin: int | None = None,
+        sample_us: int = SAMPLE_US,
     ) -> None:
         unknown = set(faults) - FAULTS
         if unknown:
             raise InputError(f"unknown pigpiod fault {', '.join(sorted(unknown))}; known: {', '.join(sorted(FAULTS))}")
+        if sample_us not in SAMPLES_US:
+            raise InputError(f"pigpiod samples every {', '.join(map(str, SAMPLES_US))} µs, not every {sample_us}")
         self._faults = frozenset(faults)
-        self._daemon = Daemon(board, wiring, self._faults)
+        self._daemon = Daemon(board, wiring, self._faults, axon_pin=axon_pin, sample_us=sample_us)
         self._latency_s = latency_s
         self._pauses = Pauses(board.rough, board.seed)
         self._connections: set[socket.socket] = set()
@@ -123,9 +136,9 @@ class PigpiodServer:
     def _alert(self) -> None:
         """Report level changes; a client that does not read stops this thread, and no other."""
         daemon = self._daemon
-        while not self._gone.wait(HOUSEKEEPING_S):
+        while not self._gone.wait(ALERT_S if daemon.alerts.handles else HOUSEKEEPING_S):
             with daemon.lock:
-                found = daemon.alerts.collect(daemon.clock(), daemon.pins.levels, daemon.pins.changes)
+                found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
                 deliver(handle, reports)
 

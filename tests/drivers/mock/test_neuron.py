@@ -137,3 +137,21 @@ def test_a_train_taken_in_parts_fires_as_the_whole_train_does(cuts: list[int]) -
         start = end
     assert np.concatenate(found) == pytest.approx(whole.axon_s, abs=1e-12)
     assert len(whole.axon_s) > 10
+
+
+@pytest.mark.parametrize("cuts_us", [[150], [31, 33, 300, 301, 640], list(range(25, 690, 7))])
+def test_a_neuron_that_fires_by_itself_does_so_alike_whenever_it_is_looked_at(cuts_us: list[int]) -> None:
+    """Three pulses and long rests, cut anywhere but within a pulse, at a V_th below the resting membrane."""
+    key = sequence_keys(6, 0, 1)
+    rise = np.array([20e-6, 120e-6, 220e-6])
+    whole = fire(NOMINAL, BOARD, 0.2, Trains(np.array([0, 3]), rise, rise + 2e-6, np.array([700e-6])), key)
+    found, midway, start = [], None, 0.0
+    cuts = [us * 1e-6 for us in cuts_us if not any(0 <= us - r * 1e6 <= 2 for r in rise)]
+    for end in [*cuts, 700e-6]:
+        part = rise[(rise >= start) & (rise < end)] - start
+        trains = Trains(np.array([0, len(part)]), part, part + 2e-6, np.array([end - start]))
+        axon, midway = go_on(NOMINAL, BOARD, 0.2, trains, key, midway)
+        found.append(axon + start)
+        start = end
+    assert np.concatenate(found) == pytest.approx(whole.axon_s, abs=1e-12)
+    assert len(whole.axon_s) > 50
