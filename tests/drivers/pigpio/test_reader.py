@@ -135,7 +135,8 @@ def test_what_the_daemon_loses_is_never_counted(fault: str, sign: str) -> None:
     with twin_bench("pigpio", "gpio", faults={"pigpiod": (fault,)}) as (bench, _):
         bench.set_threshold(0.7)
         (capture,) = bench.play([probe_frame("t", SlotTiming(), counts)])
-    assert 0 < (~capture.ok).sum() < 2_000
+    assert (~capture.ok).any()
+    assert capture.ok.any() or fault == "lost_samples"  # a ring may hold the end of the shot
     assert (capture.spikes[capture.ok] == counts[capture.ok]).all()
     assert any(sign in note for note in capture.notes)
 
