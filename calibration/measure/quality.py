@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from calibration.estimate import Result
 from calibration.measure.repeatability import Repeatability, repeatability
+from calibration.plausible import check_addresses, check_curve
 from calibration.sweep import Sweep
 from calibration.tally import Tally
 from calibration.transfer import PULSES_PER_COUNT, TransferCurve, transfer_slots
@@ -42,11 +43,16 @@ def characterise_transfer(
     pulses_per_count: int = PULSES_PER_COUNT,
     addresses: int = 0,
 ) -> tuple[TransferCurve, TransferResult]:
-    """Measure the curve as `measure_transfer` does, and judge it; `addresses` is how many the board goes through."""
+    """Measure the curve as `measure_transfer` does, and judge it; `addresses` is how many the board goes through.
+
+    Raises CalibrationError for what no working bench does, see `calibration.plausible`.
+    """
     spent = sweep.pulses_spent, sweep.resets_spent, sweep.bench_s
     pulses = transfer_slots(sweep.timing, full_scale, pulses_per_count)
     spikes = sweep.spikes(vth_v, pulses)
     curve = TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))
+    check_curve(curve)
+    check_addresses(pulses, spikes, addresses)
     slope, nonlinearity, saturation = straightness(curve)
     return curve, TransferResult(
         timing_key=curve.timing_key,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.plausible import check_curve
 from calibration.record import CalibrationRecord, check_made, check_valid, load_record
 from calibration.transfer import measure_transfer
 from drivers.errors import CalibrationError
@@ -52,6 +53,7 @@ def open_measured(
         drifted=passport.drifted,
     )
     curve = record.curve(config.timing.key(), config.vth_v, most)
+    check_curve(curve)
     check_made(curve, bench.set_threshold(config.vth_v))
     return bench, config.model_copy(update={"curve": curve.to_dict(), "calibration_id": record.id})
 
