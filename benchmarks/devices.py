@@ -14,7 +14,7 @@ from scipy.special import ndtr
 from calibration.measure.window import SATURATED_LEVEL, SATURATING_PULSES, SILENT_LEVEL
 from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
-from drivers.mock.neuron import (
+from drivers.mock.physics.neuron import (
     Firings,
     NeuronModel,
     State,
@@ -25,7 +25,7 @@ from drivers.mock.neuron import (
     regular_trains,
     sense,
 )
-from drivers.mock.random import sequence_keys
+from drivers.mock.physics.random import sequence_keys
 from drivers.signals import SlotTiming
 
 _SEED = 0x57D7  # of the neurons that tell the truth, which no calibration ever sees

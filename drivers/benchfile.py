@@ -371,7 +371,7 @@ class BenchFile(Section):
     pico: PicoSettings | None = None
     threshold: ThresholdSettings = ThresholdSettings()
     panel: PanelSettings | None = None
-    parts: dict[str, dict[str, Any]] = {}
+    parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     passports: str = ""
 
     @model_validator(mode="before")

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import UnsafeError
-from drivers.mock.counts import GapTable, SlotPlan, SpikeTable, fixed_table, gap_table, nested_table
-from drivers.mock.neuron import NeuronModel, fire, neuron_model, regular_trains
-from drivers.mock.random import slot_keys, uniform
+from drivers.mock.physics.counts import GapTable, SlotPlan, SpikeTable, fixed_table, gap_table, nested_table
+from drivers.mock.physics.neuron import NeuronModel, fire, neuron_model, regular_trains
+from drivers.mock.physics.random import slot_keys, uniform
 from drivers.signals import Capture, Frame, IntArray, SlotTiming, Stray, nothing_played
 from drivers.timing import length_ticks, period_ticks, seconds, shots, slot_ticks
 

@@ -4,8 +4,8 @@ Every fake of a real instrument stands in front of one Board, so that they all s
 nanoseconds of the board's clock. Line bits of a level word: dendrite 1, reset 2, sync 4, select k 8 << k.
 
 The response is computed lazily and exactly: a *segment* is the time between two resets, its spikes are a pure function
-of its pulses, its key and V_th (drivers.mock.neuron), and the segment in hand is worked out again whenever somebody
-looks; of one with very many pulses only what is new (drivers.mock.train). Setting V_th begins a new segment. History is
+of its pulses, its key and V_th (physics.neuron), and the segment in hand is worked out again whenever somebody
+looks; of one with very many pulses only what is new (physics.train). Setting V_th begins a new segment. History is
 bounded in time and in events; an instrument keeps a copy of what it recorded (drivers.mock.past).
 """
 
@@ -26,13 +26,14 @@ from drivers.edges import DENDRITE, RESET, Levels, Times
 from drivers.errors import InputError, TwinError
 from drivers.mock.clock import TwinClock
 from drivers.mock.misuse import Misuse
-from drivers.mock.neuron import Midway, Trains, fire, neuron_model
-from drivers.mock.past import Past, Segments
-from drivers.mock.random import U64, sequence_keys
+from drivers.mock.past import Past
+from drivers.mock.physics.membrane import Segments
+from drivers.mock.physics.neuron import Midway, Trains, fire, neuron_model
+from drivers.mock.physics.random import U64, sequence_keys
+from drivers.mock.physics.train import go_on
 from drivers.mock.roughness import SMOOTH, Roughness
 from drivers.mock.strict import check_levels
 from drivers.mock.timeline import Timeline
-from drivers.mock.train import go_on
 from drivers.timing import seconds
 
 LONG_HISTORY_NS = 180_000_000_000

@@ -16,37 +16,15 @@ from numpy.typing import NDArray
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
 from drivers.errors import InputError
 from drivers.mock.analog import coupled, shaped, wandering
-from drivers.mock.membrane import membrane_volts
+from drivers.mock.physics.membrane import Segments, membrane_volts
 from drivers.mock.roughness import SMOOTH, Roughness
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings
-    from drivers.mock.neuron import Midway, NeuronModel, Trains
-    from drivers.mock.random import U64
+    from drivers.mock.physics.neuron import NeuronModel
 
 LOGIC_V = 3.3
 BITS = {"dendrite": DENDRITE, "reset": RESET, "sync": SYNC}
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Some segments in order, all sensed with one V_th: when each began, its pulses, its key, its axon pulses.
-
-    With `midway` it is the part of a single segment that goes on from there.
-    """
-
-    start_ns: Times
-    trains: Trains
-    keys: U64
-    vth_v: float
-    pulses_before: int
-    axon_ns: Times
-    midway: Midway | None = None
-
-    @property
-    def end_ns(self) -> float:
-        """When the last of them ends."""
-        return float(self.start_ns[-1] + self.trains.end_s[-1] * 1e9)
 
 
 @dataclass(frozen=True)

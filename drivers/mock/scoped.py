@@ -14,7 +14,7 @@ from drivers.mock.probe import Screen, render
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
     from drivers.device import DeviceFile
-    from drivers.mock.random import U64
+    from drivers.mock.physics.random import U64
     from drivers.signals import Capture, Frame
 
 TICK_S = 1e-6

@@ -7,13 +7,15 @@ none: I²C −74, serial −72, files −137.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from drivers.mock.pigpiod.header import OUTPUT
 from drivers.mock.pigpiod.protocol import PERMITTED, USER_GPIOS, Code, Command, Refused
 
 if TYPE_CHECKING:
-    from drivers.mock.pigpiod.daemon import Daemon
+    from drivers.mock.pigpiod.alerts import Alerts
+    from drivers.mock.pigpiod.gpio import Pwm
+    from drivers.mock.pigpiod.header import Pins
 
 SERVO_US = (500, 2500)
 LONGEST_WATCHDOG_MS = 60_000
@@ -30,6 +32,16 @@ class Others:
         self.pads_ma = [8] * PADS
 
 
+class Machine(Protocol):
+    """What these commands work on: the daemon's state."""
+
+    clock: Callable[[], int]
+    pins: Pins
+    pwm: Pwm
+    others: Others
+    alerts: Alerts
+
+
 def _user(pin: int) -> None:
     if pin < USER_GPIOS and not PERMITTED >> pin & 1:
         raise Refused(Code.NOT_PERMITTED)
@@ -37,7 +49,7 @@ def _user(pin: int) -> None:
         raise Refused(Code.BAD_USER_GPIO)
 
 
-def _servo(daemon: Daemon, pin: int, width_us: int, _: bytes) -> int:
+def _servo(daemon: Machine, pin: int, width_us: int, _: bytes) -> int:
     _user(pin)
     low, high = SERVO_US
     if width_us and not low <= width_us <= high:
@@ -50,7 +62,7 @@ def _servo(daemon: Daemon, pin: int, width_us: int, _: bytes) -> int:
     return 0
 
 
-def _servo_width(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+def _servo_width(daemon: Machine, pin: int, _p2: int, _: bytes) -> int:
     if pin >= USER_GPIOS:
         raise Refused(Code.BAD_USER_GPIO)
     if pin not in daemon.others.servo_us:
@@ -58,7 +70,7 @@ def _servo_width(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
     return daemon.others.servo_us[pin]
 
 
-def _watchdog(daemon: Daemon, pin: int, timeout_ms: int, _: bytes) -> int:
+def _watchdog(daemon: Machine, pin: int, timeout_ms: int, _: bytes) -> int:
     if pin >= USER_GPIOS:
         raise Refused(Code.BAD_USER_GPIO)
     if timeout_ms > LONGEST_WATCHDOG_MS:
@@ -67,7 +79,7 @@ def _watchdog(daemon: Daemon, pin: int, timeout_ms: int, _: bytes) -> int:
     return 0
 
 
-def _noise_filter(_daemon: Daemon, pin: int, steady_us: int, extension: bytes) -> int:
+def _noise_filter(_daemon: Machine, pin: int, steady_us: int, extension: bytes) -> int:
     if pin >= USER_GPIOS:
         raise Refused(Code.BAD_USER_GPIO)
     active_us = int.from_bytes(extension[:4], "little")
@@ -76,13 +88,13 @@ def _noise_filter(_daemon: Daemon, pin: int, steady_us: int, extension: bytes) -
     return 0
 
 
-def _pad(daemon: Daemon, pad: int, _p2: int, _: bytes) -> int:
+def _pad(daemon: Machine, pad: int, _p2: int, _: bytes) -> int:
     if pad >= PADS:
         raise Refused(Code.BAD_PAD)
     return daemon.others.pads_ma[pad]
 
 
-def _set_pad(daemon: Daemon, pad: int, strength_ma: int, _: bytes) -> int:
+def _set_pad(daemon: Machine, pad: int, strength_ma: int, _: bytes) -> int:
     if pad >= PADS:
         raise Refused(Code.BAD_PAD)
     if not 1 <= strength_ma <= STRONGEST_MA:
@@ -91,35 +103,35 @@ def _set_pad(daemon: Daemon, pad: int, strength_ma: int, _: bytes) -> int:
     return 0
 
 
-def _watch_events(daemon: Daemon, handle: int, bits: int, _: bytes) -> int:
+def _watch_events(daemon: Machine, handle: int, bits: int, _: bytes) -> int:
     if handle not in daemon.alerts.handles:
         raise Refused(Code.BAD_HANDLE)
     daemon.alerts.handles[handle].events = bits
     return 0
 
 
-def _event(daemon: Daemon, event: int, _p2: int, _: bytes) -> int:
+def _event(daemon: Machine, event: int, _p2: int, _: bytes) -> int:
     if event >= EVENTS:
         raise Refused(Code.BAD_EVENT_ID)
     daemon.alerts.events |= 1 << event
     return 0
 
 
-def _high_bank(_daemon: Daemon, mask: int, _p2: int, _: bytes) -> int:
+def _high_bank(_daemon: Machine, mask: int, _p2: int, _: bytes) -> int:
     """None of GPIO 32-53 may be written on a Pi 4."""
     if mask:
         raise Refused(Code.SOME_PERMITTED)
     return 0
 
 
-def _refused(code: Code) -> Callable[[Daemon, int, int, bytes], int]:
-    def handler(_daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
+def _refused(code: Code) -> Callable[[Machine, int, int, bytes], int]:
+    def handler(_daemon: Machine, _p1: int, _p2: int, _: bytes) -> int:
         raise Refused(code)
 
     return handler
 
 
-COMMANDS: dict[int, Callable[[Daemon, int, int, bytes], int]] = {
+COMMANDS: dict[int, Callable[[Machine, int, int, bytes], int]] = {
     Command.SERVO: _servo,
     Command.GPW: _servo_width,
     Command.WDOG: _watchdog,

@@ -1,4 +1,4 @@
-"""One long train pulse by pulse: the neuron of `drivers.mock.neuron` for a segment that is looked at before it ends.
+"""One long train pulse by pulse: the neuron of `physics.neuron` for a segment that is looked at before it ends.
 
 The same equations and the same draws as there, a part of the train at a time, so that what a board does between two
 looks costs what happened between them, however long it has had no reset.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.mock.neuron import DRAWS, OVERDRIVE_SHARES, REFIRE, Floats, Midway, NeuronModel, State, Trains
-from drivers.mock.random import U64, normal, uniforms_at
+from drivers.mock.physics.neuron import DRAWS, OVERDRIVE_SHARES, REFIRE, Floats, Midway, NeuronModel, State, Trains
+from drivers.mock.physics.random import U64, normal, uniforms_at
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ class _Neuron:
         self.y = min(new, max(model.y_hrs, now))
 
     def _delay(self, ratio: float) -> float:
-        """The comparator's, as in `drivers.mock.neuron`; ratio is its threshold over what the membrane goes to."""
+        """The comparator's, as in `physics.neuron`; ratio is its threshold over what the membrane goes to."""
         slow_v, delay_s = self._model.slow_overdrive_v, self._board.axon_delay_s
         if slow_v == 0:
             return delay_s

@@ -11,7 +11,7 @@ from scipy.stats import chi2_contingency
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.mock.bench import MockBench
-from drivers.mock.counts import SpikeTable
+from drivers.mock.physics.counts import SpikeTable
 from drivers.signals import SlotTiming, probe_frame
 
 NOMINAL = load_device("nominal")

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.mock.neuron import NeuronModel, Trains, membrane
+from drivers.mock.physics.neuron import NeuronModel, Trains, membrane
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings
-    from drivers.mock.past import Segments
+    from drivers.edges import Times
+    from drivers.mock.physics.neuron import Midway
+    from drivers.mock.physics.random import U64
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Some segments in order, all sensed with one V_th: when each began, its pulses, its key, its axon pulses.
+
+    With `midway` it is the part of a single segment that goes on from there.
+    """
+
+    start_ns: Times
+    trains: Trains
+    keys: U64
+    vth_v: float
+    pulses_before: int
+    axon_ns: Times
+    midway: Midway | None = None
+
+    @property
+    def end_ns(self) -> float:
+        """When the last of them ends."""
+        return float(self.start_ns[-1] + self.trains.end_s[-1] * 1e9)
 
 
 def membrane_volts(

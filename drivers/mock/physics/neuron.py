@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.device import validation_line
 from drivers.errors import InputError
-from drivers.mock.random import U64, normal, uniform
+from drivers.mock.physics.random import U64, normal, uniform
 
 if TYPE_CHECKING:
     from drivers.benchfile import BoardSettings

@@ -1,6 +1,6 @@
 """Counts only: the spike-count distribution of the pulse-by-pulse model, tabulated once and then sampled.
 
-The tables are the model's own: they are made by playing many neurons pulse by pulse (drivers.mock.neuron), never by a
+The tables are the model's own: they are made by playing many neurons pulse by pulse (physics.neuron), never by a
 formula. Sampling is one look-up a slot, fast enough for whole test sets. For long trains, whose table would be huge,
 the pulses from one firing to the next are tabulated and added up: after each firing the neuron begins anew.
 """
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.mock.neuron import NeuronModel, State, apply_pulse, fire, fresh, regular_trains, sense
-from drivers.mock.random import U64, sequence_keys, uniforms
+from drivers.mock.physics.neuron import NeuronModel, State, apply_pulse, fire, fresh, regular_trains, sense
+from drivers.mock.physics.random import U64, sequence_keys, uniforms
 from drivers.timing import SlotTicks
 
 if TYPE_CHECKING:
