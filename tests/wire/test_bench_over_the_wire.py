@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,7 @@ from gpiozero.pins.mock import MockFactory
 
 from drivers.bench import Bench
 from drivers.benchfile import PanelSettings
-from drivers.errors import EmergencyStopError, HilError, UnsafeError
+from drivers.errors import BenchError, EmergencyStopError, HilError, UnsafeError
 from drivers.panel import GpioPanel
 from drivers.pico.device import Pico
 from drivers.signals import SlotTiming, probe_frame
@@ -91,26 +89,22 @@ def test_closing_the_iterator_stops_the_pulses(rig: Callable[..., Rig]) -> None:
     assert made.board.threshold_v == 2.0
 
 
-def test_a_stop_in_mid_shot_is_called_so(rig: Callable[..., Rig]) -> None:
+def test_a_stop_in_mid_shot_is_called_so(rig: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
     """And not what came of it: waves that were stopped, edges that are missing."""
     made = rig("ideal")
     factory = MockFactory()
     contact = factory.pin(24)
     contact.drive_low()
-    panel = GpioPanel(PanelSettings(estop=24), made.bench._emergency, factory=factory)
+    panel = GpioPanel(PanelSettings(estop=24), lambda: None, factory=factory)
     made.bench._parts = replace(made.bench._parts, panel=panel)
 
-    def press() -> None:
-        while made.board.busy_until_ns() <= made.board.clock():
-            time.sleep(0.01)
-        contact.drive_high()
+    def pressed() -> None:
+        panel._latched.set()
+        raise BenchError("the shot was stopped")
 
-    pressing = threading.Thread(target=press)
-    pressing.start()
-    slow = SlotTiming(dendrite_clock_hz=1e3)
-    with pytest.raises(EmergencyStopError, match="emergency stop is pressed"):
-        list(made.bench.play([probe_frame("test", slow, [50] * 15)] * 8))
-    pressing.join()
+    monkeypatch.setattr(made.bench._parts.source, "wait", pressed)
+    with pytest.raises(EmergencyStopError, match="emergency stop was pressed"):
+        list(made.bench.play([probe_frame("test", SlotTiming(), [3, 4])]))
     panel.close()
     assert made.board.levels() == 0
 
