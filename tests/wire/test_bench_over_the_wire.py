@@ -94,8 +94,9 @@ def test_a_stop_in_mid_shot_is_called_so(rig: Callable[..., Rig], monkeypatch: p
     made = rig("ideal")
     factory = MockFactory()
     contact = factory.pin(24)
-    contact.drive_low()
     panel = GpioPanel(PanelSettings(estop=24), lambda: None, factory=factory)
+    contact.drive_low()  # closed, against the pull-up
+    panel.clear()
     made.bench._parts = replace(made.bench._parts, panel=panel)
 
     def pressed() -> None:
@@ -105,7 +106,6 @@ def test_a_stop_in_mid_shot_is_called_so(rig: Callable[..., Rig], monkeypatch: p
     monkeypatch.setattr(made.bench._parts.source, "wait", pressed)
     with pytest.raises(EmergencyStopError, match="emergency stop was pressed"):
         list(made.bench.play([probe_frame("test", SlotTiming(), [3, 4])]))
-    panel.close()
     assert made.board.levels() == 0
 
 
