@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,9 @@ def test_bash_completes_a_command_and_its_options(capsys: pytest.CaptureFixture[
 def test_an_unknown_shell_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--print-completion", "csh"]) == 2
     assert "bash, zsh, fish" in capsys.readouterr().err
+
+
+def test_the_reference_lists_every_command() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "commands.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(COMMANDS)
