@@ -191,13 +191,29 @@ class Stray:
         return bool(self.before or self.guard or self.after)
 
 
+@dataclass(frozen=True)
+class Retaken:
+    """What playing slots again has cost: shots, and the slots, pulses and resets in them."""
+
+    shots: int = 0
+    slots: int = 0
+    pulses: int = 0
+    resets: int = 0
+
+    def __add__(self, other: Retaken) -> Retaken:
+        return Retaken(
+            self.shots + other.shots, self.slots + other.slots, self.pulses + other.pulses, self.resets + other.resets
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Capture:
     """What a bench saw while one shot played.
 
     `frame` is the shot: the part of a frame that was played at once. `spikes` (slots,) int32; `slot_s` (slots,)
     measured length of every slot in s, 0 where not played; `ok` (slots,) false where a slot was late, missing or
-    unreadable and has to be retaken. `bench_s` is how long the bench was playing.
+    unreadable and has to be retaken. `bench_s` is how long the bench was playing. `retaken` is what was played again
+    until every slot was ok, where that has happened.
     """
 
     frame: Frame
@@ -208,6 +224,7 @@ class Capture:
     stray: Stray = Stray()
     traces: tuple[Trace, ...] = ()
     notes: tuple[str, ...] = ()
+    retaken: Retaken = Retaken()
 
 
 def nothing_played(shot: Frame) -> Capture:

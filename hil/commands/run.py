@@ -96,7 +96,14 @@ def play(
     with Live(slots, len(config.images) * len(config.noise) - before, quiet=as_json) as live:
         try:
             for result, maps in go_on(
-                run_file, config, weights, bench, watch=live.watch, gauge=live.gauge, stopping=stopping
+                run_file,
+                config,
+                weights,
+                bench,
+                watch=live.watch,
+                gauge=live.gauge,
+                stopping=stopping,
+                retaking=live.retaking,
             ):
                 live.count(result)
                 if figure is not None and not drawn:
@@ -163,6 +170,9 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
         f"{score}; {heading(config)}",
         f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, utilisation {bench_s / wall_s:.0%}",
     ]
+    if shots := sum(r.retaken_shots for r in results):
+        slots, pulses = sum(r.retaken_slots for r in results), sum(r.retaken_pulses for r in results)
+        lines.append(f"{slots:,} slots were late or unreadable and played again in {shots:,} shots, {pulses:,} pulses")
     if saturated:
         lines.append(f"{saturated:,} slots were saturated at full scale")
     return "\n".join(lines)

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DigitResult:
-    """One digit's answer, its truth and what it cost; `recalibrations` of the run came before it."""
+    """One digit's answer, its truth and what it cost; `recalibrations` of the run came before it.
+
+    `pulses` and `resets` are all that the device had for it, `retaken_…` the part of it that was played again.
+    """
 
     index: int
     label: int
@@ -40,6 +43,15 @@ class DigitResult:
     saturated: int
     stray: int
     recalibrations: int = 0
+    resets: int = 0
+    retaken_shots: int = 0
+    retaken_slots: int = 0
+    retaken_pulses: int = 0
+
+    @property
+    def planned_pulses(self) -> int:
+        """Those of its frames, which the next frames carry; see `hil.run.loop.Odometer`."""
+        return self.pulses - self.retaken_pulses
 
     @property
     def correct(self) -> bool:
@@ -183,4 +195,8 @@ def _result(answer: Answer, label: int, noise: int, recalibrations: int) -> Digi
         saturated=spent.saturated,
         stray=spent.stray,
         recalibrations=recalibrations,
+        resets=spent.resets,
+        retaken_shots=spent.retaken.shots,
+        retaken_slots=spent.retaken.slots,
+        retaken_pulses=spent.retaken.pulses,
     )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import CaptureError
-from drivers.signals import Capture, Frame, FrameKey, IntArray, SlotTiming
+from drivers.signals import Capture, Frame, FrameKey, IntArray, Retaken, SlotTiming
 from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
 from hil.network.helpings import Helpings
 from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, softmax
@@ -36,7 +36,11 @@ Watcher = Callable[[Capture], None]
 
 @dataclass
 class Odometer:
-    """Dendrite pulses the device has had, as the frames carry them: slow history enters only through this."""
+    """Dendrite pulses the device has had, as the frames carry them: slow history enters only through this.
+
+    What is played again does not enter: when it is known depends on how far ahead a bench takes frames, and a resumed
+    run must carry what an uninterrupted one does. A device's passport and the costs of a run count it.
+    """
 
     pulses: int = 0
 
@@ -51,6 +55,8 @@ class Spent:
     stray: int = 0
     bench_s: float = 0.0
     frames: int = 0
+    resets: int = 0
+    retaken: Retaken = field(default_factory=Retaken)
 
     def begin(self, saturated: int, helping: int) -> None:
         """Count one frame; what is cut off is cut off once, whatever the number of helpings."""
@@ -59,7 +65,9 @@ class Spent:
 
     def add(self, capture: Capture) -> None:
         """Count one shot."""
-        self.pulses += capture.frame.total_pulses
+        self.pulses += capture.frame.total_pulses + capture.retaken.pulses
+        self.resets += int(capture.frame.played.sum()) + capture.retaken.resets
+        self.retaken += capture.retaken
         self.spikes += int(capture.spikes.sum())
         self.stray += capture.stray.before + capture.stray.guard + capture.stray.after
         self.bench_s += capture.bench_s

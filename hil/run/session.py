@@ -28,7 +28,7 @@ from hil.run.judge import ImplausibleError, Judge
 from hil.run.loop import Odometer
 from hil.run.recalibration import Recorded
 from hil.store import frozen
-from hil.store.recording import Reader, RecordingBench
+from hil.store.recording import Reader, RecordingBench, Retaking
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -106,12 +106,13 @@ def go_on(
     watch: Watcher | None = None,
     gauge: Callable[[dict[str, Any]], None] = lambda _reading: None,
     stopping: Callable[[], bool] = lambda: False,
+    retaking: Retaking = lambda _frame, _why: None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the digits that the run file lacks, recording every shot and every result as it comes.
 
-    `gauge` is told what the bench says of itself after each digit.
+    `gauge` is told what the bench says of itself after each digit, and `retaking` of slots that are played again.
     """
-    recording = RecordingBench(bench, run, stopping=stopping) if bench is not None else None
+    recording = RecordingBench(bench, run, stopping=stopping, retaking=retaking) if bench is not None else None
     if recording is not None:
         recording.set_threshold(config.vth_v)
     odometer = Odometer(run.fact("odometer"))
@@ -136,7 +137,7 @@ def go_on(
         keep=True,
         watch=watch,
         odometer=odometer,
-        done={(result.noise, result.index): result.pulses for result in results_of(run)},
+        done={(result.noise, result.index): result.planned_pulses for result in results_of(run)},
         judge=judge,
         judged=judged,
         recorded=recalibrations_of(run, config),
@@ -221,7 +222,7 @@ def again(
     """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
     results = {(result.noise, result.index): result for result in results_of(run)}
     every = ((noise, index) for noise in config.noise for index in config.images)
-    passed = {digit: results[digit].pulses if digit in results else 0 for digit in every if digit not in wanted}
+    passed = {digit: results[digit].planned_pulses if digit in results else 0 for digit in every if digit not in wanted}
     bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
     course = Course(
         keep=True,

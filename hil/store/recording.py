@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from drivers.bench import Bench
 
 Reader = Callable[[int], Capture]
+Retaking = Callable[[Frame, str], None]  # slots that are about to be played again, and why
 
 
 @dataclass
@@ -49,6 +50,7 @@ class _Piece:
 class _Stream:
     """What is under way: pieces in the order the host gets them; what the bench was given and owes; slots to retake."""
 
+    retaking: Retaking
     order: deque[_Piece] = field(default_factory=deque)
     owed: deque[tuple[Frame, _Piece | Shot]] = field(default_factory=deque)
     retakes: deque[tuple[Frame, Shot]] = field(default_factory=deque)
@@ -69,6 +71,7 @@ class _Stream:
         if shot.waiting == 0:
             for frame in bad_runs(shot):
                 shot.waiting += len(frame)
+                self.retaking(frame, shot.why)
                 self.retakes.append((frame, shot))
 
     def feed(self, frames: Iterator[list[_Piece]], known: list[list[_Piece]]) -> Iterator[Frame]:
@@ -135,7 +138,7 @@ class RecordingBench:
     `inner` plays what the file lacks; None makes a replay, where a missing slot is a RunFileError. `reader` loads a
     recorded shot (by default its counts, without traces). `stopping` is asked after every recorded shot: true raises
     KeyboardInterrupt there, with the shot safe in the file. Slots that a bench calls not ok are taken again, up to
-    three times in all; then CaptureError. Failed attempts stay in the file.
+    three times in all; then CaptureError; `retaking` is told. Failed attempts stay in the file.
     """
 
     def __init__(
@@ -145,7 +148,9 @@ class RecordingBench:
         *,
         reader: Reader | None = None,
         stopping: Callable[[], bool] | None = None,
+        retaking: Retaking = lambda _frame, _why: None,
     ) -> None:
+        self._retaking = retaking
         self._inner = inner
         self._run = run
         self._read = reader or run.load
@@ -230,7 +235,7 @@ class RecordingBench:
     def _played(self, frames: Iterator[list[_Piece]], known: list[list[_Piece]]) -> Iterator[Capture]:
         if self._inner is None:
             raise AssertionError("a replay has nothing to play")
-        stream = _Stream()
+        stream = _Stream(self._retaking)
         while True:
             captures = cast("Generator[Capture]", self._inner.play(stream.feed(frames, known)))
             with closing(captures):

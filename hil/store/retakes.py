@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import CaptureError
-from drivers.signals import BoolArray, Capture, Frame, FrameKey, Stray
+from drivers.signals import BoolArray, Capture, Frame, FrameKey, Retaken, Stray
 
 if TYPE_CHECKING:
     from hil.store.rows import ShotRow
@@ -61,6 +61,7 @@ class Shot:
             bench_s=sum(capture.bench_s for capture in self.captures),
             stray=Stray(sum(s.before for s in strays), sum(s.guard for s in strays), sum(s.after for s in strays)),
             notes=tuple(note for capture in self.captures for note in capture.notes),
+            retaken=sum((cost_of(again.frame) for again in self.captures[1:]), Retaken()),
         )
 
     @property
@@ -91,6 +92,12 @@ def measured_shots(run: RunFile, key: FrameKey, layer: int) -> Iterator[tuple[Sh
     """The shots of one frame as recorded, each with its retakes and the row of its first attempt, in order of slots."""
     for rows in with_retakes(run.shots_of(key, layer), key.attempt):
         yield rows[0], Shot([run.load(row.id) for row in rows])
+
+
+def cost_of(frame: Frame) -> Retaken:
+    """What slots that are played again cost: one shot at least."""
+    resets = int(frame.played.sum())
+    return Retaken(1, resets, frame.total_pulses, resets)
 
 
 def bad_runs(shot: Shot) -> Iterator[Frame]:

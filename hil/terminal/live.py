@@ -19,12 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from calibration.estimate import wilson_interval
+from drivers.signals import Retaken
 from hil.network.layers import LAYERS
 from hil.store.notes import kind_of
+from hil.store.retakes import cost_of
 from hil.terminal.pictures import blocks, strip
 
 if TYPE_CHECKING:
-    from drivers.signals import Capture, Trace
+    from drivers.signals import Capture, Frame, Trace
     from hil.run.digits import DigitResult
 
 FULL_WIDTH, FULL_HEIGHT = 80, 24
@@ -40,7 +42,7 @@ class Seen:
 
     spikes: int = 0
     bench_s: float = 0.0
-    retaken: int = 0
+    retaken: Retaken = field(default_factory=Retaken)
     stray: int = 0
     right: int = 0
     digits: int = 0
@@ -55,7 +57,6 @@ class Seen:
         frame = capture.frame
         self.spikes += int(capture.spikes.sum())
         self.bench_s += capture.bench_s
-        self.retaken += int(np.count_nonzero(~capture.ok))
         self.stray += capture.stray.before + capture.stray.guard + capture.stray.after
         layer, channel = int(frame.layer[-1]), int(frame.channel[-1])
         if layer < 0:
@@ -134,6 +135,15 @@ class Live:
         """What the bench said of itself after a digit, see `hil.run.gauges`."""
         self.seen.drift = reading["drift"]
 
+    def retaking(self, frame: Frame, why: str) -> None:
+        """Slots are about to be played again: counted at once, and told, every kind of reason once."""
+        again = cost_of(frame)
+        self.seen.retaken += again
+        if kind_of(why) not in self._told and not self._quiet:
+            self._told.add(kind_of(why))
+            text = f"digit {frame.key.image}: {again.slots:,} slots are played again" + (f": {why}" if why else "")
+            self._console.print(Text(text), highlight=False, soft_wrap=True)
+
     def watch(self, capture: Capture) -> None:
         """Show one shot; what it has to say is told on standard error, every kind once."""
         self.seen.add(capture)
@@ -148,7 +158,8 @@ class Live:
         if not self._full:
             return Group(self._progress)
         costs = f"{seen.spikes:,} spikes, {seen.bench_s:.2f} s on the bench"
-        troubles = f"{seen.retaken:,} slots again, {seen.stray:,} strays"
+        again = f"{seen.retaken.slots:,} slots again in {seen.retaken.shots:,} shots"
+        troubles = f"{again}, {seen.stray:,} strays"
         if seen.drift is not None:
             troubles += f", drift {seen.drift['statistic']:.1f} of {seen.drift['limit']:.1f}"
         lines = [Text(line) for line in (seen.accuracy(), costs, troubles) if line]

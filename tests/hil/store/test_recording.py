@@ -13,7 +13,7 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import CaptureError, InputError, RunFileError
 from drivers.mock.bench import MockBench
-from drivers.signals import Capture, Frame, FrameKey, SlotTiming
+from drivers.signals import Capture, Frame, FrameKey, Retaken, SlotTiming
 from hil.store.recording import RecordingBench, made_v
 from hil.store.runfile import RunFile
 from tests.hil.rig import bench, flaky, frames, new_run, rows, same
@@ -188,6 +188,10 @@ def test_late_slots_are_taken_again_and_failed_attempts_kept(path: Path) -> None
         for row in found:
             trusted[row.first_slot : row.stop] += run.load(row.id).ok
         assert (trusted == 1).all()  # each slot has exactly one accepted measurement
+        again, totals = sum((capture.retaken for capture in got), Retaken()), run.totals()
+        assert totals["pulses"] == sum(frame.total_pulses for frame in played) + again.pulses
+        assert totals["resets"] == sum(int(frame.played.sum()) for frame in played) + again.resets
+        assert totals["shots"] == len(got) + again.shots
     assert all(map(same, record(None, path, played), got))
 
 

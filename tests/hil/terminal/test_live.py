@@ -52,9 +52,11 @@ def result(answer: int) -> DigitResult:
     return DigitResult(7, 9, answer, 0.9, 100, 25, 0.25, 0, 0, 0)
 
 
-def shown(screen: Screen, *, traced: bool = True) -> list[str]:
+def shown(screen: Screen, *, traced: bool = True, again: bool = False) -> list[str]:
     with Live(25_088, 100, console=screen.console) as live:
         for answer in (9, 9, 4):
+            if again:
+                live.retaking(shot().frame.part(20, 21), "late")
             live.watch(shot(traced=traced))
             live.count(result(answer))
         live.gauge({"drift": {"statistic": 1.25, "limit": 10.35}})
@@ -63,13 +65,18 @@ def shown(screen: Screen, *, traced: bool = True) -> list[str]:
 
 
 def test_where_there_is_room_everything_is_shown() -> None:
-    lines = shown(Screen(80))
+    lines = shown(Screen(80), again=True)
     text = "\n".join(lines)
     for wanted in (
-        *("2 of 3 right, 66.7 % (20.8 % to 93.9 %)".replace(" %", "%"), "drift 1.2 of 10.3", "3 slots again, 3 strays"),
+        *(
+            "2 of 3 right, 66.7 % (20.8 % to 93.9 %)".replace(" %", "%"),
+            "drift 1.2 of 10.3",
+            "3 slots again in 3 shots, 3 strays",
+        ),
         *("spikes of conv1 kernel 3", "axon, the last 2 ms, 0.0 to 2.0 V", "digit 7: conv1 3", "3/100", "0.75 s on"),
     ):
         assert wanted in text, text
+    assert lines.count("digit 7: 1 slots are played again: late") == 1
     assert "▀" * 28 in text
     assert "⣿" in text
     assert "a result [bold]as it is[/bold]" in lines
