@@ -27,6 +27,17 @@ def _passports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _patience() -> Iterator[None]:
+    """A busy machine keeps the simulated Pico from running for longer than USB ever keeps a host waiting.
+
+    What has to do with the patience of a host sets it itself.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drivers.pico.link.REPLY_S", 5.0)
+        yield
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bench", metavar="FILE", help="bench file of real hardware to run the bench suite on too")
     parser.addoption("--uf2", metavar="FILE", help="MicroPython for the Pico, to run the firmware in an emulated one")

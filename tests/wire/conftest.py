@@ -49,14 +49,6 @@ def wire_file(daemon: PigpiodServer, scope: ScopeServer, resource: str) -> Bench
     )
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _patience() -> Iterator[None]:
-    """A busy machine keeps the simulated Pico from running for longer than USB ever keeps a host waiting."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("drivers.pico.link.REPLY_S", 5.0)
-        yield
-
-
 @pytest.fixture
 def rig() -> Iterator[Callable[..., Rig]]:
     """Make a rig: rig(device="ideal", board=(), daemon=(), scope=()) with the faults of each."""
