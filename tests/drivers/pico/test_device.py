@@ -783,3 +783,16 @@ def test_it_says_how_warm_its_chip_is(server: PicoServer, pico: Pico) -> None:
     for celsius in (-5.0, 31.0, 60.0):
         server.chip.temperature_c = celsius
         assert pico.temperature_c == pytest.approx(celsius, abs=0.3)
+
+
+def test_a_machine_that_stands_still_is_no_hang_of_the_pico(
+    server: PicoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three seconds pass for the board while neither the firmware nor what watches it may run."""
+    pico = opened(bench_file(server.port))
+    clock = server.chip.board.clock
+    with server.chip.lock:
+        monkeypatch.setattr(server.chip.board, "clock", lambda: clock() + 3_000_000_000)
+        time.sleep(0.1)
+    pico.check()
+    pico.close()
