@@ -24,6 +24,10 @@ CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a recorded run decodes again to the same answers", ("digits", "replay")),
     ("a killed host leaves the bench at rest", ("at rest after a kill",)),
     ("a run whose host was killed goes on", ("host killed",)),
+    (
+        "the Pico has the board at rest when its host falls silent or dies in a payload",
+        ("Pico whose host is silent", "Pico whose host dies in a payload"),
+    ),
     ("the emergency stop stops", ("emergency stop",)),
 )
 _STYLE = (

@@ -9,9 +9,12 @@ import pytest
 
 from drivers.benchfile import load_bench
 from drivers.errors import HilError
-from hil.bringup.accept import Acceptance, Done
+from drivers.mock.pico import PicoServer
+from drivers.pico.proof import Found, falls_silent
+from hil.bringup.accept import DEAD_IN_PAYLOAD, SILENT_HOST, Acceptance, Done
 from hil.bringup.verdict import CLAIMS, supported, write_report
 from hil.cli import main
+from tests.drivers.pico.test_device import bench_file, new_board
 
 
 @pytest.mark.slow
@@ -24,10 +27,11 @@ def test_the_simulated_bench_is_accepted(capsys: pytest.CaptureFixture[str], tmp
     assert "dendrite pulses" in err.splitlines()[0]
     assert states.pop("emergency stop") == "not done"
     assert states.pop("at rest after a kill") == "not done"
+    assert states.pop(SILENT_HOST) == states.pop(DEAD_IN_PAYLOAD) == "not done"
     assert set(states.values()) == {"ok"}
     assert {name for _, needs in CLAIMS for name in needs} <= {step["name"] for step in found["steps"]}
     assert all(claim.startswith("of the simulated bench: ") for claim in found["claims"])
-    assert sum(found["claims"].values()) == len(CLAIMS) - 2
+    assert sum(found["claims"].values()) == len(CLAIMS) - 3
     page = Path(found["report"]).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") >= 3
     assert "no claim about hardware" in page
@@ -56,6 +60,14 @@ def test_a_stop_needs_a_hand(tmp_path: Path) -> None:
     assert Acceptance("mock", wired, "0:1", tmp_path)._stopped().detail == "it needs a hand at the bench and a terminal"
     nobody = Acceptance("mock", wired, "0:1", tmp_path, ask=lambda _: False)
     assert nobody._stopped().state == "not done"
+
+
+def test_a_pico_has_to_park_when_its_host_is_silent(tmp_path: Path) -> None:
+    with PicoServer(new_board()) as server:
+        acceptance = Acceptance("pico", bench_file(server.port, heartbeat_timeout_s=1.0), "0:1", tmp_path)
+        assert acceptance._parks(SILENT_HOST, falls_silent).state == "ok"
+        for wrong in (Found("none", parked=False), Found("silence", parked=False), Found("boot", parked=True)):
+            assert acceptance._parks(SILENT_HOST, lambda *_, found=wrong: found).state == "failed"
 
 
 def test_the_report_escapes_what_benches_are_called(tmp_path: Path) -> None:
