@@ -12,7 +12,6 @@ from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from calibration.measure.window import SATURATED_LEVEL, SATURATING_PULSES, SILENT_LEVEL
-from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
 from drivers.mock.physics.neuron import (
     Firings,
@@ -26,6 +25,7 @@ from drivers.mock.physics.neuron import (
     sense,
 )
 from drivers.mock.physics.random import sequence_keys
+from drivers.settings import BoardSettings
 from drivers.signals import SlotTiming
 
 _SEED = 0x57D7  # of the neurons that tell the truth, which no calibration ever sees

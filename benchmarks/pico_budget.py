@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from drivers.benchfile import BenchFile, BoardSettings, PicoSettings
+from drivers.benchfile import BenchFile
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
 from drivers.pico.device import Pico
 from drivers.pico.packing import pack_pieces
+from drivers.settings import BoardSettings, PicoSettings
 from drivers.signals import Frame, SlotTiming, probe_frame
 from drivers.timing import length_ticks, shots
 from firmware.protocol import data_args, pack_runs, request, to_base64

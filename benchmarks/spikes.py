@@ -19,10 +19,10 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import find_peaks
 
-from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.schmitt import find_pulses
 from drivers.decode.spikes import decode
 from drivers.mock.probe import CODES_A_DIVISION, REFERENCE
+from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import SlotTiming, Trace, probe_frame
 from drivers.timing import length_ticks, slot_ticks
 

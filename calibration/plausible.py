@@ -6,15 +6,12 @@ fits, and a select address that never closes gives one that is too low by its sh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import CalibrationError
-
-if TYPE_CHECKING:
-    from calibration.transfer import TransferCurve
 
 LEAST_GAIN = 0.005  # spikes a pulse at full scale: a spike in two hundred pulses tells nothing from nothing
 LEAST_RISE = 1.05  # of the spikes without pulses to those at full scale
@@ -23,7 +20,26 @@ TELLING = 200  # spikes of the best address, from which on half of them is no ch
 ADVICE = "run hil doctor --loopback, mend what it names, then calibrate again"
 
 
-def check_curve(curve: TransferCurve) -> None:
+class Curve(Protocol):
+    """What is looked at of a transfer curve, see `calibration.transfer`."""
+
+    @property
+    def pulses(self) -> NDArray[np.int64]:
+        """(k,) pulses a slot, rising."""
+        ...
+
+    @property
+    def mean_spikes(self) -> NDArray[np.float64]:
+        """(k,) spikes a slot."""
+        ...
+
+    @property
+    def made_v(self) -> float:
+        """V_th as it was made."""
+        ...
+
+
+def check_curve(curve: Curve) -> None:
     """Raise CalibrationError for a curve that no neuron has: no spikes, or as many without pulses as with them."""
     most, mean = int(curve.pulses[-1]), float(curve.mean_spikes[-1])
     if mean < LEAST_GAIN * most:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from calibration.transfer import TransferCurve
-from drivers.benchfile import PLACES
 from drivers.device import validation_line
 from drivers.durable import write_durably
 from drivers.errors import CalibrationError, InputError
+from drivers.settings import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -15,7 +15,7 @@ from drivers.signals import Frame
 from drivers.timing import length_ticks, period_ticks, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
+    from drivers.settings import BoardSettings
 
 DENDRITE, RESET, SYNC, SELECT0 = 1, 2, 4, 8
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from drivers.benchfile import PanelSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, EmergencyStopError, HilError, InputError, UnsafeError
 from drivers.parts.kind import Opening, PartKind
+from drivers.settings import PanelSettings
 
 BLINK_S = 0.15
 

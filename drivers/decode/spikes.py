@@ -22,7 +22,7 @@ from drivers.signals import Capture, Stray, Trace
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, SpikeSettings
+    from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import BoolArray, FloatArray, Frame
 
 _LEADS = (0.9, 1.3)  # of the planned lead: the usual width of a sync pulse

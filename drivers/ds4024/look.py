@@ -11,7 +11,7 @@ from drivers.signals import Trace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from drivers.benchfile import ScopeSettings, SpikeSettings
+    from drivers.settings import ScopeSettings, SpikeSettings
 
 _FEW = 10  # samples; noise alone does not take so many of them far
 _TENTH = (0.04, 0.35)  # of a logic level: what a ×10 probe that is read as ×1 shows

@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drivers.benchfile import SAMPLES_A_GAP
 from drivers.errors import LimitError
+from drivers.settings import SAMPLES_A_GAP
 
 if TYPE_CHECKING:
-    from drivers.benchfile import ScopeSettings
+    from drivers.settings import ScopeSettings
 
 DIVISIONS = 14
 TIMEBASES_S = tuple(float(f"{m}e{e}") for e in range(-9, 4) for m in (1, 2, 5) if 2e-9 <= float(f"{m}e{e}") <= 1e3)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.benchfile import ScopeSettings
 from drivers.checks import Check, failed
 from drivers.decode.spikes import decode, expected_lines
 from drivers.ds4024.address import instrument
@@ -29,11 +28,12 @@ from drivers.ds4024.settings import (
 )
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
+from drivers.settings import ScopeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, SpikeSettings
+    from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
 _LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from drivers.errors import BenchError, InputError
 
 if TYPE_CHECKING:
-    from drivers.benchfile import ScopeSettings, SpikeSettings
     from drivers.ds4024.link import ScopeLink
     from drivers.ds4024.plan import CapturePlan
+    from drivers.settings import ScopeSettings, SpikeSettings
 
 FIRMWARE_LEAST = (0, 2, 3)
 CODES_PER_DIV = 32

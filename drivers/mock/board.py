@@ -20,7 +20,6 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.benchfile import BoardSettings
 from drivers.device import DeviceFile
 from drivers.edges import DENDRITE, RESET, Levels, Times
 from drivers.errors import InputError, TwinError
@@ -34,6 +33,7 @@ from drivers.mock.physics.train import go_on
 from drivers.mock.roughness import SMOOTH, Roughness
 from drivers.mock.strict import check_levels
 from drivers.mock.timeline import Timeline
+from drivers.settings import BoardSettings
 from drivers.timing import seconds
 
 LONG_HISTORY_NS = 180_000_000_000

@@ -20,8 +20,8 @@ from drivers.mock.physics.membrane import Segments, membrane_volts
 from drivers.mock.roughness import SMOOTH, Roughness
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
     from drivers.mock.physics.neuron import NeuronModel
+    from drivers.settings import BoardSettings
 
 LOGIC_V = 3.3
 BITS = {"dendrite": DENDRITE, "reset": RESET, "sync": SYNC}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.benchfile import SWITCH_SETTLING_S, BoardSettings
+from drivers.benchfile import SWITCH_SETTLING_S
 from drivers.edges import DENDRITE, RESET, SELECT0, Levels, Times
 from drivers.errors import TwinError
+from drivers.settings import BoardSettings
 
 LEAST_PULSE_NS = 300  # LM339 large-signal response, TI LM339: shorter is not seen
 LEAST_GAP_NS = 300

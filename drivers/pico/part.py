@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from drivers.benchfile import PicoSettings
 from drivers.checks import Check
 from drivers.parts.kind import Opening, PartKind
 from drivers.pico.device import Pico
 from drivers.pico.link import NOT_OURS_TO_CLEAR, find_port, latched
+from drivers.settings import PicoSettings
 
 TICK_S = 40e-9  # the firmware runs its PIO at 25 MHz
 

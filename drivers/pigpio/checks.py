@@ -11,7 +11,7 @@ from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pins import WAVE_PINS, free_output, pi_output_fault
 
 if TYPE_CHECKING:
-    from drivers.benchfile import PigpioSettings, Wiring
+    from drivers.settings import PigpioSettings, Wiring
 
 PLAYED = "wave clock (plays 1 s of silence)"
 VERSION = 79  # the first and last with everything used here

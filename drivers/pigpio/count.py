@@ -19,8 +19,8 @@ from drivers.signals import Capture, Stray
 from drivers.timing import length_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, SpikeSettings
     from drivers.pigpio.reports import Reports
+    from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import BoolArray, FloatArray, Frame
 
 STEP_SAMPLES = 1.5  # an interval is known to a sample, and ticks to half of one

@@ -15,7 +15,7 @@ from drivers.errors import BenchError, ConnectionLostError
 from drivers.pigpio.instep import InStep
 
 if TYPE_CHECKING:
-    from drivers.benchfile import PigpioSettings
+    from drivers.settings import PigpioSettings
 
 _TICK_COMMAND = 16
 _ADVICE = "start it with `sudo systemctl start pigpiod` (a Raspberry Pi 5 cannot run it: use pulse_source = pico there)"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.benchfile import GpioSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, CaptureError, InputError, LimitError
 from drivers.parts.kind import Opening, PartKind
@@ -17,6 +16,7 @@ from drivers.pigpio.count import Hearing, LostShotError, count
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.reports import Reports, ReportStream, gathered
 from drivers.pigpio.sampling import describe, longest_slot_s, measure_sample_us, too_long, unfit
+from drivers.settings import GpioSettings
 from drivers.signals import Capture
 from drivers.timing import length_ticks, slot_ticks
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from drivers.errors import ConnectionLostError
 
 if TYPE_CHECKING:
-    from drivers.benchfile import PigpioSettings
+    from drivers.settings import PigpioSettings
 
 REPORT = np.dtype([("sequence", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("levels", "<u4")])
 _NOIB = 99

@@ -13,9 +13,9 @@ from drivers.errors import BenchError
 from drivers.pigpio.reports import Reports, gathered
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
     from drivers.pigpio.link import Clock, PigpioLink
     from drivers.pigpio.reports import ReportStream
+    from drivers.settings import BoardSettings
 
 CPU_PERCENT = {
     1: 25,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from drivers.benchfile import PigpioSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, UnsafeError
 from drivers.parts.kind import Opening, PartKind
@@ -13,9 +12,10 @@ from drivers.pigpio.checks import link_checks, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.stream import WaveStream
 from drivers.pigpio.waves import TICK_S, Wave, plan_waves
+from drivers.settings import PigpioSettings
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, Wiring
+    from drivers.settings import BoardSettings, Wiring
     from drivers.signals import Frame
 
 LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s

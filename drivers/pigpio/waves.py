@@ -18,7 +18,7 @@ from drivers.errors import LimitError
 from drivers.timing import SlotTicks, slot_ticks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings, Wiring
+    from drivers.settings import BoardSettings, Wiring
     from drivers.signals import Frame
 
 TICK_S = 1e-6  # a wave's time step, whatever the daemon's -s says

@@ -8,13 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from drivers.benchfile import ThresholdSettings
 from drivers.checks import Check
 from drivers.errors import BenchError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
+from drivers.settings import ThresholdSettings
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Limits
+    from drivers.settings import Limits
 
 CODES = 4096
 INTERNAL_REFERENCE_V = 2.048  # MCP4728: Microchip DS22187E

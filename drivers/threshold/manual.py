@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.benchfile import ThresholdSettings
 from drivers.errors import InputError
 from drivers.parts.kind import Opening, PartKind
+from drivers.settings import ThresholdSettings
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Limits
     from drivers.checks import Check
+    from drivers.settings import Limits
 
 
 def _ask_terminal(question: str) -> str:

@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 import pyvisa
 from pydantic import Field
 
-from drivers.benchfile import Limits, Section
 from drivers.checks import Check
 from drivers.errors import BenchError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
+from drivers.settings import Limits, Section
 
 
 class SupplySettings(Section):

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from drivers.benchfile import (
-    BenchFile,
+from drivers.benchfile import BenchFile
+from drivers.device import DeviceFile, parse_toml
+from drivers.settings import (
     BoardSettings,
     Limits,
     PanelSettings,
@@ -19,7 +20,6 @@ from drivers.benchfile import (
     ThresholdSettings,
     Wiring,
 )
-from drivers.device import DeviceFile, parse_toml
 from drivers.signals import SlotTiming
 from hil.bringup.template import key_lines, section_lines
 

@@ -8,8 +8,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drivers.benchfile import PigpioSettings
 from drivers.errors import BenchError, HilError, InputError
+from drivers.settings import PigpioSettings
 
 if TYPE_CHECKING:
     from drivers.threshold.dac import I2cBus

@@ -16,9 +16,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from drivers.benchfile import BenchFile, PigpioSettings, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.durable import write_durably
 from drivers.errors import InputError
+from drivers.settings import PigpioSettings
 
 ACTIONS = ("init", "show", "park-dac", "clear", "schema")
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
-from drivers.benchfile import BenchFile, GpioSettings, PicoSettings, Wiring, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
 from drivers.durable import unfinished, write_durably
 from drivers.errors import InputError, TwinError
@@ -47,6 +47,7 @@ from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US
 from drivers.mock.roughness import roughness
 from drivers.mock.status import StatusServer
+from drivers.settings import GpioSettings, PicoSettings, Wiring
 from drivers.witness import ask
 from hil.bringup.template import literal
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.progress import Progress
 
-from drivers.benchfile import SpikeSettings
+from drivers.settings import SpikeSettings
 from hil.commands.runpath import run_path
 from hil.commands.sweepfile import hand_over, sweep_kind
 from hil.run.config import parse_digits

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.spikes import decode
 from drivers.device import validation_line
 from drivers.errors import CaptureError, InputError
+from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture
 from hil.network.layers import LAYERS
 from hil.network.weights import load_weights

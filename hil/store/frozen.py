@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, get_args
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from drivers.benchfile import PLACES
 from drivers.device import validation_line
 from drivers.errors import InputError, RunFileError
+from drivers.settings import PLACES
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BenchFile, BoardSettings, PigpioSettings, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.errors import HilWarning, InputError, LimitError
+from drivers.settings import BoardSettings, PigpioSettings
 from drivers.signals import SlotTiming, probe_frame
 from drivers.timing import Made, fastest_clock_hz, made
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BoardSettings
 from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, compile_levels
 from drivers.errors import LimitError
 from drivers.mock.strict import check_levels
+from drivers.settings import BoardSettings
 from drivers.signals import SlotTiming, probe_frame
 from drivers.timing import length_ticks, period_ticks, slot_ticks
 

@@ -7,13 +7,13 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 from gpiozero.pins.pigpio import PiGPIOFactory
 
-from drivers.benchfile import BoardSettings, PanelSettings, PigpioSettings, Wiring
 from drivers.device import load_device
 from drivers.errors import BenchError, EmergencyStopError, InputError
 from drivers.mock.board import Board
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.panel import GpioPanel
 from drivers.pigpio.source import PigpioPulses
+from drivers.settings import BoardSettings, PanelSettings, PigpioSettings, Wiring
 from drivers.signals import SlotTiming, probe_frame
 
 ENABLE, ESTOP, LAMP = 23, 24, 25

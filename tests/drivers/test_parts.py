@@ -9,7 +9,7 @@ import pytest
 from drivers import bench as protocols
 from drivers.audit import AuditedReader
 from drivers.bench import Bench
-from drivers.benchfile import ScopeSettings, ThresholdSettings, load_bench
+from drivers.benchfile import load_bench
 from drivers.checks import Check, each
 from drivers.ds4024.reader import ScopeReader
 from drivers.errors import BenchError, InputError
@@ -23,6 +23,7 @@ from drivers.pi import PiBench
 from drivers.pico.device import Pico
 from drivers.pigpio.reader import GpioReader
 from drivers.pigpio.source import PigpioPulses
+from drivers.settings import ScopeSettings, ThresholdSettings
 from drivers.threshold.dac import DacThreshold
 from drivers.threshold.manual import ManualThreshold
 from hil.store.recording import RecordingBench

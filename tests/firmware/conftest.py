@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import Chip, Pins
 from drivers.mock.pico.server import WIRING
+from drivers.settings import BoardSettings
 from firmware import protocol
 from tests.firmware import pico_modules
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BoardSettings
 from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.errors import TwinError
 from drivers.mock.pico.models import PROGRAMS, count_words, play_words, stamp_words
 from drivers.pico.packing import pack_pieces
+from drivers.settings import BoardSettings
 from drivers.signals import SlotTiming, probe_frame
 from drivers.timing import slot_ticks
 from tests.firmware import pico_modules

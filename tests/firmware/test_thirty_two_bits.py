@@ -6,11 +6,11 @@ import os
 
 import pytest
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import PicoServer
 from drivers.pico.link import PicoLink
+from drivers.settings import BoardSettings
 
 GIVEN = os.environ.get("MICROPYTHON32")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from drivers.benchfile import BenchFile, ScopeSettings, SpikeSettings, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.ds4024.reader import ScopeReader
 from drivers.mock.board import Board
@@ -17,6 +17,7 @@ from drivers.mock.pigpiod import PigpiodServer
 from drivers.parts.assembly import Parts
 from drivers.pi import PiBench
 from drivers.pigpio.source import PigpioPulses
+from drivers.settings import ScopeSettings, SpikeSettings
 from tests.wire.board_threshold import BoardThreshold
 
 WIRING = {"dendrite": 17, "reset": 27, "sync": 22, "select": [23, 24, 25, 12]}
@@ -64,7 +65,7 @@ def rig() -> Iterator[Callable[..., Rig]]:
         ) -> Rig:
             settings = load_bench("mock").board
             twin = Board(load_device(device), settings, faults=board)
-            from drivers.benchfile import Wiring
+            from drivers.settings import Wiring
 
             wiring = Wiring.model_validate(WIRING)
             pigpiod = stack.enter_context(PigpiodServer(twin, wiring, faults=daemon))

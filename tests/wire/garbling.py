@@ -21,13 +21,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers.bench import AxonReader, PulseSource
-from drivers.benchfile import ScopeSettings
 from drivers.device import load_device
 from drivers.ds4024.reader import ScopeReader
 from drivers.errors import HilError
 from drivers.mock.loopback import LOOPBACK, LoopbackServer
 from drivers.pi import PiBench
 from drivers.pico.device import Pico
+from drivers.settings import ScopeSettings
 from drivers.signals import SlotTiming, probe_frame
 from tests.drivers.ds4024.rig import BENCH, QUICK, TICK_S, rig
 from tests.wire.twin import twin

@@ -11,10 +11,10 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from drivers.bench import Bench
-from drivers.benchfile import PanelSettings
 from drivers.errors import BenchError, EmergencyStopError, HilError, UnsafeError
 from drivers.panel import GpioPanel
 from drivers.pico.device import Pico
+from drivers.settings import PanelSettings
 from drivers.signals import SlotTiming, probe_frame
 from hil.store.frozen import changed_parts
 from hil.store.runfile import RunFile

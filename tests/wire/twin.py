@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from drivers.benchfile import BenchFile, Wiring, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
@@ -15,6 +15,7 @@ from drivers.mock.pico.chip import Pins
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.roughness import roughness
 from drivers.pi import PiBench
+from drivers.settings import Wiring
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 AXON_PIN = 13

@@ -19,7 +19,7 @@ from drivers.mock.physics.random import U64, sequence_keys, uniforms
 from drivers.timing import SlotTicks
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
+    from drivers.settings import BoardSettings
 
 NESTED_NEURONS = 1 << 16
 GUIDE_PARTS = 1 << 10  # of (0, 1); a power of two, so that a part is found without rounding

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from drivers.mock.physics.neuron import NeuronModel, Trains, membrane
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
     from drivers.edges import Times
     from drivers.mock.physics.neuron import Midway
     from drivers.mock.physics.random import U64
+    from drivers.settings import BoardSettings
 
 Floats = NDArray[np.float64]
 

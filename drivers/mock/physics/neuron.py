@@ -28,8 +28,8 @@ from drivers.errors import InputError
 from drivers.mock.physics.random import U64, normal, uniform
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BoardSettings
     from drivers.device import DeviceFile
+    from drivers.settings import BoardSettings
 
 Floats = NDArray[np.float64]
 DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state

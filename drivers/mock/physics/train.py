@@ -17,7 +17,7 @@ from drivers.mock.physics.random import U64, normal, uniforms_at
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drivers.benchfile import BoardSettings
+    from drivers.settings import BoardSettings
 
 
 def go_on(

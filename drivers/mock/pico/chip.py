@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from drivers.benchfile import Wiring
 from drivers.edges import SYNC
 from drivers.errors import TwinError
 from drivers.mock.board import Board
 from drivers.mock.dac import MockMcp4725, MockMcp4728, Register
 from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words
+from drivers.settings import Wiring
 
 REASON = 0x40058008  # of the watchdog
 TIMED_OUT, FORCED = 1, 2  # its bits

@@ -28,11 +28,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import IO, Literal
 
-from drivers.benchfile import Wiring
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import FORCED, TIMED_OUT, Chip, Pins
 from drivers.mock.roughness import Pauses
+from drivers.settings import Wiring
 from firmware.protocol import FILES, FIRMWARE
 
 FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})

@@ -15,8 +15,8 @@ from drivers.mock.pigpiod.player import Player
 from drivers.mock.pigpiod.protocol import REVISION, VERSION, Code, Command, Refused
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Wiring
     from drivers.mock.board import Board
+    from drivers.settings import Wiring
 
 HELD_BLOCKS = 20_000  # what another program's waves take with the fault out_of_control_blocks
 SLOWNESS = {"doubled_clock": 2.0, "slow_clock": 1.13}

@@ -18,8 +18,8 @@ from drivers.mock.timeline import Timeline
 from drivers.pins import PULLED_UP_AT_BOOT
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Wiring
     from drivers.mock.board import Board
+    from drivers.settings import Wiring
 
 INPUT, OUTPUT = 0, 1
 PULL_OFF, PULL_DOWN, PULL_UP = 0, 1, 2

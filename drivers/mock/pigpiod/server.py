@@ -19,8 +19,8 @@ from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
 from drivers.mock.roughness import Pauses
 
 if TYPE_CHECKING:
-    from drivers.benchfile import Wiring
     from drivers.mock.board import Board
+    from drivers.settings import Wiring
 
 HOST = "127.0.0.1"
 HOUSEKEEPING_S = 0.005

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.spikes import decode
 from drivers.errors import CaptureError
 from drivers.mock import defects
 from drivers.mock.defects import Wire
+from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from tests.drivers.synthetic import TICK_S, Shot, shot_of
 

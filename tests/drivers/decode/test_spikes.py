@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BoardSettings, SpikeSettings
 from drivers.decode.spikes import decode
 from drivers.errors import CaptureError
+from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks
 from tests.drivers.synthetic import AXON_S, STEP_S, TICK_S, Levels, Shot, shot_of

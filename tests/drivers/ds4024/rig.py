@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from drivers.benchfile import BenchFile, ScopeSettings, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.ds4024.link import Pace
 from drivers.ds4024.reader import ScopeReader
 from drivers.edges import compile_levels
 from drivers.mock.board import Board
 from drivers.mock.ds4024.server import Reached, ScopeServer
+from drivers.settings import ScopeSettings
 from drivers.signals import Capture, Frame, probe_frame
 
 TICK_S = 1e-6

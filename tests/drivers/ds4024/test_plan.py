@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import ScopeSettings
 from drivers.ds4024.plan import DIVISIONS, TIMEBASES_S, CapturePlan, depths, plan_capture, rate_max_hz, refit
 from drivers.errors import LimitError
+from drivers.settings import ScopeSettings
 
 LAN = "TCPIP0::scope::INSTR"
 PAIR = ScopeSettings(resource=LAN)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.past import LOGIC_V
+from drivers.settings import BoardSettings
 
 FOUR = BoardSettings(addresses=4)
 

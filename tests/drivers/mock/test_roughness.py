@@ -7,13 +7,13 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from drivers.benchfile import BoardSettings, Wiring
 from drivers.device import load_device
 from drivers.errors import InputError
 from drivers.mock.analog import coupled, shaped
 from drivers.mock.board import Board
 from drivers.mock.pigpiod.header import OUTPUT, Pins
 from drivers.mock.roughness import SMOOTH, UNSCALED, Pauses, Roughness, roughness
+from drivers.settings import BoardSettings, Wiring
 
 WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(9, 10))
 

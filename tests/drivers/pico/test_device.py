@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from serial.tools import list_ports
 
-from drivers.benchfile import BenchFile, BoardSettings, Limits, PicoSettings, Wiring, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.edges import compile_levels
 from drivers.errors import (
@@ -43,6 +43,7 @@ from drivers.mock.pico.server import micropython
 from drivers.pico.device import Pico
 from drivers.pico.link import PicoLink, find_port
 from drivers.pico.packing import unpack_counts
+from drivers.settings import BoardSettings, Limits, PicoSettings, Wiring
 from drivers.signals import Frame, SlotTiming, Stray, probe_frame
 from firmware import protocol
 from hil.network.encode import Gain, to_pulses

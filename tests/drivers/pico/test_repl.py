@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import serial
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
 from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.pico.link import PicoLink
+from drivers.settings import BoardSettings
 from firmware import protocol
 
 pytestmark = [

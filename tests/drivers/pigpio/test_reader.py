@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BoardSettings, SpikeSettings, load_bench
+from drivers.benchfile import load_bench
 from drivers.errors import CaptureError, ConnectionLostError, InputError, LimitError
 from drivers.parts.assembly import check_parts
 from drivers.pigpio.count import Hearing, LostShotError, count
 from drivers.pigpio.reports import Reports
 from drivers.pigpio.sampling import CPU_PERCENT, edge_gaps_us, slowest_us, step_us, unfit
+from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, Frame, SlotTiming, probe_frame
 from drivers.timing import length_ticks, slot_ticks
 from tests.wire.twin import twin_bench

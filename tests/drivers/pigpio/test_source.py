@@ -19,7 +19,6 @@ import numpy as np
 import pigpio
 import pytest
 
-from drivers.benchfile import BoardSettings, PigpioSettings, Wiring
 from drivers.device import load_device
 from drivers.edges import RESET, compile_levels
 from drivers.errors import BenchError, ConnectionLostError, UnsafeError
@@ -30,6 +29,7 @@ from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.source import PigpioPulses
 from drivers.pigpio.stream import WaveStream
 from drivers.pigpio.waves import TICK_S, plan_waves
+from drivers.settings import BoardSettings, PigpioSettings, Wiring
 from drivers.signals import Frame, SlotTiming, probe_frame
 
 pytestmark = pytest.mark.wire

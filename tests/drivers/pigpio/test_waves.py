@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.benchfile import BoardSettings, Wiring
 from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.errors import LimitError
 from drivers.mock.pigpiod.memory import Pulses, WaveMemory
 from drivers.mock.strict import check_levels
 from drivers.pigpio.waves import PAD_PERCENT, TICK_S, Wave, compile_edges, plan_waves
+from drivers.settings import BoardSettings, Wiring
 from drivers.signals import Frame, SlotTiming, probe_frame
 
 BOARD = BoardSettings(addresses=4)

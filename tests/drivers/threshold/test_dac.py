@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from smbus2 import i2c_msg
 
-from drivers.benchfile import BoardSettings, Limits, ThresholdSettings
 from drivers.device import load_device
 from drivers.errors import BenchError, ConnectionLostError, InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.dac import MockI2cBus, MockMcp4725, MockMcp4728
+from drivers.settings import BoardSettings, Limits, ThresholdSettings
 from drivers.threshold.dac import DacThreshold
 from drivers.threshold.manual import ManualThreshold
 

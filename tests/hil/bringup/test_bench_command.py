@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.benchfile import BenchFile, PigpioSettings, load_bench
+from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.dac import MockI2cBus, MockMcp4728
@@ -19,6 +19,7 @@ from drivers.mock.pico import WIRING, PicoServer
 from drivers.mock.pico.chip import Pins
 from drivers.mock.pigpiod.server import PigpiodServer
 from drivers.pico.device import Pico
+from drivers.settings import PigpioSettings
 from hil.bringup.look import surroundings
 from hil.cli import main
 

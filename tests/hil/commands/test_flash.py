@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import BenchError, ConnectionLostError, InputError
 from drivers.mock.board import Board
@@ -16,6 +15,7 @@ from drivers.mock.pico import PicoServer
 from drivers.mock.pico.server import micropython
 from drivers.pico.link import PicoLink
 from drivers.pico.setup import firmware_digest
+from drivers.settings import BoardSettings
 from firmware import protocol
 from hil.cli import main
 from hil.commands import flash

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import InputError
 from drivers.mock.board import Board
@@ -20,6 +19,7 @@ from drivers.mock.ds4024.faults import FAULTS, Faults
 from drivers.mock.ds4024.instrument import DS4024, PROFILES
 from drivers.mock.ds4024.memory import envelope
 from drivers.mock.ds4024.server import ScopeServer
+from drivers.settings import BoardSettings
 
 MS = 1_000_000
 PERIOD_NS, HIGH_NS = 10 * MS, 2_000

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drivers.benchfile import BoardSettings
 from drivers.device import load_device
 from drivers.errors import InputError
 from drivers.mock.physics.neuron import Firings, NeuronModel, Trains, fire, neuron_model, regular_trains
 from drivers.mock.physics.random import normal, sequence_keys, uniform
 from drivers.mock.physics.train import go_on
+from drivers.settings import BoardSettings
 
 BOARD = BoardSettings()
 NOMINAL = neuron_model(load_device("nominal"))

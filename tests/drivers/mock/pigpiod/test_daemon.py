@@ -12,12 +12,12 @@ import pigpio
 import pytest
 from gpiozero.pins.pigpio import PiGPIOFactory
 
-from drivers.benchfile import BoardSettings, Wiring
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.pigpiod.protocol import Code, Command
+from drivers.settings import BoardSettings, Wiring
 
 pytestmark = pytest.mark.wire
 
