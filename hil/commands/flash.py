@@ -21,7 +21,8 @@ from firmware import protocol
 from hil.terminal.install import install_extra
 
 LEAST_VERSION = (1, 24, 1)  # rp2.DMA takes a StateMachine from here on: micropython/micropython#14228
-COMMAND_S = 60.0
+COMMAND_S = 20.0  # a command takes a second or two; mpremote waits for ever where the REPL missed its first bytes
+TRIES = 3  # every command does the same when it is sent again
 BOOT_S = 8.0
 
 # Runs on the Pico; prints one line of JSON.
@@ -176,17 +177,27 @@ def _running(port: str) -> str:
 
 def _mpremote(port: str, *command: str) -> str:
     """Standard output of one mpremote command; raises BenchError with the last line of what went wrong."""
+    for _ in range(TRIES):
+        done = _try(port, *command)
+        if done is not None:
+            break
+    else:
+        raise ConnectionLostError(f"no answer at {port} in {TRIES} × {COMMAND_S:g} s: unplug the Pico and try again")
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise BenchError(f"mpremote at {port} failed: {said[-1] if said else f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def _try(port: str, *command: str) -> subprocess.CompletedProcess[str] | None:
+    """One run of mpremote, None when it did not end in time."""
     try:
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "mpremote", "connect", port, *command],
             capture_output=True,
             text=True,
             timeout=COMMAND_S,
             check=False,
         )
-    except subprocess.TimeoutExpired as error:
-        raise ConnectionLostError(f"no answer at {port} in {COMMAND_S:g} s: unplug the Pico and try again") from error
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise BenchError(f"mpremote at {port} failed: {said[-1] if said else f'exit code {done.returncode}'}")
-    return done.stdout
+    except subprocess.TimeoutExpired:
+        return None

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.remote.webelement import WebElement
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
@@ -59,7 +61,22 @@ class Browser:
         return found
 
     def click(self, css: str) -> None:
-        self.driver.find_element("css selector", css).click()
+        self._on(css, lambda element: element.click())
+
+    def keys(self, css: str, keys: str) -> None:
+        self._on(css, lambda element: element.send_keys(keys))
+
+    def _on(self, css: str, act: Callable[[WebElement], None]) -> None:
+        """A page that follows a run may draw an element anew between finding it and touching it."""
+
+        def done() -> bool:
+            try:
+                act(self.driver.find_element("css selector", css))
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        self.until(f"{css} to hold still", done)
 
     def picture(self, file: Path) -> None:
         """The whole page, as far down as it goes."""

@@ -52,6 +52,8 @@ ADVICE = {  # of the bench pigpio + scope, or pico + pico for faults of the Pico
     "dies_in_shot": r"switch the bench off",
     "doubled_clock": r"half speed, joan2937/pigpio#331: start pigpiod with -t0",
     "slow_clock": r"13 % slow, joan2937/pigpio#137",
+    "lost_reports": COPED,
+    "lost_samples": COPED,
     "out_of_control_blocks": r"stop that program or restart pigpiod",
     "unplugged": r"plug it in again",
     "reboot": r"start again|check its USB",

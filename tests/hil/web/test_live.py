@@ -97,7 +97,7 @@ def measure(page: Browser, channels: int) -> None:
     page.click(".slotmap .map")  # in the middle, where four slots meet
     middle = re.compile(r"row (1[34]), column (1[34])\b")
     at = page.until("the slot in the middle", lambda: middle.search(page.text("#digit")))
-    page.driver.find_element("css selector", ".slotmap .map").send_keys("\ue012")  # arrow left
+    page.keys(".slotmap .map", "\ue012")  # arrow left
     assert at is not None
     left = f"row {at[1]}, column {int(at[2]) - 1}"
     page.until("the slot to its left", lambda: left in page.text("#digit"))
