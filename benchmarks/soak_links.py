@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from collections import Counter
 
-from tests.wire.garbling import KINDS, LINKS, conversation, recoverable
+from tests.wire.garbling import LINKS, conversation, kinds, recoverable
 
 LEAST = 0.95
 
@@ -25,9 +25,9 @@ def soak(link: str, conversations: int, seed: int) -> bool:
     """So many conversations on a link, every kind of damage as often; prints how they ended, by kind."""
     wrong, again, well = 0, 0, 0
     with LINKS[link]() as talk:
-        for kind in KINDS:
+        for kind in kinds(link):
             ends: Counter[str] = Counter()
-            for number in range(conversations // len(KINDS)):
+            for number in range(conversations // len(kinds(link))):
                 try:
                     end = conversation(link, talk, kind, seed + number).partition(":")[0]
                 except Exception:  # noqa: BLE001 (whatever it is, it is counted)

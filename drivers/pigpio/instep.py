@@ -14,6 +14,14 @@ REPLY_BYTES = 16
 STALE_MOST = 16  # replies to something else before ours
 
 
+class OutOfStepError(OSError):
+    """What came belongs to other commands."""
+
+
+class ClosedError(ConnectionResetError):
+    """The daemon closed the connection."""
+
+
 class InStep:
     """Stands in for the socket. What was left over before a command is sent is stale, and dropped."""
 
@@ -41,14 +49,14 @@ class InStep:
             reply = self._whole()
             if reply[:4] == self._asked:
                 return reply
-        raise OSError("its replies belong to other commands")
+        raise OutOfStepError("its replies belong to other commands")
 
     def _whole(self) -> bytes:
         reply = b""
         while len(reply) < REPLY_BYTES:
             got = self._plain.recv(REPLY_BYTES - len(reply))
             if not got:
-                raise ConnectionResetError("the daemon closed the connection")
+                raise ClosedError("the daemon closed the connection")
             reply += got
         return reply
 

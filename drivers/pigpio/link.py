@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import socket
 import struct
 import threading
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import BenchError, ConnectionLostError
-from drivers.pigpio.instep import InStep
+from drivers.pigpio.instep import REPLY_BYTES, ClosedError, InStep, OutOfStepError
 
 if TYPE_CHECKING:
     from drivers.settings import PigpioSettings
@@ -31,10 +30,12 @@ class Clock:
 
 
 class PigpioLink:
-    """pigpio.pi with two differences: no call waits for ever, and a failed call is a BenchError.
+    """pigpio.pi, but no call waits for ever, a failed one is a BenchError, and there is no notify thread.
 
     The client itself never notices that the daemon died: its notify thread spins and the next call raises
-    struct.error (pigpio 1.78). Here that becomes a ConnectionLostError, and the thread ends.
+    struct.error (pigpio 1.78). And it opens that thread's connection by two questions of which it takes any 16 bytes
+    for the answers: out of step, it would end another program's notification. Nothing here is called back, so there
+    is only the command connection, kept in step from its first byte.
     """
 
     def __init__(self, settings: PigpioSettings, *, timeout_s: float = 5.0) -> None:
@@ -46,24 +47,36 @@ class PigpioLink:
         self._lock = threading.RLock()
         memory_full = (pigpio.PI_TOO_MANY_CBS, pigpio.PI_TOO_MANY_OOL, pigpio.PI_NO_WAVEFORM_ID)
         self._advice = {pigpio.error_text(code): _MEMORY_ADVICE for code in memory_full}
-        self._probe(host, port, timeout_s)
-        self._pi: Any = pigpio.pi(host, port, show_errors=False)
-        if not self._pi.connected:
-            self._pi = None
-            raise ConnectionLostError(f"pigpiod at {self.where} closed the connection at once: it has too many clients")
-        self._pi.sl.s.settimeout(timeout_s)
-        self._pi.sl.s = InStep(self._pi.sl.s)
+        self._pi: Any = _client(self._connect(host, port, timeout_s))
 
-    def _probe(self, host: str, port: int, timeout_s: float) -> None:
-        """Ask for the tick on a connection of our own: of something else than pigpiod the client waits for ever."""
+    def _connect(self, host: str, port: int, timeout_s: float) -> InStep:
+        """A connection on which a pigpiod has told its tick; of something else the client would wait for ever."""
         try:
-            with socket.create_connection((host, port), timeout_s) as probe:
-                probe.sendall(struct.pack("<4I", _TICK_COMMAND, 0, 0, 0))
-                reply = probe.recv(16)
+            plain = socket.create_connection((host, port), timeout_s)
         except OSError as error:
-            raise ConnectionLostError(f"no pigpiod at {self.where}: {error.strerror or error}; {_ADVICE}") from error
-        if len(reply) != 16 or struct.unpack("<I", reply[:4])[0] != _TICK_COMMAND:
-            raise ConnectionLostError(f"what listens at {self.where} is not pigpiod; check pigpio.host and pigpio.port")
+            raise self._absent(error) from error
+        connection = InStep(plain)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(struct.pack("<4I", _TICK_COMMAND, 0, 0, 0))
+            connection.recv(REPLY_BYTES)
+        except OSError as error:
+            plain.close()
+            raise self._absent(error) from error
+        return connection
+
+    def _absent(self, error: OSError) -> ConnectionLostError:
+        """What an attempt to connect ended in."""
+        if isinstance(error, OutOfStepError):
+            return ConnectionLostError(
+                f"what listens at {self.where} is not pigpiod; check pigpio.host and pigpio.port"
+            )
+        if isinstance(error, ClosedError):
+            return ConnectionLostError(
+                f"what listens at {self.where} closed the connection at once: it is not pigpiod, or has too many "
+                "clients; check pigpio.host and pigpio.port"
+            )
+        return ConnectionLostError(f"no pigpiod at {self.where}: {error.strerror or error}; {_ADVICE}")
 
     @property
     def lost(self) -> bool:
@@ -89,13 +102,19 @@ class PigpioLink:
                 ) from error
 
     def close(self) -> None:
-        """End the connection and the client's notify thread; idempotent."""
+        """End the connection; idempotent."""
         with self._lock:
             pi, self._pi = self._pi, None
-            if pi is None:
-                return
-            atexit.unregister(pi.stop)
-            try:
+            if pi is not None:
                 pi.stop()
-            except OSError:
-                pi.stop()  # the first call ended the thread but could not tell the daemon; this one closes the socket
+
+
+def _client(connection: InStep) -> Any:
+    """A pigpio.pi on a connection that is open; its own constructor opens two (pigpio.py 1.78, pi.__init__)."""
+    import pigpio
+
+    pi = pigpio.pi.__new__(pigpio.pi)
+    pi.connected, pi._notify = True, None
+    pi.sl = pigpio._socklock()
+    pi.sl.s = connection
+    return pi

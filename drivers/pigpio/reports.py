@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import ConnectionLostError
+from drivers.pigpio.instep import REPLY_BYTES
 
 if TYPE_CHECKING:
     from drivers.settings import PigpioSettings
@@ -52,34 +53,38 @@ class ReportStream:
 
     def __init__(self, settings: PigpioSettings) -> None:
         """Open it; it reports nothing until the daemon is told which pins to watch. Raises ConnectionLostError."""
-        self.where = f"{settings.host}:{settings.port}"
+        host, port = settings.address()
+        self.where = f"{host}:{port}"
         self._came = threading.Condition()
         self._pieces: list[bytes] = []
         self._bytes = 0  # of the pieces
         self._next: int | None = None  # sequence number of the next report
         self._lost = False
         try:
-            self._socket = socket.create_connection((settings.host, settings.port), _TIMEOUT_S)
+            self._socket = socket.create_connection((host, port), _TIMEOUT_S)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             self._socket.sendall(struct.pack("<4I", _NOIB, 0, 0, 0))
-            self.handle = self._answer()
+            self._reply = self._answer()
         except OSError as error:
             raise ConnectionLostError(f"pigpiod at {self.where} sends no reports: {error.strerror or error}") from error
+        self.handle: int = struct.unpack("<3Ii", self._reply)[3]
+        if self.handle < 0:
+            self._socket.close()
+            raise ConnectionLostError(f"pigpiod at {self.where} has no notification left ({self.handle}): restart it")
         self._socket.settimeout(None)
         self._thread = threading.Thread(target=self._read, name="pigpio reports", daemon=True)
         self._thread.start()
 
-    def _answer(self) -> int:
+    def _answer(self) -> bytes:
+        """The whole reply that has the handle of the notification."""
         reply = b""
-        while len(reply) < 16:
-            part = self._socket.recv(16 - len(reply))
+        while len(reply) < REPLY_BYTES:
+            part = self._socket.recv(REPLY_BYTES - len(reply))
             if not part:
+                self._socket.close()
                 raise ConnectionLostError(f"pigpiod at {self.where} closed the connection: it has too many clients")
             reply += part
-        handle: int = struct.unpack("<3Ii", reply)[3]
-        if handle < 0:
-            raise ConnectionLostError(f"pigpiod at {self.where} has no notification left ({handle}): restart it")
-        return handle
+        return reply
 
     def _read(self) -> None:
         """The thread: take what comes, until the connection ends."""
@@ -112,6 +117,8 @@ class ReportStream:
         """All that has come and was not taken yet; keep-alive reports are left out."""
         with self._came:
             data = b"".join(self._pieces)
+            if self._next is None and self._reply.startswith(data[:REPLY_BYTES]):
+                data = data[REPLY_BYTES:]  # the reply once more: the first report has number 0
             whole = len(data) - len(data) % REPORT.itemsize
             self._pieces = [data[whole:]]
             self._bytes = len(data) - whole

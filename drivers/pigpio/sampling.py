@@ -29,6 +29,7 @@ SAMPLES_AN_AXON = 2  # what lasts two samples is never missed
 _EDGES = 1_000
 _SHARE = 0.6  # of the intervals are whole samples; of any other step, half of them at most are so by chance
 _PATIENCE_S = 2.0
+_REPORTS_S = 1.0  # what reports are late where the network or this computer is busy
 
 
 def measure_sample_us(link: PigpioLink, stream: ReportStream, pin: int, clock: Clock) -> int:
@@ -53,7 +54,7 @@ def measure_sample_us(link: PigpioLink, stream: ReportStream, pin: int, clock: C
     until_s = clock.now_s() + _PATIENCE_S
     while link.call("wave_tx_busy") and clock.now_s() < until_s:
         clock.wait(threading.Event(), 0.005)
-    while sum(map(len, found)) < len(gaps) and stream.wait(0.2):
+    while sum(map(len, found)) < len(gaps) and stream.wait(_REPORTS_S):
         found.append(stream.take())
     link.call("notify_pause", stream.handle)
     link.call("wave_tx_stop")

@@ -17,6 +17,8 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from unittest.mock import patch
 
 import numpy as np
 
@@ -164,9 +166,12 @@ def shot(source: PulseSource, reader: AxonReader, counts: np.ndarray) -> list[in
 
 
 @contextmanager
-def pigpio_talks() -> Iterator[Talk]:
-    """Over pigpiod's socket; a Pico on a sound line counts and makes V_th."""
-    with twin("pigpio", "pico") as (file, _):
+def pigpio_talks(reader: str = "pico") -> Iterator[Talk]:
+    """Over pigpiod's socket; a Pico on a sound line makes V_th, and counts if no other reader does.
+
+    That Pico is simulated on this machine, and as patiently waited for as by every test.
+    """
+    with patch("drivers.pico.link.REPLY_S", 5.0), twin("pigpio", reader) as (file, _):
 
         def talk(damage: Damage, counts: np.ndarray) -> list[int]:
             with tcp(file.pigpio.port, damage) as port:
@@ -202,14 +207,20 @@ def scope_talks() -> Iterator[Talk]:
 LINKS: dict[str, Callable[[], AbstractContextManager[Talk]]] = {
     "pico": pico_talks,
     "pigpio": pigpio_talks,
+    "reports": partial(pigpio_talks, "gpio"),
     "scope": scope_talks,
 }
-PIECES = {"pico": 20, "pigpio": 30, "scope": 300}  # about so many go over the link each way
+PIECES = {"pico": 20, "pigpio": 30, "reports": 30, "scope": 300}  # about so many go over the link each way
+
+
+def kinds(link: str) -> tuple[str, ...]:
+    """The damage that a link is tested with: TCP lets no report through altered, and it has no check of its own."""
+    return tuple(kind for kind in KINDS if (link, kind) not in (("reports", "flip"), ("reports", "cut")))
 
 
 def recoverable(link: str, kind: str) -> bool:
-    """Whether a link can ask again after such damage. That to pigpiod leaves flipped and missing bytes to TCP."""
-    return kind in ("repeat", "delay") or (link != "pigpio" and kind in ("flip", "cut"))
+    """Whether a link can ask again after such damage. Those to pigpiod leave flipped and missing bytes to TCP."""
+    return kind in ("repeat", "delay") or (link not in ("pigpio", "reports") and kind in ("flip", "cut"))
 
 
 def conversation(link: str, talk: Talk, kind: str, seed: int) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.wire.garbling import KINDS, LINKS, conversation, recoverable
+from tests.wire.garbling import LINKS, conversation, kinds, recoverable
 
 pytestmark = [
     pytest.mark.wire,
     # pyvisa-py 0.8 leaves its socket to the garbage collector when a link breaks while it is made.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROUNDS = {"pico": 5, "scope": 2, "pigpio": 2}
+ROUNDS = {"pico": 5, "scope": 2, "pigpio": 2, "reports": 1}
 
 
 @pytest.mark.parametrize("link", LINKS)
@@ -19,7 +19,7 @@ def test_a_garbled_conversation_ends_in_true_counts_or_a_named_error(link: str) 
     """`conversation` itself raises for a wrong count, and whatever else is raised is no error of ours."""
     ends: list[str] = []
     with LINKS[link]() as talk:
-        for kind in KINDS:
+        for kind in kinds(link):
             for seed in range(1 if (link, kind) == ("pigpio", "cut") else ROUNDS[link]):  # that one waits for 5 s
                 end = conversation(link, talk, kind, seed)
                 if recoverable(link, kind):

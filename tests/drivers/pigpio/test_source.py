@@ -14,6 +14,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
 import pigpio
@@ -26,11 +27,13 @@ from drivers.mock.board import Board
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.pigpio.checks import PLAYED, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
+from drivers.pigpio.reports import Reports, ReportStream, gathered
 from drivers.pigpio.source import PigpioPulses
 from drivers.pigpio.stream import WaveStream
 from drivers.pigpio.waves import TICK_S, plan_waves
 from drivers.settings import BoardSettings, PigpioSettings, Wiring
 from drivers.signals import Frame, SlotTiming, probe_frame
+from tests.wire.garbling import TO_HOST, Damage, tcp
 
 pytestmark = pytest.mark.wire
 
@@ -219,8 +222,11 @@ def test_what_another_program_plays_is_not_cut_off(server: PigpiodServer, time_o
     other = pigpio.pi(server.host, server.port)
     other.wave_add_generic([pigpio.pulse(0, 0, 1000)])
     other.wave_send_repeat(other.wave_create())
-    with pytest.raises(BenchError, match="another program plays waves"):
-        PigpioPulses(address(server), WIRING, BOARD, clock=time_of_twin.clock()).prepare()
+    with (
+        closing(PigpioPulses(address(server), WIRING, BOARD, clock=time_of_twin.clock())) as source,
+        pytest.raises(BenchError, match="another program plays waves"),
+    ):
+        source.prepare()
     assert other.wave_tx_busy()
     other.stop()
 
@@ -311,6 +317,37 @@ def test_something_else_that_listens_is_recognised(board: Board) -> None:
         with pytest.raises(ConnectionLostError, match=r"is not pigpiod|reset"):
             PigpioLink(settings, timeout_s=1.0)
         talker.join()
+
+
+def test_a_reply_that_comes_twice_puts_nothing_out_of_step(server: PigpiodServer) -> None:
+    """From the first on: the client itself would take the levels of the pins for the handle of a notification."""
+    for number in range(4):
+        damage = Damage("repeat", TO_HOST, number, np.random.default_rng(0))
+        with tcp(server.port, damage) as port:
+            link = PigpioLink(PigpioSettings(host=server.host, port=port))
+            found = [link.call("get_pigpio_version"), link.call("get_hardware_revision"), link.call("read", 17)]
+            link.close()
+        assert damage.struck
+        assert found == [79, 0xC03114, 0], number
+
+
+def test_a_notification_whose_handle_comes_twice_reports_no_more(server: PigpiodServer, time_of_twin: TwinTime) -> None:
+    with tcp(server.port, Damage("repeat", TO_HOST, 0, np.random.default_rng(0))) as port:
+        stream = ReportStream(PigpioSettings(host=server.host, port=port))
+        link = PigpioLink(address(server))
+        link.call("notify_begin", stream.handle, 1 << 22)
+        for level in (1, 0, 1):
+            link.call("write", 22, level)
+            time_of_twin.ns += 10_000_000
+        heard: list[Reports] = []
+        while sum(map(len, heard)) < 3:
+            assert stream.wait(5.0)
+            heard.append(stream.take())
+        link.call("write", 22, 0)
+        link.close()
+        stream.close()
+    assert (gathered(heard).levels >> 22 & 1).tolist() == [1, 0, 1]
+    assert not gathered(heard).after_gap.any()
 
 
 def test_a_daemon_that_dies_in_a_shot_is_named_and_leaves_nothing_behind(board: Board, time_of_twin: TwinTime) -> None:
