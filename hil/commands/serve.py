@@ -35,14 +35,17 @@ def run(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from hil.web.app import application
+        from hil.web.app import Hub, application
+        from hil.web.folder import Folder
         from hil.web.guard import is_loopback
+        from hil.web.server import QuietServer
     except ModuleNotFoundError as error:
         raise InputError(f"hil serve needs {error.name}: {install_extra('serve')}") from error
     host, port = parse_bind(args.bind)
     token = secrets.token_urlsafe(18)
     alone = is_loopback(host)
-    app = application(args.runs, token, open_to_all=alone)
+    hub = Hub(Folder(args.runs))
+    app = application(hub, token, open_to_all=alone)
     listener = _listen(host, port)
     os.nice(_NICENESS)
     host, port = listener.getsockname()[:2]
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1, lifespan="off"
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    QuietServer(config, hub.end).run(sockets=[listener])
     return 0
 
 

@@ -6,7 +6,6 @@ A run neither needs this nor notices it: its file is opened read-only, for a mom
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -18,7 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from drivers.errors import HilError, InputError
 from hil.store.locking import in_use
-from hil.web.folder import Folder, UnknownRunError
+from hil.web.folder import UnknownRunError
 from hil.web.guard import Guard
 from hil.web.news import Channel
 from hil.web.reading import compared, signature, summary
@@ -27,6 +26,8 @@ from hil.web.stop import ask_to_stop
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
+
+    from hil.web.folder import Folder
 
 
 class Hub:
@@ -44,6 +45,11 @@ class Hub:
         if name not in self._channels or self._channels[name][0] != inode:
             self._channels[name] = inode, Channel(path)
         return self._channels[name][1]
+
+    async def end(self) -> None:
+        """Let go of every page that follows a run."""
+        for _, channel in self._channels.values():
+            await channel.end()
 
     def runs(self) -> list[dict[str, Any]]:
         """A line for every run; a file is read again only when it has changed."""
@@ -124,9 +130,9 @@ class Answers:
         return Response(body, media_type="application/json")
 
 
-def application(folder: Path, token: str, *, open_to_all: bool) -> ASGIApp:
+def application(hub: Hub, token: str, *, open_to_all: bool) -> ASGIApp:
     """Serve the run files of a folder; without `open_to_all` even reading needs the token."""
-    answer = Answers(Hub(Folder(folder)))
+    answer = Answers(hub)
     one_run = "/api/runs/{name}"
     one_digit = f"{one_run}/digits/{{noise:int}}/{{index:int}}"
     inner = Starlette(

@@ -32,22 +32,32 @@ class Channel:
         self._now: Now | None = None
         self._told: tuple[bytes, ...] = ()  # the state for those who may not stop a run, and for those who may
         self._trouble = ""
+        self._over = False
         self.stopping = False
 
+    async def end(self) -> None:
+        """Every page is let go, and nothing is read any more: the server ends."""
+        self.reading.over = True
+        async with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
     async def follow(self, *, may_stop: bool) -> AsyncIterator[bytes]:
-        """Server-sent events for one page: `run` first, then `digits` that are new and the `state`, for ever."""
+        """Server-sent events for one page: `run` first, then `digits` that are new and the `state`, until the end."""
         self._followers += 1
         if self._looking is None:
             self._version = 0
             self._looking = asyncio.create_task(self._look())
         try:
             seen, generation, sent = 0, -1, 0
-            while True:
+            while not self._over:
                 try:
                     await asyncio.wait_for(self._news(seen), _KEEP_ALIVE_S)
                 except TimeoutError:
                     yield b": still here\n\n"
                     continue
+                if self._over:
+                    return
                 seen = self._version
                 if self._trouble:
                     yield message("trouble", {"error": self._trouble})
@@ -70,7 +80,7 @@ class Channel:
 
     async def _news(self, seen: int) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._version > seen)
+            await self._changed.wait_for(lambda: self._over or self._version > seen)
 
     async def _look(self) -> None:
         while True:

@@ -79,6 +79,7 @@ class Reading:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.over = False  # nobody waits for an answer any more
         self._progress: Progress | None = None
         self._fixed: dict[str, Any] = {}
         self._signature: tuple[int, ...] = ()
@@ -203,6 +204,8 @@ class Reading:
             if generation != self._generation:
                 self._generation, self._counted, self._statistics = generation, 0, Statistics()
             for (shot,) in run.query("SELECT id FROM shots WHERE id > ? AND damaged = 0 ORDER BY id", (self._counted,)):
+                if self.over:
+                    break
                 self._statistics.add(run.counts(shot), run.fact("tick_s"))
                 self._counted = shot
             if self._sample_s is None:

@@ -18,7 +18,8 @@ from hil.commands.serve import parse_bind
 from hil.store.locking import in_use, lock, writer
 from hil.store.rows import digest
 from hil.store.runfile import RunFile
-from hil.web.app import application
+from hil.web.app import Hub, application
+from hil.web.folder import Folder
 from hil.web.guard import COOKIE
 from tests.hil.web.conftest import Served
 
@@ -67,7 +68,7 @@ def ask(folder: Path, path: str, *, open_to_all: bool = True, method: str = "GET
             status.append(message["status"])
         body += message.get("body", b"")
 
-    asyncio.run(application(folder, "secret", open_to_all=open_to_all)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(application(Hub(Folder(folder)), "secret", open_to_all=open_to_all)(scope, receive, send))  # type: ignore[arg-type]
     try:
         return status[0], json.loads(body)
     except ValueError:
