@@ -27,9 +27,10 @@ class Folder:
 
     def file(self, name: str) -> Path:
         """The run file of this name; raises UnknownRunError for anything that is not one in the folder."""
-        if name not in self.names():
+        path = self.path / name
+        if path.name != name or not name.endswith(SUFFIX) or "\0" in name or not self._inside(path):
             raise UnknownRunError(f"there is no run {name!r} in this folder")
-        return self.path / name
+        return path
 
     def _inside(self, file: Path) -> bool:
         return file.is_file() and file.resolve().parent == self.path.resolve()

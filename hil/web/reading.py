@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hil.run.config import RunConfig
 
 _MOST_KEPT = 48  # answers about digits
+_MOST_SLOTS = 16  # with traces, some hundred kilobytes each
 _MOST_SHOTS = 2  # with traces, some megabytes each
 
 
@@ -90,6 +91,7 @@ class Reading:
         self._generation = 0
         self._sample_s: float | None = None
         self._answers: Kept[bytes] = Kept(_MOST_KEPT)
+        self._slots: Kept[bytes] = Kept(_MOST_SLOTS)
         self._shots: Kept[Seen] = Kept(_MOST_SHOTS)
         self._weights: Weights | None = None
 
@@ -179,6 +181,10 @@ class Reading:
 
     def slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> bytes:
         """One slot and its neighbours with their traces, under `piece`, or `why` there are none."""
+        key = (noise, index, layer, channel, position, *self._version(noise, index))
+        return self._slots.get(key, lambda: self._slot(noise, index, layer, channel, position))
+
+    def _slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> bytes:
         with opened(self.path) as (run, config):
             check_digit(config, noise, index)
             part = part_named(config, layer)
