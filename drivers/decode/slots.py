@@ -40,7 +40,7 @@ def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Float
     # A lost edge joins two slots; an added one elsewhere makes up the number. All between is then displaced.
     short = excess < -allowed_s
     joined = np.abs(excess[:-1] - planned_s[1:]) <= allowed_s[:-1] + allowed_s[1:]
-    if short.any() or joined.any():
+    if len(bad) and (short.any() or joined.any()):
         damaged = slice(bad[0], bad[-1] + 1 if short.any() else len(ok))
         _check_time(measured_s[damaged], planned_s[damaged], allowed_s[damaged])
         first = int(damaged.start)

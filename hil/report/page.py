@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.errors import InputError
 from hil.report.bundle import bundle, component, source_hash
-from hil.report.pieces import piece, raster, seen
+from hil.report.pieces import piece, raster, row_of, seen
 from hil.report.progress import Progress
 from hil.report.sums import Statistics
 from hil.report.views import digit_view, maps_view, overview, packed_json, recorded_shots
@@ -184,10 +184,7 @@ def _traced(run: RunFile, config: RunConfig, digit: Digit, part: Physical) -> tu
     shots = []
     for shot in recorded_shots(run, config, *digit, part):
         for capture in shot.captures:
-            key, first = capture.frame.key, capture.frame.first_slot
-            rows = run.shots_of(key, part.layer.index, first, first + 1)
-            row = next(row for row in rows if row.attempt == key.attempt)
-            whole = run.load(row.id, None)
+            whole = run.load(row_of(run, capture, part), None)
             if whole.traces:
                 shots.append(seen(whole, config))
     texts = [packed_json(piece(shot, config, run.fact("tick_s"))) for shot in shots]

@@ -61,13 +61,21 @@ def _edges(capture: Capture, config: RunConfig, name: str) -> tuple[NDArray[np.f
     return pulses.rise_s, pulses.fall_s
 
 
-def shot_of(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical, slot: int) -> int | None:
-    """Row id of the last shot that took this slot of a digit's frame, in its last helping; None where none did."""
-    for key in reversed(frame_keys(config, noise, index)):
+def shots_with(run: RunFile, config: RunConfig, noise: int, index: int, part: Physical, slot: int) -> list[int]:
+    """Row ids of the shots that took this slot of a digit's frames, the last attempt of each helping."""
+    found = []
+    for key in frame_keys(config, noise, index):
         covering = [row for row in run.shots_of(key, part.layer.index, 0, slot + 1) if row.stop > slot]
         if covering:
-            return max(covering, key=lambda row: row.attempt).id
-    return None
+            found.append(max(covering, key=lambda row: row.attempt).id)
+    return found
+
+
+def row_of(run: RunFile, capture: Capture, part: Physical) -> int:
+    """Row id of a capture that was read without its traces."""
+    key, first = capture.frame.key, capture.frame.first_slot
+    rows = run.shots_of(key, part.layer.index, first, first + 1)
+    return next(row.id for row in rows if row.attempt == key.attempt)
 
 
 def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = None) -> dict[str, Any]:
@@ -84,6 +92,7 @@ def piece(shot: Seen, config: RunConfig, tick_s: float, around: int | None = Non
         "vth_v": config.vth_v,
         "addresses": config.bench.board.addresses,
         "attempt": frame.key.attempt,
+        "helping": frame.key.helping,
         "number": (kept + frame.first_slot).tolist(),
         "channel": frame.channel[kept].tolist(),
         "position": frame.position[kept].tolist(),
@@ -115,19 +124,22 @@ def _trace(trace: Trace, ends: tuple[float, float], *, deflated: bool) -> dict[s
 
 
 def raster(shots: list[Seen], config: RunConfig, channel: int) -> dict[str, Any] | None:
-    """Every spike of one kernel's played slots, by position, s after the slot's sync fell; None without traces."""
+    """Every spike of one kernel's played slots, s after the slot's sync fell, by row; None without traces.
+
+    A row is one playing of a slot that counts: where a slot had several helpings, it has as many.
+    """
     timing = config.timing
     positions: list[int] = []
     pulsed_s: list[float] = []
-    slot: list[int] = []
+    row: list[int] = []
     after_s: list[float] = []
     for shot in shots:
         frame = shot.capture.frame
-        mine = frame.channel[shot.played] == channel
+        mine = (frame.channel[shot.played] == channel) & shot.capture.ok[shot.played]
         if not len(shot.rise_s) or not mine.any():
             continue
-        where = frame.position[shot.played]
-        positions += where[mine].tolist()
+        rows = len(positions) + np.cumsum(mine) - 1
+        positions += frame.position[shot.played][mine].tolist()
         clock = frame.pulses[shot.played][mine] / timing.dendrite_clock_hz
         pulsed_s += clock.round(_NS).tolist() if timing.mode == "adaptive" else [timing.window_s] * int(mine.sum())
         interval = np.searchsorted(shot.rise_s, shot.axon_s, side="right") - 1
@@ -135,8 +147,8 @@ def raster(shots: list[Seen], config: RunConfig, channel: int) -> dict[str, Any]
         interval, axon = interval[inside], shot.axon_s[inside]
         after = axon - shot.fall_s[interval]
         keep = mine[interval] & (after >= 0)
-        slot += where[interval[keep]].tolist()
+        row += rows[interval[keep]].tolist()
         after_s += after[keep].round(_NS).tolist()
     if not positions:
         return None
-    return {"played": positions, "pulsed_s": pulsed_s, "slot": slot, "after_s": after_s}
+    return {"played": positions, "pulsed_s": pulsed_s, "row": row, "after_s": after_s}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError, RunFileError
 from hil.network.weights import SHIPPED, Weights, load_weights
-from hil.report.pieces import Seen, piece, raster, seen, shot_of
+from hil.report.pieces import Seen, piece, raster, row_of, seen, shots_with
 from hil.report.progress import Progress
 from hil.report.sums import Statistics
 from hil.report.views import check_digit, digit_view, maps_view, overview, part_named, recorded_shots
@@ -167,20 +167,16 @@ class Reading:
                 first = (channel - part.channels.start) * positions
                 captures = [c for s in recorded_shots(run, config, noise, index, part) for c in s.captures]
                 shots = [
-                    self._seen(run, config, shot)
-                    for shot in {
-                        shot_of(run, config, noise, index, part, c.frame.first_slot)
-                        for c in captures
-                        if c.frame.first_slot < first + positions and c.frame.first_slot + len(c.frame) > first
-                    }
-                    if shot is not None
+                    self._seen(run, config, row_of(run, c, part))
+                    for c in captures
+                    if c.frame.first_slot < first + positions and c.frame.first_slot + len(c.frame) > first
                 ]
                 return encoded({"raster": raster(shots, config, channel)})
 
         return self._answers.get(("kernel", noise, index, layer, channel, *self._version(noise, index)), make)
 
     def slot(self, noise: int, index: int, layer: str, channel: int, position: int) -> bytes:
-        """One slot and its neighbours with their traces, under `piece`, or `why` there are none."""
+        """One slot and its neighbours with their traces, under `pieces`, one a helping, or `why` there are none."""
         key = (noise, index, layer, channel, position, *self._version(noise, index))
         return self._slots.get(key, lambda: self._slot(noise, index, layer, channel, position))
 
@@ -191,14 +187,12 @@ class Reading:
             if channel not in part.channels or not 0 <= position < part.layer.positions:
                 raise InputError(f"{layer} has no recorded slot at kernel {channel}, position {position}")
             number = (channel - part.channels.start) * part.layer.positions + position
-            shot = shot_of(run, config, noise, index, part, number)
-            if shot is None:
-                return encoded({"piece": None, "why": "This slot has not been recorded."})
-            found = self._seen(run, config, shot)
-            within = number - found.capture.frame.first_slot
-            made = piece(found, config, run.fact("tick_s"), within)
-            why = "" if found.capture.traces else "This run has no oscilloscope traces."
-            return encoded({"piece": made, "why": why})
+            shots = [self._seen(run, config, row) for row in shots_with(run, config, noise, index, part, number)]
+            tick_s = run.fact("tick_s")
+            made = [piece(shot, config, tick_s, number - shot.capture.frame.first_slot) for shot in shots]
+            traced = any(shot.capture.traces for shot in shots)
+            why = "" if traced or not shots else "This run has no oscilloscope traces."
+            return encoded({"pieces": made, "why": why if shots else "This slot has not been recorded."})
 
     def _seen(self, run: RunFile, config: RunConfig, shot: int) -> Seen:
         return self._shots.get((shot,), lambda: seen(run.load(shot, None), config))

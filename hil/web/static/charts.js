@@ -54,9 +54,8 @@ export function timingChart({ edges, heights }) {
 }
 
 // Every spike of a kernel's played slots: time within the slot across, slots in order down; a bar is how long pulses last.
-export function raster({ played, pulsed_s: pulsed, slot, after_s: after }, chosen) {
+export function raster({ played, pulsed_s: pulsed, row, after_s: after }, chosen) {
   if (!played.length) return null;
-  const row = new Map(played.map((position, i) => [position, i]));
   const longest = Math.max(...pulsed, ...after, 1e-6) * 1.03e6;
   return plot({
     xRange: [0, longest], yRange: [played.length, 0], xLabel: "time within the slot, µs", yLabel: "played slots, in order",
@@ -64,8 +63,9 @@ export function raster({ played, pulsed_s: pulsed, slot, after_s: after }, chose
     marks: (x, y) => {
       const tall = Math.max((y(1) - y(0)) * 0.8, 2);
       const extent = pulsed.map((s, i) => `M${x(0).toFixed(1)} ${y(i + 0.5).toFixed(1)}H${x(s * 1e6).toFixed(1)}`).join("");
-      const spikes = slot.map((position, i) => `M${x(after[i] * 1e6).toFixed(1)} ${y(row.get(position) + 0.1).toFixed(1)}v${tall.toFixed(1)}`).join("");
-      const mark = row.has(chosen) ? [svg("rect", { class: "chosen", x: x(0), width: Math.max(x(longest) - x(0), 0), y: y(row.get(chosen)) - 1, height: tall + 3 })] : [];
+      const spikes = row.map((at, i) => `M${x(after[i] * 1e6).toFixed(1)} ${y(at + 0.1).toFixed(1)}v${tall.toFixed(1)}`).join("");
+      const mark = played.flatMap((position, i) => (position === chosen
+        ? [svg("rect", { class: "chosen", x: x(0), width: Math.max(x(longest) - x(0), 0), y: y(i) - 1, height: tall + 3 })] : []));
       return [svg("path", { class: "extent", d: extent }), ...mark, svg("path", { class: "spikes", d: spikes })];
     },
   });

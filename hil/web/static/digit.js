@@ -86,8 +86,10 @@ export function digitPanel(source, choose) {
       type: "button", "aria-pressed": String(one === part), click: () => choose({ layer: one.layer, channel: null, position: null }),
     }, one.layer))) : null;
     const title = part.side > 1 ? `Axon spikes of ${part.layer}, kernels ${part.start}…${part.stop - 1}` : `Axon spikes of ${part.layer}`;
+    const held = parts.querySelector(".tabs")?.contains(document.activeElement);
     parts.replaceChildren(...[tabs, el("h3", {}, title), part.side > 1 ? grid.node : null,
       colourBar(el, Math.max(largest(part.spikes), 1), "spikes in a slot")].filter(Boolean));
+    if (held) tabs?.querySelector('[aria-pressed="true"]').focus();
   }
 
   function showKernel(part, place) {
@@ -110,16 +112,21 @@ export function digitPanel(source, choose) {
     try {
       const found = await source.slot(place.noise, place.index, place.layer, place.channel, place.position);
       if (mine !== turn) return;
-      slot.replaceChildren(title, el("p", { class: "note" }, told(found)), found.traces.length ? scopeView(found) : "");
+      const helped = found.shots.length > 1;
+      slot.replaceChildren(title, el("p", { class: "note" }, told(found, helped ? [] : found.shots)), ...found.shots.flatMap((shot) => [
+        helped ? el("p", { class: "note helping" }, el("b", {}, `helping ${shot.helping + 1}: `), told(shot, [shot])) : "",
+        shot.traces.length ? scopeView(shot) : ""]));
     } catch (error) {
       if (mine === turn) slot.replaceChildren(title, el("p", { class: "note" }, error.message));
     }
   }
 
-  function told(found) {
+  function told(found, shots) {
     const parts = [`${count(found.pulses)} pulses in, ${count(found.spikes)} spikes out`];
-    if (found.slot_s) parts.push(`${si(found.slot_s, "s")} long, ${si(found.slot_s - found.planned_s, "s", 2)} off the plan`);
-    if (found.attempts > 1) parts.push(`taken ${found.attempts} times`);
+    for (const shot of shots) {
+      if (shot.slot_s) parts.push(`${si(shot.slot_s, "s")} long, ${si(shot.slot_s - shot.planned_s, "s", 2)} off the plan`);
+      if (shot.attempts > 1) parts.push(`taken ${shot.attempts} times`);
+    }
     return `${parts.join("; ")}.${found.why ? ` ${found.why}` : ""}`;
   }
 

@@ -32,10 +32,10 @@ export function embeddedRun(data) {
     const digit = await source.digit(noise, index), part = digit.parts.find((one) => one.layer === layer);
     const place = { channel, position }, found = await pieces(noise, index, layer);
     const holds = (piece) => piece.channel.some((c, i) => c === channel && piece.position[i] === position);
-    const piece = found === null ? null : found.findLast(holds) ?? null;
+    const own = new Map((found ?? []).filter(holds).map((piece) => [piece.helping, piece])); // of each helping its last attempt
     const why = !data.traced ? "This run has no oscilloscope traces."
       : found === null ? `The traces of this digit are not in this file: hil report --image ${index}, or hil serve, shows them.` : "";
-    return slotOf(piece, part, place, why);
+    return slotOf([...own.values()], part, place, why);
   }
 
   const source = {

@@ -27,7 +27,7 @@ export function span(seconds) {
 
 export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 
-// Round numbers within a range, about as many as wanted.
+// Round numbers within a range, about as many as wanted and at least two, which an axis needs to be read.
 export function ticks(low, high, wanted = 6) {
   const raw = Math.abs(high - low) / wanted;
   if (!(raw > 0)) return [low];
@@ -36,7 +36,7 @@ export function ticks(low, high, wanted = 6) {
   const found = [];
   const [from, to] = [Math.min(low, high), Math.max(low, high)];
   for (let i = Math.ceil(from / step - 1e-9); i * step <= to + step * 1e-9; i++) found.push(parseFloat((i * step).toPrecision(12)));
-  return found;
+  return found.length < 2 && wanted < 64 ? ticks(low, high, wanted * 2) : found;
 }
 
 // The 95 % interval of a share, as Wilson (1927) gives it.

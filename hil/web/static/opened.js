@@ -18,16 +18,26 @@ export async function openMaps(raw) {
   return { ...raw, layers };
 }
 
-// One slot out of a piece of a shot (null: without traces): its numbers, and traces and neighbours around it.
-export function slotOf(piece, part, { channel, position }, why) {
+// One slot out of pieces of shots, one a helping: its numbers in all, and of each shot those, traces and neighbours.
+export function slotOf(pieces, part, { channel, position }, why) {
   const cells = part.side > 1 ? part.side * part.side : 1;
   const number = (channel - part.start) * cells + position;
-  const counts = { pulses: part.pulses[number], spikes: part.spikes[number], traces: [], why };
+  const counts = { pulses: part.pulses[number], spikes: part.spikes[number], shots: [], why };
   if (counts.pulses === 65535) return { ...counts, pulses: 0, spikes: 0, why: "This slot has not been recorded." };
-  const at = piece === null ? -1 : piece.position.findIndex((p, i) => p === position && piece.channel[i] === channel);
-  if (at < 0) return { ...counts, why: why || (counts.pulses ? "" : "It was not played: there was nothing to send.") };
-  const measured = { slot_s: piece.slot_s[at], planned_s: piece.planned_s[at], attempts: piece.attempt + 1 };
-  if (!piece.rise_s.length) return { ...counts, ...measured, why: why || "This shot's traces do not show its slots." };
+  const shots = pieces.map((piece) => shotOf(piece, channel, position)).filter((shot) => shot !== null);
+  if (!shots.length) return { ...counts, why: why || (counts.pulses ? "" : "It was not played: there was nothing to send.") };
+  return { ...counts, shots, why: why || (shots.some((shot) => shot.traces.length) ? "" : "Its traces do not show its slots.") };
+}
+
+// What one shot has of a slot; null where it did not play it.
+function shotOf(piece, channel, position) {
+  const at = piece.position.findIndex((p, i) => p === position && piece.channel[i] === channel);
+  if (at < 0) return null;
+  const measured = {
+    helping: piece.helping, pulses: piece.pulses[at], spikes: piece.spikes[at],
+    slot_s: piece.slot_s[at], planned_s: piece.planned_s[at], attempts: piece.attempt + 1, traces: [],
+  };
+  if (!piece.rise_s.length) return measured;
   const from = Math.max(at - AROUND, 0), to = Math.min(at + 1 + AROUND, piece.position.length);
   const slots = [];
   for (let i = from; i < to; i++) {
@@ -38,7 +48,7 @@ export function slotOf(piece, part, { channel, position }, why) {
   }
   const [begin, end] = [piece.rise_s[from], piece.rise_s[to]];
   return {
-    ...counts, ...measured, vth_v: piece.vth_v, slots, chosen: at - from,
+    ...measured, vth_v: piece.vth_v, slots, chosen: at - from,
     spikes_s: piece.axon_s.filter((t) => t >= begin && t <= end),
     traces: piece.traces.map((trace) => cut(trace, begin, end)),
   };

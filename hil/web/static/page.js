@@ -19,6 +19,13 @@ export function runPage(source) {
   const title = el("h1"), question = el("p");
   const follow = el("button", { type: "button", class: "follow", click: () => { following = true; underWay = ""; newest(); } }, "follow the run");
   const setup = el("div"), provenance = el("div");
+  // Who works in the panel has it hold still.
+  panel.node.addEventListener("focusin", () => {
+    if (!following || overview === null) return;
+    following = false;
+    follow.hidden = overview.state !== "running";
+    if (chosen) strip.select(chosen, false);
+  });
   const node = el("main", {},
     el("header", {}, el("div", { class: "headline" }, title, state), question, control),
     tiles, bar, place,
@@ -129,7 +136,14 @@ function told(now) {
     const at = now.under_way;
     return `Playing digit ${at.index}: ${at.layer}, ${count(at.slots)} of ${count(at.of)} slots.`;
   }
-  return now.state === "interrupted" ? `Stopped and at rest: ${now.digits.length} digits are done and safe.` : "";
+  return now.state === "interrupted" ? `${howItEnded(now)}: ${now.digits.length} digits are done and safe.` : "";
+}
+
+// A run that is stopped, or fails, brings its bench to rest and writes that down; one that was killed writes nothing.
+function howItEnded({ events }) {
+  const [, kind, text] = events[events.length - 1] ?? [];
+  if (kind !== "stopped") return "It ended without a word (killed, or out of power), the bench left to its own protection";
+  return text === "on request" ? "Stopped and at rest" : `Stopped: ${text}`;
 }
 
 function benchRows(now) {

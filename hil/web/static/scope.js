@@ -69,7 +69,8 @@ export function scopeView(slot) {
   function cursor(name, at) {
     const line = svg("line", { class: "cursor", y1: 0, y2: height - FOOT });
     const grip = svg("g", { tabindex: 0, role: "slider", class: "grip", "data-handle": name, "aria-label": `cursor ${name}` },
-      svg("rect", { class: "reach", x: -14, y: 0, width: 28, height: height - FOOT }),
+      svg("rect", { class: "reach", x: -18, y: 0, width: 36, height: 2 * LANE }),
+      svg("rect", { class: "reach along", x: -7, y: 0, width: 14, height: height - FOOT }),
       line, svg("path", { d: "M-9 0H9V11L0 19L-9 11Z" }), svg("text", { y: 11, "text-anchor": "middle" }, name));
     const self = { name, at, grip };
     const go = (t) => { self.at = Math.min(Math.max(t, view.first), view.last); place(); };

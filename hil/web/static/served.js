@@ -59,7 +59,7 @@ export function servedRun(name) {
     async slot(noise, index, layer, channel, position) {
       const [raw, found] = await Promise.all([ask(digitPath(noise, index)), ask(`${digitPath(noise, index)}/${layer}/${channel}/${position}`)]);
       const part = (await openDigit(raw)).parts.find((one) => one.layer === layer);
-      return slotOf(found.piece, part, { channel, position }, found.why);
+      return slotOf(found.pieces, part, { channel, position }, found.why);
     },
     statistics: () => ask(`${base}/statistics`),
   };

@@ -91,9 +91,9 @@ def test_a_run_can_be_read_down_to_its_slots(served: Served, small: Path) -> Non
         "fc2": 10,
     }
     _, slot = served.get(f"{base}/digits/0/1/conv1/1/300")
-    assert {trace["name"] for trace in slot["piece"]["traces"]} == {"axon", "sync", "dendrite", "membrane"}
+    assert {trace["name"] for trace in slot["pieces"][0]["traces"]} == {"axon", "sync", "dendrite", "membrane"}
     _, kernel = served.get(f"{base}/digits/0/1/conv1/1")
-    assert len(kernel["raster"]["slot"]) == len(kernel["raster"]["after_s"]) > 0
+    assert len(kernel["raster"]["row"]) == len(kernel["raster"]["after_s"]) > 0
     _, statistics = served.get(f"{base}/statistics")
     assert sum(statistics["timing"]["heights"]) > 0
     assert served.get("/api/compare/small.sqlite/small.sqlite")[1] == {"shared": 2, "agree": 2, "only": [0, 0]}
