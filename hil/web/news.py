@@ -32,14 +32,14 @@ class Channel:
         self._now: Now | None = None
         self._told: tuple[bytes, ...] = ()  # the state for those who may not stop a run, and for those who may
         self._trouble = ""
-        self._over = False
+        self._over = asyncio.Event()
         self.stopping = False
 
     async def end(self) -> None:
         """Every page is let go, and nothing is read any more: the server ends."""
         self.reading.over = True
         async with self._changed:
-            self._over = True
+            self._over.set()
             self._changed.notify_all()
 
     async def follow(self, *, may_stop: bool) -> AsyncIterator[bytes]:
@@ -50,13 +50,13 @@ class Channel:
             self._looking = asyncio.create_task(self._look())
         try:
             seen, generation, sent = 0, -1, 0
-            while not self._over:
+            while True:
                 try:
                     await asyncio.wait_for(self._news(seen), _KEEP_ALIVE_S)
                 except TimeoutError:
                     yield b": still here\n\n"
                     continue
-                if self._over:
+                if self._over.is_set():
                     return
                 seen = self._version
                 if self._trouble:
@@ -80,7 +80,7 @@ class Channel:
 
     async def _news(self, seen: int) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._over or self._version > seen)
+            await self._changed.wait_for(lambda: self._over.is_set() or self._version > seen)
 
     async def _look(self) -> None:
         while True:

@@ -172,8 +172,8 @@ def shown_s(page: Browser) -> float:
         " [Number(tick.getAttribute('x')), tick.textContent])"
     )
     (x, first), (further, second) = ticks[:2]
-    wide: int = page.js("document.querySelector('.scope').viewBox.baseVal.width")
-    return wide / (further - x) * (seconds(second) - seconds(first))
+    wide = page.js("document.querySelector('.scope').viewBox.baseVal.width")
+    return float(wide / (further - x)) * (seconds(second) - seconds(first))
 
 
 def seconds(text: str) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from hil.run.session import results_of
 from hil.store.locking import writer
+from hil.store.rows import now_utc
 from hil.store.runfile import RunFile
 from tests.hil.browser import Browser, browser, needs_browser
 from tests.hil.web.conftest import Served, end, hil, until
@@ -142,11 +144,17 @@ def stop(page: Browser) -> None:
     assert "Stopped and at rest" in page.text("main")
 
 
-def test_a_run_is_asked_to_stop_once_and_by_whoever_has_the_token(served: Served, tmp_path: Path) -> None:
-    run_file = served.runs / "stopped.sqlite"
-    process = hil("run", "--digits", "0:5000", "--physical", "conv1:0-0", "--out", str(run_file), cwd=tmp_path)
+@pytest.mark.parametrize("bench", ["in process", pytest.param("wire", marks=pytest.mark.wire)])
+def test_a_run_is_asked_to_stop_once_and_by_whoever_has_the_token(
+    served: Served, tmp_path: Path, bench: str, request: pytest.FixtureRequest
+) -> None:
+    """It ends after the shot in hand: no more than that one is taken once it has been asked."""
+    where = ("--bench", str(request.getfixturevalue("wire"))) if bench == "wire" else ()
+    run_file = served.runs / f"stopped {bench}.sqlite"
+    which = ("--digits", "0:5000", "--physical", "conv1:0-1")
+    process = hil("run", *where, *which, "--out", str(run_file), cwd=tmp_path)
     try:
-        path = "/api/runs/stopped.sqlite/stop"
+        path = f"/api/runs/{quote(run_file.name)}/stop"
         until("the run", lambda: run_file.exists() and writer(run_file))
         assert writer(run_file) == process.pid
         assert served.post(path)[0] == 403
@@ -157,10 +165,12 @@ def test_a_run_is_asked_to_stop_once_and_by_whoever_has_the_token(served: Served
         with RunFile.open(run_file) as run:
             until("a digit", lambda: len(results_of(run)) > 0)
         assert served.post(path, **right) == (200, {"asked": process.pid})
+        asked_utc = now_utc()
         assert process.wait(30) == 130
         status, said = served.post(path, **right)
-        assert (status, said) in ((200, {"asked": None}), (400, {"error": "stopped.sqlite is not running"}))
+        assert (status, said) in ((200, {"asked": None}), (400, {"error": f"{run_file.name} is not running"}))
+        with RunFile.open(run_file) as run:
+            assert run.query("SELECT COUNT(*) FROM shots WHERE taken_utc > ?", (asked_utc,))[0][0] <= 1
+            assert run.events()[-1][1:] == ("stopped", "on request")
     finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        end(process)
