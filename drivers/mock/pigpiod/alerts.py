@@ -31,6 +31,7 @@ RING_NS = 120_000_000
 ALIVE_US = 60_000_000
 ALIVE, EVENT, WATCHDOG = 1 << 6, 1 << 7, 1 << 5  # flags of a report; the latter two carry a number
 MOST_REPORTS = 341  # in one write: PIPE_BUF / 12
+OFF_MOST = 0.25  # of a sample: a level that lasts two of them is never missed (pigpio.h v79, gpioCfgClock)
 LOSES_EACH_NS = 150_000_000  # of time in which levels change, with a fault
 FAULTS = frozenset({"lost_reports", "lost_samples"})
 _REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
@@ -52,7 +53,8 @@ class Handle:
 class Alerts:
     """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held.
 
-    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms. Faults: `lost_reports` (a batch never
+    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms: the pacing catches up with what contention
+    delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. Faults: `lost_reports` (a batch never
     arrives, and the sequence shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
     """
 
@@ -162,7 +164,8 @@ class Alerts:
             return self._known, (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         t, words = changes(since_ns, now_ns)
         if self._jitter_ns:
-            off = self._rng.normal(0.0, self._jitter_ns, len(t)).astype(np.int64)
+            most = OFF_MOST * self._sample_ns
+            off = np.clip(self._rng.normal(0.0, self._jitter_ns, len(t)), -most, most).astype(np.int64)
             t = np.clip(np.maximum.accumulate(t + off), since_ns + 1, now_ns)
         at_first = levels(since_ns)
         if at_first != self._known:  # what was between has not been seen

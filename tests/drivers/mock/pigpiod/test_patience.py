@@ -17,7 +17,7 @@ from gpiozero.pins.pigpio import PiGPIOFactory
 from drivers.device import load_device
 from drivers.mock.board import MANY_EVENTS, Board
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.mock.pigpiod.alerts import sampled
+from drivers.mock.pigpiod.alerts import Alerts, sampled
 from drivers.mock.pigpiod.protocol import Code, Command
 from drivers.settings import BoardSettings, Wiring
 
@@ -160,6 +160,22 @@ def test_short_pulses_are_seen_only_where_a_sample_falls_on_them() -> None:
     t = np.sort(np.concatenate([rise, rise + 1_000]))
     _, words = sampled(t, np.tile([1, 0], 100))
     assert 30 <= np.count_nonzero(np.diff(words, prepend=0)) <= 50
+
+
+@pytest.mark.parametrize("sample_us", [1, 5])
+def test_what_lasts_two_samples_is_never_missed_however_rough(sample_us: int) -> None:
+    """Samples come off by contention, but their pacing catches up: every pulse is seen, of any phase."""
+    rises = np.arange(20_000) * (10_037 * sample_us) + 1_000_000
+    t = np.stack([rises, rises + 1_700 * sample_us], axis=1).ravel()  # less the 150 ns pull-up, thrice
+    words = np.tile([1, 0], len(rises)).astype(np.int64)
+    alerts = Alerts(0, sample_us=sample_us, jitter_s=600e-9, seed=7)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        alerts.watch(alerts.open(ours, 0), 1)
+        found = alerts.collect(int(t[-1]) + 100_000, lambda _: 0, lambda _since, _until: (t, words))
+    levels = np.frombuffer(found[0][1], dtype=np.uint32).reshape(-1, 3)[:, 2]
+    assert np.count_nonzero(np.diff(levels.astype(np.int64), prepend=0) == 1) == len(rises)
+
 
 
 def test_a_client_that_never_reads_holds_up_reports_but_no_command(
