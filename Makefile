@@ -38,8 +38,8 @@ lint: $(VENV)/.test  ## ruff, mypy and import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint  ## lint, then the whole test suite
-	$(BIN)/pytest
+test: lint  ## lint, then the whole test suite, on all cores
+	$(BIN)/pytest -n auto --dist worksteal
 
 bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
 	for b in $(filter-out $(LONG),$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit 1; done

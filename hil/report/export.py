@@ -99,10 +99,7 @@ def _fill(flat: dict[str, NDArray[Any]], shot: Shot, tick_s: float) -> None:
     flat["spikes"][where] = np.where(capture.ok, capture.spikes, MISSING)
     flat["slot_s"][where] = np.where(capture.ok, capture.slot_s, np.nan)
     flat["planned_s"][where] = length_ticks(frame, tick_s) * tick_s
-    flat["attempts"][where] = 1
-    for again in shot.captures[1:]:
-        first = again.frame.first_slot
-        flat["attempts"][first : first + len(again.frame)] += 1
+    flat["attempts"][where] = shot.attempts
 
 
 def to_hdf5(run: RunFile, path: Path, *, traces: bool = False, progress: Progress | None = None) -> None:
@@ -281,11 +278,11 @@ def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> It
         for _, shot in measured_shots(run, FrameKey(config.command, image, noise, helping=helping), part.layer.index):
             capture = shot.merged()
             frame = capture.frame
-            planned = length_ticks(frame, tick_s) * tick_s
+            planned, attempts = length_ticks(frame, tick_s) * tick_s, shot.attempts
             for i in np.flatnonzero(frame.played & capture.ok).tolist():
                 yield (
                     *(noise, image, LAYERS[part.layer.index].name, int(frame.channel[i]), int(frame.position[i])),
-                    *(shot.attempts_at(i), int(frame.pulses[i]), int(capture.spikes[i])),
+                    *(int(attempts[i]), int(frame.pulses[i]), int(capture.spikes[i])),
                     *(round(float(capture.slot_s[i]), 12), round(float(planned[i]), 12), helping),
                 )
         if progress is not None:

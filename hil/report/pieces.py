@@ -66,8 +66,10 @@ def shots_with(run: RunFile, config: RunConfig, noise: int, index: int, part: Ph
     found = []
     for key in frame_keys(config, noise, index):
         covering = [row for row in run.shots_of(key, part.layer.index, 0, slot + 1) if row.stop > slot]
-        if covering:
-            found.append(max(covering, key=lambda row: row.attempt).id)
+        latest = sorted(covering, key=lambda row: -row.attempt)
+        if latest:
+            took = (row.id for row in latest if run.counts(row.id).frame.played[slot - row.first_slot])
+            found.append(next(took, latest[-1].id))
     return found
 
 

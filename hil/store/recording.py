@@ -21,7 +21,7 @@ import numpy as np
 from calibration.record import VTH_SAME_V, VTH_STEP_V
 from drivers.errors import CaptureError, InputError, RunFileError
 from drivers.signals import Capture, Frame
-from hil.store.retakes import Shot, bad_runs, name, with_retakes
+from hil.store.retakes import Shot, name, slots_again, with_retakes
 from hil.store.rows import ShotRow, shot_layer
 from hil.store.runfile import DamagedShotError, RunFile
 
@@ -69,7 +69,7 @@ class _Stream:
     def retake(self, shot: Shot) -> None:
         """Queue the slots of a shot that have to be taken again, if any."""
         if shot.waiting == 0:
-            for frame in bad_runs(shot):
+            for frame in slots_again(shot):
                 shot.waiting += len(frame)
                 self.retaking(frame, shot.why)
                 self.retakes.append((frame, shot))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.errors import CaptureError
-from drivers.signals import BoolArray, Capture, Frame, FrameKey, Retaken, Stray
+from drivers.signals import BoolArray, Capture, Frame, FrameKey, IntArray, Retaken, Stray
 
 if TYPE_CHECKING:
     from hil.store.rows import ShotRow
@@ -34,7 +33,7 @@ class Shot:
         """(slots,) which slots have a trusted measurement."""
         ok = self.captures[0].ok.copy()
         for again in self.captures[1:]:
-            ok[self._where(again)] |= again.ok
+            ok[self._where(again)] |= again.ok & self._taken(again)
         return ok
 
     @property
@@ -49,9 +48,9 @@ class Shot:
             return first
         spikes, slot_s = first.spikes.copy(), first.slot_s.copy()
         for again in self.captures[1:]:
-            where = self._where(again)
-            spikes[where] = np.where(again.ok, again.spikes, spikes[where])
-            slot_s[where] = np.where(again.ok, again.slot_s, slot_s[where])
+            where, good = self._where(again), again.ok & self._taken(again)
+            spikes[where] = np.where(good, again.spikes, spikes[where])
+            slot_s[where] = np.where(good, again.slot_s, slot_s[where])
         strays = [capture.stray for capture in self.captures]
         return replace(
             first,
@@ -69,9 +68,18 @@ class Shot:
         """What the last attempt that says something says."""
         return next((capture.notes[-1] for capture in reversed(self.captures) if capture.notes), "")
 
-    def attempts_at(self, slot: int) -> int:
-        """How often a slot of the shot has been taken."""
-        return sum(self._where(c).start <= slot < self._where(c).stop for c in self.captures)
+    @property
+    def attempts(self) -> IntArray:
+        """(slots,) how often each slot has been taken."""
+        attempts = np.ones(len(self.captures[0].frame), dtype=np.int32)
+        for again in self.captures[1:]:
+            attempts[self._where(again)] += self._taken(again)
+        return attempts
+
+    def _taken(self, again: Capture) -> BoolArray:
+        """Which slots of a later attempt were taken in it; those between get no pulses, though they have some."""
+        taken: BoolArray = again.frame.played | ~self.captures[0].frame.played[self._where(again)]
+        return taken
 
     def _where(self, capture: Capture) -> slice:
         start = capture.frame.first_slot - self.captures[0].frame.first_slot
@@ -100,26 +108,26 @@ def cost_of(frame: Frame) -> Retaken:
     return Retaken(1, resets, frame.total_pulses, resets)
 
 
-def bad_runs(shot: Shot) -> Iterator[Frame]:
+def slots_again(shot: Shot) -> Iterator[Frame]:
     """The slots that have to be taken again, as frames of the next attempt; raises CaptureError after three attempts.
 
-    The attempt of a slot depends on that slot's own history only, so that an interrupted run goes on as it would have.
+    One frame holds all of them, however far apart: what lies between gets no pulses this time, and so takes no time.
+    The attempt of a slot depends on that slot's own history only, so that an interrupted run goes on as it would have:
+    slots of which a stop left some with fewer attempts than others are frames of their own.
     """
-    frame = shot.captures[0].frame
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], ~shot.ok, [False]])))
-    for start, stop in edges.reshape(-1, 2).tolist():
-        counts = [shot.attempts_at(slot) for slot in range(start, stop)]
-        cuts = [start, *(start + i for i in range(1, len(counts)) if counts[i] != counts[i - 1]), stop]
-        for a, b in pairwise(cuts):
-            attempts = shot.attempts_at(a)
-            if attempts >= MOST_ATTEMPTS:
-                why = f" ({shot.why})" if shot.why else ""
-                raise CaptureError(
-                    f"{name(frame.part(a, b))} was late, missing or unreadable in {attempts} attempts{why}; "
-                    "look at its traces with `hil report`, and at the bench with `hil doctor`"
-                )
-            part = frame.part(a, b)
-            yield replace(part, key=replace(frame.key, attempt=frame.key.attempt + attempts))
+    frame, attempts = shot.captures[0].frame, shot.attempts
+    for had in np.unique(attempts[~shot.ok]).tolist():
+        bad = ~shot.ok & (attempts == had)
+        a, b = (int(at) for at in np.flatnonzero(bad)[[0, -1]] + (0, 1))
+        if had >= MOST_ATTEMPTS:
+            why = f" ({shot.why})" if shot.why else ""
+            raise CaptureError(
+                f"{name(frame.part(a, b))} was late, missing or unreadable in {had} attempts{why}; "
+                "look at its traces with `hil report`, and at the bench with `hil doctor`"
+            )
+        part = frame.part(a, b)
+        key = replace(frame.key, attempt=frame.key.attempt + had)
+        yield replace(part, key=key, pulses=np.where(bad[a:b], part.pulses, 0))
 
 
 def name(frame: Frame) -> str:
