@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of a recording: no committed shot is lost or doubled, every file opens, the end result is the same."""
+"""SIGKILL at random moments: no committed shot is lost or doubled, every file opens, the end result is the same."""
 
 from __future__ import annotations
 

@@ -177,7 +177,6 @@ def test_what_lasts_two_samples_is_never_missed_however_rough(sample_us: int) ->
     assert np.count_nonzero(np.diff(levels.astype(np.int64), prepend=0) == 1) == len(rises)
 
 
-
 def test_a_client_that_never_reads_holds_up_reports_but_no_command(
     server: PigpiodServer, board: Board, clock: Clock
 ) -> None:
