@@ -17,6 +17,15 @@ export function digitPanel(source, choose) {
 
   async function open(wanted, again = false) {
     const mine = ++turn;
+    node.setAttribute("aria-busy", "true"); // what is shown is the one before
+    try {
+      await draw(wanted, again, mine);
+    } finally {
+      if (mine === turn) node.removeAttribute("aria-busy");
+    }
+  }
+
+  async function draw(wanted, again, mine) {
     const same = shown && shown.noise === wanted.noise && shown.index === wanted.index && !again;
     const digit = same ? shown.digit : await source.digit(wanted.noise, wanted.index);
     if (mine !== turn) return;
@@ -138,14 +147,14 @@ export function digitPanel(source, choose) {
 
   // The channels of one layer side by side, each scaled to its own largest value, or the outputs as bars.
   function sheet(name, columns, map) {
-    const caption = map.side > 1 ? `${name} after ReLU and max-pool: ${map.channels} channels, each to its own scale` : `${name}: ${map.channels} ${name === "fc2" ? "outputs" : "activations"}`;
+    const caption = map.side > 1 ? `${name} after ReLU and max-pool: ${map.channels} channels` : `${name}: ${map.channels} ${name === "fc2" ? "outputs" : "activations"}`;
     const cells = map.side * map.side;
     const pictures = map.side > 1 ? Array.from({ length: map.channels }, (_, k) => {
       const one = map.values.subarray(k * cells, (k + 1) * cells);
       return heatmap(el("canvas", { class: "pixels", title: `${name} channel ${k}, at most ${one.reduce((a, b) => Math.max(a, b), 0).toPrecision(3)}` }), one, map.side, one.reduce((a, b) => Math.max(a, b), 0));
     }) : [];
     const low = Math.min(...map.values), high = Math.max(...map.values);
-    const body = map.side > 1 ? el("div", { class: "channels", style: { "--columns": columns } }, ...pictures)
+    const body = map.side > 1 ? el("div", {}, el("div", { class: "channels", style: { "--columns": columns } }, ...pictures), colourBar(el, 1, "of a channel's largest"))
       : name === "fc2" ? outputs(map.values, low, high)
         : el("div", {}, heatmap(el("canvas", { class: "pixels wide" }), map.values, 64, high), colourBar(el, high, "activation"));
     return el("figure", {}, body, el("figcaption", {}, caption));

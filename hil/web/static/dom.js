@@ -40,7 +40,7 @@ export function section(title, note, ...children) {
 }
 
 export function table(head, rows, attributes = {}) {
-  const cells = (tag, row) => row.map((cell) => el(tag, {}, cell));
+  const cells = (tag, row) => row.map((cell, i) => el(tag, { "data-name": tag === "td" && head ? head[i] : null }, cell));
   return el("div", { class: "scroll" }, el("table", attributes,
     head ? el("thead", {}, el("tr", {}, ...cells("th", head))) : null,
     el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells("td", row))))));

@@ -2,7 +2,8 @@
 
 export const count = (value) => Math.round(value).toLocaleString("en-GB");
 
-export const percent = (share, digits = 1) => `${(share * 100).toFixed(digits)} %`;
+// A number and its unit stay on one line.
+export const percent = (share, digits = 1) => `${(share * 100).toFixed(digits)}\u00a0%`;
 
 const PREFIXES = [[1, ""], [1e-3, "m"], [1e-6, "µ"], [1e-9, "n"]];
 
@@ -11,21 +12,21 @@ export function si(value, unit, digits = 4) {
   const size = Math.abs(value);
   const [factor, prefix] = size >= 1e6 ? [1e6, "M"] : size >= 1e3 ? [1e3, "k"]
     : PREFIXES.find(([least]) => size >= least * 0.9999) ?? (size === 0 ? [1, ""] : [1e-9, "n"]);
-  return `${parseFloat((value / factor).toPrecision(digits))} ${prefix}${unit}`;
+  return `${parseFloat((value / factor).toPrecision(digits))}\u00a0${prefix}${unit}`;
 }
 
 // A span of time for a person: "1 h 05 min", "12 s".
 export function span(seconds) {
   if (!Number.isFinite(seconds)) return "–";
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)}\u00a0s`;
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 60) return `${minutes}\u00a0min`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
-  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  if (hours < 48) return `${hours}\u00a0h\u00a0${String(minutes % 60).padStart(2, "0")}\u00a0min`;
+  return `${Math.floor(hours / 24)}\u00a0d\u00a0${hours % 24}\u00a0h`;
 }
 
-export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)}\u00a0MB`;
 
 // Round numbers within a range, about as many as wanted and at least two, which an axis needs to be read.
 export function ticks(low, high, wanted = 6) {

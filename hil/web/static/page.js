@@ -90,7 +90,7 @@ export function runPage(source) {
     place.textContent = told(now);
     strip.update(now.digits);
     renew(matrix, now.digits.map((d) => [d.label, d.answer]), () => confusion(now.digits, (label, answer) => strip.pair(label, answer)));
-    bench.replaceChildren(facts(benchRows(now)), driftBar(now.drift) ?? "");
+    bench.replaceChildren(facts(benchRows(now)));
     events.replaceChildren(table(["UTC", "event", ""], now.events.slice(-200).map(([at, kind, text]) => [at.slice(0, 19).replace("T", " "), kind, text])));
     notes.replaceChildren(now.notes.length ? table(["shots", ""], now.notes.map(([shots, text]) => [count(shots), text])) : "None.");
     renew(control, source.controls(now), () => source.control(now, el));
@@ -151,7 +151,7 @@ function benchRows(now) {
   return [
     ["V_th", `${bench.vth_v} V`],
     ["temperature", bench.temperature_c === null ? "no sensor" : `${bench.temperature_c.toFixed(1)} °C`],
-    ["drift statistic", now.drift ? `${now.drift.statistic.toFixed(2)} of ${now.drift.limit.toFixed(2)}, where it alarms` : "not recorded yet"],
+    ["drift statistic", now.drift ? [`${now.drift.statistic.toFixed(2)} of ${now.drift.limit.toFixed(2)}, where it alarms`, driftBar(now.drift)] : "not recorded yet"],
     ["strays", `${count(now.totals.stray)} axon spikes outside any slot`],
     ...Object.entries(bench.parts_s).map(([part, s]) => [part, `${si(s, "s", 3)}${now.totals.shots ? `, ${si(s / now.totals.shots, "s", 3)} a shot` : ""}`]),
     ["run file", megabytes(now.totals.bytes)],
@@ -159,6 +159,5 @@ function benchRows(now) {
 }
 
 function driftBar(drift) {
-  if (!drift) return null;
   return el("meter", { min: 0, max: drift.limit, high: drift.limit * 0.8, value: Math.min(drift.statistic, drift.limit), "aria-label": "drift statistic against its alarm" });
 }

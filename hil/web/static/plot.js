@@ -4,7 +4,7 @@ import { el, svg } from "./dom.js";
 import { ticks } from "./numbers.js";
 import { zoomable, zoomButtons } from "./zoom.js";
 
-const MARGIN = { left: 56, right: 12, top: 12, bottom: 42 };
+const MARGIN = { left: 68, right: 12, top: 12, bottom: 42 };
 
 // `marks(x, y, low, high)` returns SVG elements for the range shown; `yRange` may run backwards.
 export function plot({ xRange, yRange, xLabel, yLabel, name, height = 300, marks, zooms = true }) {
@@ -26,7 +26,7 @@ export function plot({ xRange, yRange, xLabel, yLabel, name, height = 300, marks
     }
     for (const tick of ticks(yRange[0], yRange[1], 5)) {
       parts.push(svg("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(tick), y2: y(tick) }));
-      parts.push(svg("text", { class: "tick", x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, String(tick)));
+      parts.push(svg("text", { class: "tick", x: MARGIN.left - 6, y: y(tick) + 4, "text-anchor": "end" }, tick.toLocaleString("en-GB")));
     }
     const middle = (MARGIN.top + floor) / 2;
     parts.push(svg("text", { class: "label", x: (MARGIN.left + width - MARGIN.right) / 2, y: height - 6, "text-anchor": "middle" }, xLabel));

@@ -1,6 +1,6 @@
 // The list of runs, and two or more of them side by side.
 
-import { el, section, table } from "./dom.js";
+import { el, renew, section, table } from "./dom.js";
 import { count, megabytes, percent, span } from "./numbers.js";
 import { ask } from "./served.js";
 
@@ -16,8 +16,8 @@ export function runsPage() {
 
   function draw() {
     const kept = runs.filter((run) => words.split(/\s+/).every((word) => JSON.stringify(Object.values(run)).toLowerCase().includes(word)));
-    list.replaceChildren(kept.length ? table(["", "run", "begun", "what", "device", "state", "digits", "right", "bench", "size"], kept.map(row))
-      : el("p", { class: "note" }, runs.length ? "No run fits." : "No runs in this folder yet; hil run records one."));
+    renew(list, [kept, [...picked], runs.length], () => (kept.length ? table(["", "run", "begun", "what", "device", "state", "digits", "right", "bench", "size"], kept.map(row), { class: "runs" })
+      : el("p", { class: "note" }, runs.length ? "No run fits." : "No runs in this folder yet; hil run records one.")));
     side.replaceChildren(...(picked.size > 1 ? [compared(runs.filter((run) => picked.has(run.name) && !run.trouble))] : []));
   }
 
