@@ -81,7 +81,8 @@ class Statistics:
         share = float((np.abs(mean - expected) <= Z_95 * np.maximum(error, 1e-12)).mean())
         text = (
             f"Mean spikes of {int(self.slots.sum()):,} slots by their pulses (orange, 95 % intervals) on the measured "
-            f"transfer curve (blue, with one standard deviation): {share * 100:.0f} % of {len(seen)} counts agree; 95 % would."
+            f"transfer curve (blue, with one standard deviation): {share * 100:.0f} % of {len(seen)} "
+            "counts agree; 95 % would."
         )
         names = ("pulses", "mean", "low", "high", "slots")
         columns = (seen, mean, mean - Z_95 * error, mean + Z_95 * error, slots)
@@ -95,7 +96,8 @@ class Statistics:
         how = f"on the sync line, sampled every {sample_s * 1e6:.3g} µs" if sample_s else "by the bench itself"
         text = (
             f"{self.measured:,} slots measured {how}: {self.lowest_s * 1e6:+.3f} to {self.highest_s * 1e6:+.3f} µs "
-            f"off the plan, at worst {self.worst_share * 100:.3f} % of it (allowed {config.bench.spikes.slot_tolerance * 100:.0f} %); "
+            f"off the plan, at worst {self.worst_share * 100:.3f} % of it "
+            f"(allowed {config.bench.spikes.slot_tolerance * 100:.0f} %); "
             f"{self.retaken:,} slots were taken again."
         )
         reach = max(float(np.abs(sample_us).max()) * 1.1, 0.05)
