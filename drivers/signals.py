@@ -155,14 +155,14 @@ def probe_frame(purpose: str, timing: SlotTiming, pulses: Sequence[int] | IntArr
 class Trace:
     """One oscilloscope channel, exactly as received: raw 8-bit codes and what turns them into volts and seconds.
 
-    volts = (code − y_origin − y_reference) · y_increment_v (RIGOL programming guide, `:WAVeform:PREamble?`);
-    sample i was taken at x_origin_s + i · x_increment_s, 0 being the trigger.
+    volts = (code − y_origin − y_reference) · y_increment_v (RIGOL programming guide, `:WAVeform:PREamble?`), the origin
+    of a recording being any part of a code; sample i was taken at x_origin_s + i · x_increment_s, 0 being the trigger.
     """
 
     name: str
     codes: NDArray[np.uint8]
     y_increment_v: float
-    y_origin: int
+    y_origin: float
     y_reference: int
     x_increment_s: float
     x_origin_s: float

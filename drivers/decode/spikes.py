@@ -51,7 +51,7 @@ def decode(
     cannot be told apart.
     """
     axon_trace, sync_trace = _trace(traces, "axon"), _trace(traces, "sync")
-    _check_time_base(axon_trace, sync_trace)
+    check_time_base(axon_trace, sync_trace)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
     lines = expected_lines(settings, board, lead_s)
@@ -72,9 +72,9 @@ def decode(
     ok = np.ones(len(shot), dtype=np.bool_)
     spikes[played[known]] = counts[slots.interval[known]]
     slot_s[played[known]] = measured[slots.interval[known]]
-    doubted = _doubted(doubts, sync)
+    in_doubt = doubted(doubts, sync)
     here = np.zeros(len(played), dtype=np.bool_)
-    here[known] = doubted[slots.interval[known]]
+    here[known] = in_doubt[slots.interval[known]]
     reason = _unlike(axon_seen, judged, shape) or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
@@ -142,7 +142,8 @@ def _trace(traces: Sequence[Trace], name: str) -> Trace:
     raise CaptureError(f"no {name!r} trace among {[t.name for t in traces]}: name its channel in [scope] channels")
 
 
-def _check_time_base(axon: Trace, sync: Trace) -> None:
+def check_time_base(axon: Trace, sync: Trace) -> None:
+    """Raise CaptureError where two traces were not sampled at the same times."""
     bases = [(len(t.codes), t.x_increment_s, t.x_origin_s) for t in (axon, sync)]
     step = axon.x_increment_s
     if bases[0][0] != bases[1][0] or not np.allclose(bases[0][1:], bases[1][1:], rtol=1e-9, atol=1e-3 * step):
@@ -236,7 +237,7 @@ def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:
     return ""
 
 
-def _doubted(doubts: FloatArray, sync: Pulses) -> BoolArray:
+def doubted(doubts: FloatArray, sync: Pulses) -> BoolArray:
     """(intervals,) which of the intervals between sync edges a doubt (n, 2) touches, their guards left out."""
     change = np.zeros(max(len(sync), 1) + 1, dtype=np.intp)
     if len(doubts) and len(sync):

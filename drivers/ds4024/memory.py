@@ -40,7 +40,7 @@ class Preamble:
     x_increment_s: float
     x_origin_s: float
     y_increment_v: float
-    y_origin: int
+    y_origin: float
     y_reference: int
 
 
@@ -49,10 +49,10 @@ def parse_preamble(text: str) -> Preamble:
     fields = text.split(",")
     try:
         _, mode, points, _, x_increment, x_origin, _, y_increment, y_origin, y_reference = map(float, fields)
-        whole = int(mode), int(points), round(y_origin), round(y_reference)
+        whole = int(mode), int(points), round(y_reference)
     except (ValueError, OverflowError) as error:
         raise CaptureError(f"the oscilloscope's preamble is {text!r}, not ten numbers") from error
-    return Preamble(whole[0], whole[1], x_increment, x_origin, y_increment, whole[2], whole[3])
+    return Preamble(whole[0], whole[1], x_increment, x_origin, y_increment, y_origin, whole[2])
 
 
 def enter_raw(link: ScopeLink, channel: int, depth: int) -> Preamble:

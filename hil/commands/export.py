@@ -3,13 +3,19 @@
 HDF5 for xarray (named dimensions, units):   hil export RUN --to hdf5
                                              xarray.open_dataset("RUN.h5", engine="h5netcdf", group="conv1")
 CSV for everything else:                     hil export RUN --to csv
+A sigrok session for PulseView:              hil export RUN --to sr --traces
+Waveforms for GTKWave and Surfer:            hil export RUN --to vcd
+Spikes for Neo, as NWB or NIX:               hil export RUN --to neo --out spikes.nix
+The network with its weights, and spikes:    hil export RUN --to nir
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import Progress
@@ -17,25 +23,36 @@ from rich.progress import Progress
 from drivers.errors import InputError
 from hil.commands.plan import size
 from hil.commands.runpath import run_path
+from hil.run.config import parse_digits
+from hil.store.frozen import kind_of
 from hil.store.runfile import RunFile
+
+if TYPE_CHECKING:
+    Told = Callable[[int, int], None]
+
+SUFFIXES = {"hdf5": ".h5", "csv": "", "sr": ".sr", "vcd": ".vcd", "neo": ".nwb", "nir": ".nir"}
+_WITH_TRACES = ("hdf5", "sr", "vcd")
+_BY_DIGITS = ("sr", "vcd", "neo", "nir")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil export`."""
     parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
-    parser.add_argument("--to", choices=("hdf5", "csv"), required=True, help="format")
+    parser.add_argument("--to", choices=tuple(SUFFIXES), required=True, help="format")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to (default: beside the run)")
-    parser.add_argument("--traces", action="store_true", help="with the oscilloscope's traces (hdf5 only; large)")
+    parser.add_argument("--traces", action="store_true", help="with the oscilloscope's traces (hdf5, sr, vcd; large)")
+    parser.add_argument("--digits", metavar="A:B", help="only these digits, or recordings (sr, vcd, neo, nir)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    from hil.report.export import to_csv, to_hdf5
-
-    if args.traces and args.to != "hdf5":
-        raise InputError("--traces: traces go into HDF5 only; give --to hdf5")
-    out = args.out or args.run.with_suffix(".h5" if args.to == "hdf5" else "")
+    if args.traces and args.to not in _WITH_TRACES:
+        raise InputError(f"--traces: traces go into {', '.join(_WITH_TRACES)} only")
+    if args.digits is not None and args.to not in _BY_DIGITS:
+        raise InputError(f"--digits is for {', '.join(_BY_DIGITS)}; --to {args.to} writes the whole run")
+    digits = parse_digits(args.digits) if args.digits is not None else None
+    out = args.out or args.run.with_suffix(SUFFIXES[args.to])
     if out.absolute() == args.run.absolute():
         raise InputError(f"--out {out} is the run itself")
     console = Console(stderr=True)
@@ -48,17 +65,45 @@ def run(args: argparse.Namespace) -> int:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if args.to == "hdf5":
-            to_hdf5(run_file, out, traces=args.traces, progress=progress)
-            written = [out]
-        else:
-            written = to_csv(run_file, out, progress=progress)
-        left_out = run_file.totals()["samples"] and not args.traces
+        written = _write(run_file, args, out, digits, progress)
+        left_out = run_file.totals()["samples"] and not args.traces and args.to in _WITH_TRACES
     if args.json:
         print(json.dumps({"files": [str(path) for path in written]}))
         return 0
     for path in written:
         print(f"{path}: {size(path.stat().st_size)}")
     if left_out:
-        print("traces are left out; --to hdf5 --traces adds them")
+        print("traces are left out; --traces adds them")
     return 0
+
+
+def _write(run: RunFile, args: argparse.Namespace, out: Path, digits: range | None, progress: Told) -> list[Path]:
+    """Write the format that was asked for; returns the files."""
+    imported = kind_of(run) == "import"
+    if args.to in ("hdf5", "csv"):
+        from hil.report import export
+
+        if args.to == "csv":
+            return (export.to_csv_recordings if imported else export.to_csv)(run, out, progress=progress)
+        if imported:
+            export.to_hdf5_traces(run, out, progress=progress)
+        else:
+            export.to_hdf5(run, out, traces=args.traces, progress=progress)
+        return [out]
+    if args.to == "sr":
+        from hil.report.formats.sessions import to_sr
+
+        to_sr(run, out, digits, traces=args.traces, progress=progress)
+    elif args.to == "vcd":
+        from hil.report.formats.vcd import to_vcd
+
+        to_vcd(run, out, digits, traces=args.traces, progress=progress)
+    elif args.to == "neo":
+        from hil.report.formats.neurons import to_neo
+
+        to_neo(run, out, digits, progress)
+    else:
+        from hil.report.formats.networks import to_nir
+
+        return to_nir(run, out, digits, progress)
+    return [out]

@@ -14,12 +14,15 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.progress import Progress
 
+from drivers.errors import InputError
 from drivers.settings import SpikeSettings
 from hil.commands.runpath import run_path
-from hil.commands.sweepfile import hand_over, sweep_kind
+from hil.commands.sweepfile import hand_over, is_import, sweep_kind
+from hil.offline.recordings import ImportReplay, replay_import
 from hil.run.config import parse_digits
 from hil.run.replay import Difference, Replay, replay
 from hil.store.runfile import RunFile
+from hil.terminal.visible import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if kind is not None:
         unfit = {"--digits": args.digits, "--layer": args.layer, "--set": args.changes}
         return hand_over(kind, "replay", args.run, as_json=args.json, unfit=unfit)
+    if is_import(args.run):
+        return _import(args)
     digits = parse_digits(args.digits) if args.digits is not None else None
     console = Console(stderr=True)
     with (
@@ -60,6 +65,35 @@ def run(args: argparse.Namespace) -> int:
         found = replay(run_file, digits=digits, layers=args.layer, changes=args.changes, progress=progress)
     print(json.dumps(to_json(found)) if args.json else table(found))
     return 0 if found.identical or args.changes else 1
+
+
+def _import(args: argparse.Namespace) -> int:
+    """Recordings that were imported, decoded again."""
+    for option, value in (("--digits", args.digits), ("--layer", args.layer)):
+        if value:
+            raise InputError(f"{option} is for runs; {args.run} holds recordings")
+    with RunFile.open(args.run) as run_file:
+        found = replay_import(run_file, args.changes)
+    if args.json:
+        said = {"identical": found.identical, "recordings": [asdict(one) for one in found.compared]}
+        print(json.dumps({**said, "notes": [asdict(noted) for noted in found.notes], "wall_s": found.wall_s}))
+    else:
+        print(import_table(found))
+    return 0 if found.identical or args.changes else 1
+
+
+def import_table(found: ImportReplay) -> str:
+    """What a person reads of recordings decoded again."""
+    if found.identical:
+        lines = [f"{len(found.compared)} recordings: counts are identical"]
+    else:
+        lines = [
+            f"{one.file}: spikes {one.spikes[0]:,} → {one.spikes[1]:,}, {one.slots} slots counted otherwise, "
+            f"{one.trust} not trusted alike{f'; {one.unreadable}' if one.unreadable else ''}"
+            for one in found.compared
+            if not one.same
+        ]
+    return "\n".join(map(visible, [*lines, *map(str, found.notes), f"{found.wall_s:.2f} s"]))
 
 
 def to_json(found: Replay) -> dict[str, object]:

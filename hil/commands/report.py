@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.durable import write_durably
+from drivers.errors import InputError
 from hil.commands.runpath import run_path
+from hil.commands.sweepfile import is_import
 from hil.run.session import config_of
 from hil.store.runfile import RunFile
 
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from hil.report.page import gather, render
 
     out = args.out or args.run.with_suffix(".html")
+    if is_import(args.run):
+        return _import(args, out)
     console = Console(stderr=True)
     with (
         RunFile.open(args.run) as run_file,
@@ -59,6 +63,21 @@ def run(args: argparse.Namespace) -> int:
             trace_bytes=int(args.traces * 1e6),
             progress=progress,
         )
-    write_durably(out, render(data), "report")
+    return _written(args, out, render(data))
+
+
+def _import(args: argparse.Namespace, out: Path) -> int:
+    """The page of recordings that were imported."""
+    from hil.report.import_page import import_page
+
+    for option, value in (("--image", args.image), ("--channel", args.channel), ("--position", args.position)):
+        if value is not None:
+            raise InputError(f"{option} is for runs; {args.run} holds recordings")
+    with RunFile.open(args.run) as run_file:
+        return _written(args, out, import_page(run_file))
+
+
+def _written(args: argparse.Namespace, out: Path, page: str) -> int:
+    write_durably(out, page, "report")
     print(json.dumps({"file": str(out)}) if args.json else f"{out}: {out.stat().st_size / 1e6:,.2f} MB")
     return 0

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import track
 
+from drivers.errors import InputError
 from hil.commands.run import play, show_plan
 from hil.commands.runpath import run_path
-from hil.commands.sweepfile import hand_over, sweep_kind
+from hil.commands.sweepfile import hand_over, is_import, sweep_kind
 from hil.run.session import bench_changes, changes, config_of, moved, results_of
 from hil.store.frozen import agree, resumed
 from hil.store.runfile import RunFile, damaged_shots
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Resume; returns the exit code."""
+    if is_import(args.run):
+        raise InputError(f"{args.run} holds recordings: there is nothing to go on with; `hil import` makes another")
     kind = sweep_kind(args.run)
     if kind is not None:
         unfit = {"--anyway": args.anyway, "--bench": args.bench}

@@ -144,7 +144,10 @@ def _summary(run_file: RunFile, kind: Kind) -> RunSummary:
 
 
 def _sweep(run_file: RunFile, kind: Kind) -> str:
-    """What a calibration measures, or a characterization."""
+    """What a calibration measures, or a characterization; what an import is made of."""
+    if kind == "import":
+        files = [one["file"] for one in raw_settings(run_file).get("recordings", ())]
+        return f"{files[0]}{f' and {len(files) - 1} more' if files[1:] else ''}" if files else ""
     return ", ".join(raw_settings(run_file).get("what", ())) if kind == "calibrate" else "figure 2"
 
 

@@ -12,10 +12,16 @@ from hil.store.runfile import RunFile
 
 
 def sweep_kind(path: Path) -> Kind | None:
-    """The kind of a recorded sweep, None for a run or an evaluation; raises RunFileError."""
+    """The kind of a recorded sweep, None for a run, an evaluation or an import; raises RunFileError."""
     with RunFile.open(path) as run_file:
         kind = kind_of(run_file)
-    return None if kind in OF_DIGITS else kind
+    return None if kind in (*OF_DIGITS, "import") else kind
+
+
+def is_import(path: Path) -> bool:
+    """Whether a run file holds recordings that were imported; raises RunFileError."""
+    with RunFile.open(path) as run_file:
+        return kind_of(run_file) == "import"
 
 
 def hand_over(kind: Kind, how: str, path: Path, *, as_json: bool, unfit: dict[str, object]) -> int:

@@ -75,13 +75,17 @@ class Weights:
 
 
 def load_weights(path: str | Path | None = None) -> Weights:
-    """Read and check a weights file: by default, or by its name, one that ships with the package.
+    """Read and check a weights file: by default, or by its name, one that ships with the package; or a NIR graph.
 
     Raises InputError naming the tensor, the value and what is allowed.
     """
     from safetensors import SafetensorError, safe_open
 
     name = str(path or "positive")
+    if Path(name).suffix.lower() == ".nir":
+        from hil.network.nirweights import load_nir
+
+        return load_nir(Path(name))
     if name in SHIPPED:
         name = str(files("hil") / "data" / SHIPPED[name])
     try:

@@ -124,10 +124,7 @@ def _write(run: RunFile, file: h5py.File, *, traces: bool, progress: Progress) -
         {
             "title": f"test digits {config.digits}, {heading(config)}",
             "Conventions": "CF-1.11",
-            "history": f"recorded {run.fact('begun')}",
-            "configuration": run.fact("config"),
-            "identity": json.dumps(run.fact("identity")),
-            "software": json.dumps(run.fact("software")),
+            **_whence(run),
             "threshold_v": config.vth_v,
             "seed": config.seed,
         }
@@ -196,31 +193,72 @@ def slot_scales(part: Physical) -> dict[str, NDArray[np.int32]]:
     return {"channel": units, "row": side, "column": side}
 
 
+def to_hdf5_traces(run: RunFile, path: Path, *, progress: Progress | None = None) -> None:
+    """Write the recordings of an import as HDF5: /traces alone; raises InputError when the file cannot be written."""
+    import h5py
+
+    with replacing(path, "export") as partial, PatientFile(partial) as disk, h5py.File(disk, "w") as file:
+        file.attrs.update({"title": f"recordings of {run.path.name}", "Conventions": "CF-1.11", **_whence(run)})
+        _write_traces(run, file.create_group("traces"), progress or (lambda _done, _total: None))
+        file.flush()
+        disk.check()
+
+
+def _whence(run: RunFile) -> dict[str, Any]:
+    return {
+        "history": f"recorded {run.fact('begun')}",
+        "configuration": run.fact("config"),
+        "identity": json.dumps(run.fact("identity")),
+        "software": json.dumps(run.fact("software")),
+        "tick_s": float(run.fact("tick_s")),
+    }
+
+
 def _write_traces(run: RunFile, group: h5py.Group, progress: Progress) -> None:
-    """One group a shot; volts are scale_factor · code + add_offset, which xarray works out by itself."""
+    """One group a shot; volts are scale_factor · code + add_offset, which xarray works out by itself.
+
+    With them the plan of the shot, so that `hil decode` gives from the export alone what the bench gave.
+    """
     shots = run.shot_ids()
     for done, shot in enumerate(shots, start=1):
         capture = run.load(shot, None)
         progress(done, len(shots))
-        if not capture.traces:
-            continue
-        key = capture.frame.key
-        one = group.create_group(f"shot{shot:06d}")
-        one.attrs.update(
-            {
-                "image": key.image,
-                "noise_percent": key.noise,
-                "attempt": key.attempt,
-                "layer": int(capture.frame.layer[0]),
-                "first_slot": capture.frame.first_slot,
-                "slots": len(capture.frame),
-            }
-        )
-        time = _coordinate(one, "time", capture.traces[0].times_s, "s", "from the trigger", packed=True)
-        for trace in capture.traces:
-            made = _variable(one, trace.name, trace.codes, (time,), "V", f"oscilloscope, {trace.name}")
-            made.attrs["scale_factor"] = trace.y_increment_v
-            made.attrs["add_offset"] = -(trace.y_origin + trace.y_reference) * trace.y_increment_v
+        if capture.traces:
+            _write_shot(group.create_group(f"shot{shot:06d}"), capture)
+
+
+def _write_shot(one: h5py.Group, capture: Capture) -> None:
+    frame, key = capture.frame, capture.frame.key
+    one.attrs.update(
+        {
+            "purpose": key.purpose,
+            "image": key.image,
+            "noise_percent": key.noise,
+            "attempt": key.attempt,
+            "helping": key.helping,
+            "layer": int(frame.layer[0]),
+            "first_slot": frame.first_slot,
+            "slots": len(frame),
+            "timing": frame.timing.model_dump_json(),
+            "pulses_before": frame.pulses_before,
+        }
+    )
+    slot = _coordinate(one, "slot", np.arange(len(frame), dtype="i4") + frame.first_slot, "1", "slot of the frame")
+    slots: dict[str, tuple[NDArray[Any], str]] = {
+        "pulses": (frame.pulses, "dendrite pulses planned"),
+        "channel": (frame.channel, "kernel or unit"),
+        "position": (frame.position, "position within its map"),
+        "spikes": (np.where(capture.ok, capture.spikes, MISSING).astype("i4"), "axon spikes counted"),
+    }
+    for name, (values, text) in slots.items():
+        _variable(one, name, values, (slot,), "1", text)
+    time = _coordinate(one, "time", capture.traces[0].times_s, "s", "from the trigger", packed=True)
+    time.attrs["step"] = capture.traces[0].x_increment_s
+    for trace in capture.traces:
+        made = _variable(one, trace.name, trace.codes, (time,), "V", f"oscilloscope, {trace.name}")
+        made.attrs["scale_factor"] = trace.y_increment_v
+        made.attrs["add_offset"] = -(trace.y_origin + trace.y_reference) * trace.y_increment_v
+        made.attrs["zero_code"] = float(trace.y_origin + trace.y_reference)
 
 
 def _coordinate(
@@ -287,3 +325,23 @@ def _slot_rows(run: RunFile, config: RunConfig, progress: Progress | None) -> It
                 )
         if progress is not None:
             progress(done, len(wanted))
+
+
+def to_csv_recordings(run: RunFile, stem: Path, *, progress: Progress | None = None) -> list[Path]:
+    """Write STEM-slots.csv of an import: a row an interval or slot of each recording; raises InputError."""
+    path = stem.with_name(f"{stem.name}-slots.csv")
+    with replacing(path, "export") as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("recording", "slot", "pulses", "spikes", "length_s", "ok"))
+        for done, row in enumerate(run.shot_ids(), start=1):
+            capture = run.counts(row)
+            frame = capture.frame
+            planned = frame.played.any()
+            for i in range(len(frame)):
+                pulses = int(frame.pulses[i]) if planned else ""
+                length = round(float(capture.slot_s[i]), 12)
+                cells = (frame.first_slot + i, pulses, int(capture.spikes[i]), length, int(capture.ok[i]))
+                writer.writerow((frame.key.image, *cells))
+            if progress is not None:
+                progress(done, len(run.shot_ids()))
+    return [path]

@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
     from drivers.device import DeviceFile
 
-Kind = Literal["run", "evaluate", "calibrate", "characterize"]
+Kind = Literal["run", "evaluate", "calibrate", "characterize", "import"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NOUNS: dict[Kind, str] = {
     "run": "run",
     "evaluate": "evaluation",
     "calibrate": "calibration",
     "characterize": "characterization",
+    "import": "import of recordings",
 }
 OF_DIGITS: tuple[Kind, ...] = ("run", "evaluate")  # the kinds that recognise digits
 Model = TypeVar("Model", bound=BaseModel)

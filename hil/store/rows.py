@@ -96,10 +96,15 @@ def shot_values(capture: Capture) -> tuple[Any, ...]:
     )
 
 
+def _whole(value: float) -> float:
+    """An int where it is one: SQLite makes it so in a column of integers, and the checksum tells types apart."""
+    return int(value) if float(value).is_integer() else float(value)
+
+
 def trace_values(trace: Trace) -> tuple[Any, ...]:
     """The trace as values for TRACE_COLUMNS."""
     return (
-        *(trace.name, len(trace.codes), float(trace.y_increment_v), int(trace.y_origin), int(trace.y_reference)),
+        *(trace.name, len(trace.codes), float(trace.y_increment_v), _whole(trace.y_origin), int(trace.y_reference)),
         *(float(trace.x_increment_s), float(trace.x_origin_s), json.dumps(trace.settings, ensure_ascii=False)),
         pack_codes(trace.codes),
     )

@@ -1,0 +1,44 @@
+"""Make a run file of recordings that others made, for replay, report and export to take.
+
+hil import *.wfm --axon CH1 --sync CH2 --bench bench.toml --out recorded.sqlite
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from drivers.benchfile import load_bench
+from drivers.device import load_device
+from hil.commands.decode import add_wanted_arguments, wanted_of
+from hil.offline.recordings import import_files
+from hil.terminal.visible import visible
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `hil import`."""
+    add_wanted_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="run file to make")
+    parser.add_argument("--device", metavar="NAME|FILE", help="device that was recorded (default: the bench's)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import; returns the exit code."""
+    wanted = wanted_of(args)
+    device = load_device(args.device or load_bench(args.bench or "mock").device)
+    made, said = import_files(args.files, wanted, args.out, device)
+    with made as run_file:
+        totals, notes = run_file.totals(), run_file.notes()
+    for line in said:
+        print(f"hil: {visible(line)}", file=sys.stderr)
+    if args.json:
+        print(json.dumps({"run_file": str(args.out), "recordings": totals["shots"], "spikes": totals["spikes"]}))
+        return 0
+    print(f"{args.out}: {totals['shots']} recordings, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
+    for noted in notes:
+        print(noted)
+    print(f"next:  hil replay {args.out}    hil report {args.out}    hil export {args.out} --to vcd")
+    return 0

@@ -1,0 +1,1 @@
+"""Runs for other people's programs: sigrok sessions, VCD, Neo and NWB, NIR."""
