@@ -35,22 +35,24 @@ def read_rigol(path: Path) -> Recording:
     said: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library, whose parser also leaves the file open
-        traces = _parsed(path, Wfm, said)
+        traces, why = _parsed(path, Wfm, said)
         gc.collect()
+    if why:
+        raise InputError(f"{path} is not a file that RigolWFM reads: {why}")
     if not traces:
         raise InputError(f"{path} holds no analog channel")
     return Recording(path, tuple(traces), tuple(said))
 
 
-def _parsed(path: Path, wfm: Any, said: list[str]) -> list[Trace]:
+def _parsed(path: Path, wfm: Any, said: list[str]) -> tuple[list[Trace], str]:
+    """The channels, or why there are none: a generated parser on a damaged file raises whatever it stumbles over."""
     try:
         found = wfm.from_file(str(path))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path} is not a file that RigolWFM reads: {why}") from error
-    return [_trace(path, channel, said) for channel in found.channels if channel.enabled_and_selected]
+    except Exception as error:  # noqa: BLE001
+        if isinstance(error, OSError) and error.strerror:
+            return [], error.strerror
+        return [], " ".join(str(error).split())[:200] or type(error).__name__
+    return [_trace(path, channel, said) for channel in found.channels if channel.enabled_and_selected], ""
 
 
 def _trace(path: Path, channel: Any, said: list[str]) -> Trace:

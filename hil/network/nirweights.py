@@ -29,9 +29,17 @@ def load_nir(path: Path) -> Weights:
     try:
         raw = path.read_bytes()
         graph = nir.read(path, type_check=False)
-        order = list(TopologicalSorter(_before(graph)).static_order())
-    except (OSError, CycleError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:
         raise InputError(f"{path} is no NIR graph that can be read: {' '.join(str(error).split())[:200]}") from error
+    return from_graph(path, graph, hashlib.sha256(raw).hexdigest())
+
+
+def from_graph(path: Path, graph: Any, digest: str) -> Weights:
+    """The weights of a `nir.NIRGraph` that was read from a file; raises InputError."""
+    try:
+        order = list(TopologicalSorter(_before(graph)).static_order())
+    except (CycleError, KeyError) as error:
+        raise InputError(f"{path}: its layers do not follow each other: {error}") from error
     nodes = [(name, graph.nodes[name]) for name in order if type(graph.nodes[name]).__name__ in _WEIGHED]
     if len(nodes) != len(SHAPES):
         raise InputError(
@@ -48,7 +56,7 @@ def load_nir(path: Path) -> Weights:
         scale = _full_scale(path, name, node, weight[ours], sign, most)
         layers.append(LayerWeights(ours, weight[ours], bias, scale))
         most = max(float((np.maximum(weight[ours], 0).reshape(shape[0], -1).sum(axis=1) * most + bias).max()), 1e-12)
-    return Weights(tuple(layers), {"sign": sign, "from": "nir"}, hashlib.sha256(raw).hexdigest(), sign)
+    return Weights(tuple(layers), {"sign": sign, "from": "nir"}, digest, sign)
 
 
 def _before(graph: Any) -> dict[str, list[str]]:

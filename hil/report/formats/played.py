@@ -99,11 +99,19 @@ def _planned(row: int, capture: Capture, begin_s: float, bench: BenchFile, tick_
     names = line_names(bench)
     bits = [DENDRITE, RESET, SYNC, *(SELECT0 << i for i in range(bench.board.select_lines))]
     times = ticks.astype(np.float64) * tick_s
-    lines = {name: _changes(times, (words & np.uint32(bit)) != 0) for name, bit in zip(names, bits, strict=True)}
     ends = np.cumsum(length_ticks(frame, tick_s)[frame.played]) * tick_s
-    slots = np.stack([np.concatenate([[0.0], ends[:-1]]), ends], axis=1)
-    start, stop = _ends(capture.traces, 0.0, shot_s(frame, tick_s))
-    return Played(row, capture, begin_s, start, stop, lines, _axon(capture, bench, tick_s), slots)
+    edges = np.concatenate([[0.0], ends])
+    sync = _counted(capture, "sync", bench, tick_s)
+    if sync is not None and len(sync):
+        edges += sync.rise_s[0]  # where the trace has what the plan calls its beginning
+        times += sync.rise_s[0]
+        if len(sync) == len(edges):
+            edges = sync.rise_s
+    lines = {name: _changes(times, (words & np.uint32(bit)) != 0) for name, bit in zip(names, bits, strict=True)}
+    axon = _counted(capture, "axon", bench, tick_s)
+    start, stop = _ends(capture.traces, float(edges[0]), float(edges[0]) + shot_s(frame, tick_s))
+    slots = np.stack([edges[:-1], edges[1:]], axis=1)
+    return Played(row, capture, begin_s, start, stop, lines, None if axon is None else _spans(axon), slots)
 
 
 def _recorded(row: int, capture: Capture, begin_s: float, bench: BenchFile, *, measured: bool) -> Played:
@@ -140,12 +148,12 @@ def _ends(traces: tuple[Trace, ...], start_s: float, stop_s: float) -> tuple[flo
     return start_s, stop_s
 
 
-def _axon(capture: Capture, bench: BenchFile, tick_s: float) -> FloatArray | None:
-    """Rise and fall of every axon pulse that was counted; None without a trace that can be read."""
-    trace = next((trace for trace in capture.traces if trace.name == "axon"), None)
+def _counted(capture: Capture, name: str, bench: BenchFile, tick_s: float) -> Pulses | None:
+    """The pulses of `axon` or `sync` that count; None without a trace of it that can be read."""
+    trace = next((trace for trace in capture.traces if trace.name == name), None)
     if trace is None:
         return None
     try:
-        return _spans(counted_pulses(capture.frame, trace, bench.spikes, bench.board, tick_s))
+        return counted_pulses(capture.frame, trace, bench.spikes, bench.board, tick_s)
     except CaptureError:
         return None

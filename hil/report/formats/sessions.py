@@ -1,6 +1,7 @@
 """sigrok sessions, .sr, that PulseView and sigrok-cli open: the lines as logic, the traces as analog channels.
 
-Format of version 2 (https://sigrok.org/wiki/File_format:Sigrok/v2): a ZIP of `version`, `metadata`, `logic-1-N` with
+A trace is called after its line, as `axon_V`, for channels of one session are told apart by their names. Format of
+version 2 (https://sigrok.org/wiki/File_format:Sigrok/v2): a ZIP of `version`, `metadata`, `logic-1-N` with
 `unitsize` bytes a sample and `analog-1-C-N` of single precision, N from 1 a chunk, here a chunk a shot.
 """
 
@@ -96,7 +97,7 @@ def _metadata(names: list[str], analog: list[str], size: int, step_s: float) -> 
         f"samplerate={round(1 / step_s)} Hz",
         f"total analog={len(analog)}",
         *(f"probe{i}={name}" for i, name in enumerate(names, start=1)),
-        *(f"analog{len(names) + i}={name}" for i, name in enumerate(analog, start=1)),
+        *(f"analog{len(names) + i}={name}_V" for i, name in enumerate(analog, start=1)),
         f"unitsize={size}",
         "",
     ]

@@ -132,7 +132,7 @@ def test_an_unfinished_run_is_exported_with_gaps(monkeypatch: pytest.MonkeyPatch
 
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], recorded: Path) -> None:
     assert main(["export", str(recorded), "--to", "csv", "--traces"]) == 2
-    assert "traces go into HDF5 only" in capsys.readouterr().err
+    assert "traces go into hdf5, sr, vcd only" in capsys.readouterr().err
     assert main(["export", str(recorded), "--to", "hdf5", "--out", "/dev/null/run.h5"]) == 2
     assert "export /dev/null/run.h5: /dev/null is not a folder" in capsys.readouterr().err
     assert main(["export", str(recorded), "--to", "hdf5", "--out", str(recorded)]) == 2
