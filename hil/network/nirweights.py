@@ -6,57 +6,63 @@ largest drives that inputs of 0…1 can make, which only an image that fills a k
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InputError
-from hil.network.weights import SHAPES, LayerWeights, Sign, Weights
 
+Shapes = Mapping[str, tuple[int, ...]]
 _WEIGHED = ("Conv2d", "Affine", "Linear")
 
 
-def load_nir(path: Path) -> Weights:
-    """The weights of a graph; raises InputError naming the layer that does not fit."""
+class NirLayer(NamedTuple):
+    """What a graph says of one of our layers: weight, bias (units,), and full-scale drives (halves · units,)."""
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    full_scale: NDArray[np.float32]
+
+
+def read_nir(path: Path, shapes: Shapes) -> list[NirLayer]:
+    """The layers of a graph that has the network's `shapes`; raises InputError naming the layer that does not fit."""
     try:
         import nir
     except ImportError as error:
         raise InputError(f"{path} needs nir: install it with `pip install 'memristive-hil[nir]'`") from error
     try:
-        raw = path.read_bytes()
         graph = nir.read(path, type_check=False)
     except (OSError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:
         raise InputError(f"{path} is no NIR graph that can be read: {' '.join(str(error).split())[:200]}") from error
-    return from_graph(path, graph, hashlib.sha256(raw).hexdigest())
+    return from_graph(path, graph, shapes)
 
 
-def from_graph(path: Path, graph: Any, digest: str) -> Weights:
-    """The weights of a `nir.NIRGraph` that was read from a file; raises InputError."""
+def from_graph(path: Path, graph: Any, shapes: Shapes) -> list[NirLayer]:
+    """The layers of a `nir.NIRGraph` that was read from a file; raises InputError."""
     try:
         order = list(TopologicalSorter(_before(graph)).static_order())
     except (CycleError, KeyError) as error:
         raise InputError(f"{path}: its layers do not follow each other: {error}") from error
     nodes = [(name, graph.nodes[name]) for name in order if type(graph.nodes[name]).__name__ in _WEIGHED]
-    if len(nodes) != len(SHAPES):
+    if len(nodes) != len(shapes):
         raise InputError(
             f"{path} has {len(nodes)} layers with weights ({', '.join(name for name, _ in nodes)}); the network has "
-            f"{len(SHAPES)}: {', '.join(f'{name} {shape}' for name, shape in SHAPES.items())}"
+            f"{len(shapes)}: {', '.join(f'{name} {shape}' for name, shape in shapes.items())}"
         )
-    pairs = list(zip(SHAPES.items(), nodes, strict=True))
-    weight = {ours: _weight(path, name, node, shape) for (ours, shape), (name, node) in pairs}
-    sign: Sign = "differential" if any(values.min() < 0 for values in weight.values()) else "positive"
-    layers: list[LayerWeights] = []
+    pairs = list(zip(shapes.values(), nodes, strict=True))
+    weights = [_weight(path, name, node, shape) for shape, (name, node) in pairs]
+    halves = 2 if any(weight.min() < 0 for weight in weights) else 1
+    layers: list[NirLayer] = []
     most = 1.0
-    for (ours, shape), (name, node) in pairs:
-        bias = _bias(path, name, node, shape[0])
-        scale = _full_scale(path, name, node, weight[ours], sign, most)
-        layers.append(LayerWeights(ours, weight[ours], bias, scale))
-        most = max(float((np.maximum(weight[ours], 0).reshape(shape[0], -1).sum(axis=1) * most + bias).max()), 1e-12)
-    return Weights(tuple(layers), {"sign": sign, "from": "nir"}, digest, sign)
+    for weight, (_, (name, node)) in zip(weights, pairs, strict=True):
+        bias = _bias(path, name, node, len(weight))
+        layers.append(NirLayer(weight, bias, _full_scale(path, name, node, weight, halves, most)))
+        most = max(float((np.maximum(weight, 0).reshape(len(weight), -1).sum(axis=1) * most + bias).max()), 1e-12)
+    return layers
 
 
 def _before(graph: Any) -> dict[str, list[str]]:
@@ -96,9 +102,8 @@ def _bias(path: Path, name: str, node: Any, units: int) -> NDArray[np.float32]:
 
 
 def _full_scale(
-    path: Path, name: str, node: Any, weight: NDArray[np.float32], sign: Sign, most: float
+    path: Path, name: str, node: Any, weight: NDArray[np.float32], halves: int, most: float
 ) -> NDArray[np.float32]:
-    halves = 1 if sign == "positive" else 2
     kept = node.metadata.get("full_scale")
     if kept is not None and np.shape(kept) == (halves * len(weight),):
         scale = _floats(path, f"{name} full_scale", kept, (halves * len(weight),))

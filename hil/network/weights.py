@@ -83,9 +83,7 @@ def load_weights(path: str | Path | None = None) -> Weights:
 
     name = str(path or "positive")
     if Path(name).suffix.lower() == ".nir":
-        from hil.network.nirweights import load_nir
-
-        return load_nir(Path(name))
+        return _from_nir(Path(name))
     if name in SHIPPED:
         name = str(files("hil") / "data" / SHIPPED[name])
     try:
@@ -100,6 +98,16 @@ def load_weights(path: str | Path | None = None) -> Weights:
     sign = _sign(name, metadata)
     layers = tuple(_layer(name, layer, shape, tensors, sign) for layer, shape in SHAPES.items())
     return Weights(layers, metadata, hashlib.sha256(raw).hexdigest(), sign)
+
+
+def _from_nir(path: Path) -> Weights:
+    """The weights of a NIR graph; raises InputError."""
+    from hil.network.nirweights import read_nir
+
+    found = read_nir(path, SHAPES)
+    layers = tuple(LayerWeights(name, *layer) for name, layer in zip(SHAPES, found, strict=True))
+    sign: Sign = "differential" if layers[0].halves == 2 else "positive"
+    return Weights(layers, {"sign": sign}, hashlib.sha256(path.read_bytes()).hexdigest(), sign)
 
 
 def save_weights(

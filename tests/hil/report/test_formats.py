@@ -13,7 +13,7 @@ import pytest
 
 from drivers.errors import InputError
 from hil.cli import main
-from hil.network.weights import load_weights
+from hil.network.weights import SHAPES, load_weights
 from hil.store.runfile import RunFile
 
 
@@ -226,7 +226,7 @@ def test_a_graph_that_does_not_fit_is_refused_by_the_name_of_its_layer(capsys: p
         (circle, "do not follow each other"),
     ):
         with pytest.raises(InputError, match=why):
-            from_graph(Path("net.nir"), graph, "")
+            from_graph(Path("net.nir"), graph, SHAPES)
     Path("text.nir").write_text("no graph", encoding="utf-8")
     assert main(["run", "--weights", "text.nir", "--digits", "0", "--json"]) == 2
     assert "text.nir is no NIR graph" in capsys.readouterr().err
