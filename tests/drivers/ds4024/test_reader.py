@@ -6,6 +6,7 @@ No test may end in a wrong count: a fault either leaves the counts as they were 
 import gc
 import socket
 import struct
+import time
 
 import numpy as np
 import pytest
