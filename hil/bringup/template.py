@@ -20,15 +20,20 @@ def unit_of(key: str) -> str:
     return next((unit for end, unit in sorted(UNITS.items(), key=lambda item: -len(item[0])) if key.endswith(end)), "")
 
 
-def key_lines(key: str, field: FieldInfo, value: Any, *, stated: bool = True) -> list[str]:
-    """Comment and assignment of one key; one that nobody stated yet stands as a comment with a question mark."""
+def meaning(key: str, field: FieldInfo) -> str:
+    """What a key is for, its unit and its range."""
     parts = [field.description or key]
     if unit := unit_of(key):
         parts.append(unit)
     bounds = [BOUNDS[name].format(f"{bound:g}") for m in field.metadata for name, bound in _bounds(m)]
     if bounds:
         parts.append(" ".join(bounds))
-    comment = textwrap.wrap("; ".join(parts), WIDTH, initial_indent="# ", subsequent_indent="#   ")
+    return "; ".join(parts)
+
+
+def key_lines(key: str, field: FieldInfo, value: Any, *, stated: bool = True) -> list[str]:
+    """Comment and assignment of one key; one that nobody stated yet stands as a comment with a question mark."""
+    comment = textwrap.wrap(meaning(key, field), WIDTH, initial_indent="# ", subsequent_indent="#   ")
     if not stated:
         return [*comment, f"# {key} = ?   must be stated: nobody but you knows it"]
     if value is None:

@@ -1,6 +1,6 @@
 """Bench files: look for parts and write one, explain one, park the DAC of one, and take its latch off.
 
-hil bench init                         what is connected here, and a commented bench.toml for it
+hil bench init                         what is connected here, questions for the rest, and a commented bench.toml
 hil bench init --print --reader scope  a template with every key, without looking
 hil bench show --bench bench.toml      what a bench file says, in words
 hil bench park-dac --bench bench.toml  the parked V_th into the DAC's EEPROM, once, after asking
@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--pulses", choices=("pigpio", "pico"), help="default: a Pico if there is one, else pigpio")
     new.add_argument("--reader", choices=("scope", "pico", "both"), help="default: what is there")
     new.add_argument("--threshold", choices=("pico", "mcp4728", "mcp4725", "manual"), help="default: where a DAC is")
-    new.add_argument(
-        "--addresses", type=int, default=4, metavar="N", help="select addresses wired, 0 to 4 (default: 4)"
-    )
+    new.add_argument("--addresses", type=int, metavar="N", help="select addresses wired, 0 to 4 (default: 4)")
     new.add_argument("--scope", default="", metavar="RESOURCE", help="VISA resource of the oscilloscope")
     new.add_argument("--pigpiod", default="localhost:8888", metavar="HOST:PORT", help="where pigpiod runs")
     new.add_argument("--no-panel", action="store_true", help="no enable, e-stop and lamp on the Pi")
@@ -115,9 +113,17 @@ def _confirm(question: str) -> bool:
 
 
 def _init(args: argparse.Namespace) -> int:
+    from hil.bringup.ask import at_terminal
     from hil.bringup.compose import bench_text
+    from hil.bringup.interview import complete_bench
 
+    if not args.only_print and args.out.exists():
+        raise InputError(f"{args.out} is there already: name another with --out, or remove it")
     answers = _answers(args)
+    if answers.missing() and not args.only_print and at_terminal():
+        chosen = ("pulses", "reader", "threshold", "scope")
+        stated = {name for name in chosen if getattr(args, name)} | ({"panel"} if args.no_panel else set())
+        answers = complete_bench(answers, stated | ({"addresses"} if args.addresses is not None else set()))
     missing = answers.missing()
     text = bench_text(answers)
     if args.only_print:
@@ -130,8 +136,6 @@ def _init(args: argparse.Namespace) -> int:
         raise InputError(
             f"nobody but you knows {', '.join(sorted(missing))}: say {say}; `hil bench init --print` shows a template"
         )
-    if args.out.exists():
-        raise InputError(f"{args.out} is there already: name another with --out, or remove it")
     write_durably(args.out, text, "bench file")
     print(f"wrote {args.out}; next: hil bench show --bench {args.out}, then hil doctor --bench {args.out}")
     return 0
@@ -143,8 +147,9 @@ def _answers(args: argparse.Namespace) -> Any:
     host, _, port = args.pigpiod.rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"--pigpiod {args.pigpiod}: HOST:PORT, such as localhost:8888")
-    if not 0 <= args.addresses <= 4:
-        raise InputError(f"--addresses {args.addresses}: 0 to 4; more are wired by hand in [wiring]")
+    addresses = 4 if args.addresses is None else args.addresses
+    if not 0 <= addresses <= 4:
+        raise InputError(f"--addresses {addresses}: 0 to 4; more are wired by hand in [wiring]")
     pigpiod = PigpioSettings(host=host, port=int(port))
     pulses, reader, threshold, found = args.pulses, args.reader, args.threshold, {}
     if not args.only_print:
@@ -162,7 +167,7 @@ def _answers(args: argparse.Namespace) -> Any:
         device=args.device,
         vth_min_v=args.vth_min,
         vth_max_v=args.vth_max,
-        addresses=args.addresses,
+        addresses=addresses,
         pigpiod=pigpiod,
         panel=not args.no_panel,
         **found | {"scope": args.scope or found.get("scope", "")},

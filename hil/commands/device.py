@@ -2,7 +2,7 @@
 
 hil device                     all devices that were ever played on a real bench
 hil device die7-c3 --figure life.png
-hil device init --id die7-c3 --pulses 1e9 --resets 1e8     write its device file
+hil device init                its device file, asked for or by flags: --id die7-c3 --pulses 1e9 --resets 1e8
 """
 
 from __future__ import annotations
@@ -72,13 +72,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
+    from hil.bringup.ask import at_terminal
     from hil.bringup.compose import device_text
+    from hil.bringup.interview import complete_device
 
     budget = {"endurance_pulses": args.pulses, "endurance_resets": args.resets}
     for name, value in budget.items():
         if value is not None and (value < 1 or value != int(value)):
             raise InputError(f"{name} = {value:g}: a whole number, such as 1e9")
-    text, missing = device_text(args.id, args.description, {k: v and int(v) for k, v in budget.items()})
+    name, description, endurance = args.id, args.description, {k: v and int(v) for k, v in budget.items()}
+    if not args.only_print and at_terminal() and (not name or None in endurance.values()):
+        name, description, endurance = complete_device(name, description, endurance)
+    text, missing = device_text(name, description, endurance)
     if args.only_print:
         print(text, end="")
         return 0
@@ -88,7 +93,7 @@ def _init(args: argparse.Namespace) -> int:
             f"nobody but you knows {', '.join(missing)}: say {' '.join(flags[key] for key in missing)}; its sheet or "
             "its maker states the endurance, and a guess can kill it"
         )
-    out: Path = args.out or Path(f"{args.id}.toml")
+    out: Path = args.out or Path(f"{name}.toml")
     if out.exists():
         raise InputError(f"{out} is there already: name another with --out, or remove it")
     write_durably(out, text, "device file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import tomllib
@@ -196,3 +197,69 @@ def test_a_latch_is_told_before_it_is_cleared(tmp_path: Path, capsys: pytest.Cap
         assert "pico: cleared" in capsys.readouterr().out
     assert main(["bench", "clear"]) == 2
     assert "no part that keeps a latch" in capsys.readouterr().err
+
+
+# ---- asking ---------------------------------------------------------------------------------------------------------
+
+
+class Person(io.StringIO):
+    """A terminal with somebody at it who answers line by line."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: str) -> None:
+    monkeypatch.setattr("sys.stdin", Person("".join(f"{answer}\n" for answer in answers)))
+
+
+def test_a_person_is_asked_for_what_no_flag_states(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.bringup.look._scopes", lambda _manager: iter([("TCPIP0::192.0.2.7::INSTR", "RIGOL …")]))
+    answering(monkeypatch, "", "die7", "die 7, cell 3", "1e9", "-3", "1e8")
+    assert main(["device", "init"]) == 0
+    device = load_device("die7.toml")
+    assert (device.description, device.endurance_pulses, device.endurance_resets) == ("die 7, cell 3", 10**9, 10**8)
+    said = capsys.readouterr().err
+    assert "'-3' does not fit: Input should be greater than 0" in said
+    assert "It must not be guessed" in said
+    answering(
+        monkeypatch,
+        "pigpio",
+        "sideways",
+        "scope",
+        "manual",
+        "",
+        "2",
+        "no",
+        "die8.toml",
+        "die7.toml",
+        "0.3",
+        "0.1",
+        "1.9",
+    )
+    assert main(["bench", "init"]) == 0
+    said = capsys.readouterr().err
+    assert "'sideways' does not fit: one of scope, pico, both" in said
+    assert "'die8.toml' does not fit" in said
+    assert "vth_max_v = 0.1" in said
+    assert "[TCPIP0::192.0.2.7::INSTR]" in said
+    file = load_bench("bench.toml")
+    assert (file.pulse_source, file.axon_reader, file.threshold.source) == ("pigpio", "scope", "manual")
+    assert (file.limits.vth_min_v, file.limits.vth_max_v, file.panel) == (0.3, 1.9, None)
+    assert file.board.addresses == 2
+
+
+def test_a_person_who_does_not_answer_has_nothing_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.bringup.look._scopes", lambda _manager: iter(()))
+    flags = ["--pulses", "pico", "--reader", "pico", "--threshold", "pico", "--no-panel", "--addresses", "4"]
+    answering(monkeypatch)
+    assert main(["bench", "init", *flags]) == 2
+    assert "device was not answered; nothing was written" in capsys.readouterr().err
+    answering(monkeypatch, "x", "y", "z", "ideal")
+    assert main(["bench", "init", *flags]) == 2
+    assert "device was not answered" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.toml"))
