@@ -12,17 +12,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.mock.pigpiod.filters import Glitch, Noise
 from drivers.mock.pigpiod.protocol import REPORT_BYTES, Code, Refused
 
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.header import Times, Words
+    from drivers.mock.pigpiod.scripts.run import Script
+    from drivers.mock.pigpiod.serial import SerialReader
 
 HANDLES = 32
 SAMPLES_US = (1, 2, 4, 5, 8, 10)  # what -s may be
@@ -35,6 +39,17 @@ OFF_MOST = 0.25  # of a sample: a level that lasts two of them is never missed (
 LOSES_EACH_NS = 150_000_000  # of time in which levels change, with a fault
 FAULTS = frozenset({"lost_reports", "lost_samples"})
 _REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
+
+
+class Listener(Protocol):
+    """Something in the daemon that watches pins as a client does."""
+
+    @property
+    def mask(self) -> int:
+        """Which pins it listens to."""
+
+    def hear(self, before: int, t_ns: Times, words: Words, now_us: int) -> None:
+        """Level changes of all pins, and that until now there were no more."""
 
 
 @dataclass
@@ -74,6 +89,10 @@ class Alerts:
         self._faults, self._whole_ns = frozenset(faults) & FAULTS, 0  # time without a loss
         self._blind_until_ns = 0
         self._known = 0  # the level that clients have been told of
+        self._raw = 0  # the same before filters
+        self._filters: dict[tuple[int, bool], Glitch | Noise] = {}  # pin, whether of noise
+        self.serial: dict[int, SerialReader] = {}  # by pin
+        self.scripts: dict[int, Script] = {}
         self.seen_ns = now_ns
         self.lost_ns = 0  # how much was not sampled because somebody did not read
         self.events = 0  # that were triggered since the last look
@@ -105,6 +124,39 @@ class Alerts:
         if silence_us:
             self._guards[pin] = (silence_us, now_us)
 
+    def filter_glitches(self, pin: int, steady_us: int) -> None:
+        """Report a level of this pin only once it has been steady for so long; 0 ends that."""
+        self._filters.pop((pin, False), None)
+        if steady_us:
+            self._filters[pin, False] = Glitch(steady_us * 1000, self._sample_ns)
+
+    def filter_noise(self, pin: int, steady_us: int, active_us: int, now_ns: int) -> None:
+        """Report this pin for a while after a change that a steady level came before; 0 ends that."""
+        self._filters.pop((pin, True), None)
+        if steady_us:
+            self._filters[pin, True] = Noise(steady_us * 1000, active_us * 1000, self._sample_ns, now_ns)
+
+    def reads_serial(self, pin: int) -> bool:
+        """Whether bit-banged serial data are read off this pin."""
+        return pin in self.serial
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody may have to be told of anything."""
+        return bool(self.handles or self.serial or self.scripts)
+
+    def _listeners(self) -> Iterator[Listener]:
+        return chain(self.serial.values(), self.scripts.values())
+
+    def _watched(self) -> int:
+        """The pins that anybody watches."""
+        watched = 0
+        for listener in self._listeners():
+            watched |= listener.mask
+        for handle in self.handles.values():
+            watched |= handle.bits
+        return watched
+
     def leave(self, connection: socket.socket) -> None:
         """Let go of the handles of a connection that has ended."""
         for number in [n for n, handle in self.handles.items() if handle.connection is connection]:
@@ -132,6 +184,10 @@ class Alerts:
             self._known = int(words[-1])
         silent = self._silent(before, ticks, words, now_ns // 1000)
         events, self.events = self.events, 0
+        for listener in self._listeners():
+            listener.hear(before, ticks, words, now_ns // 1000)
+        for script in self.scripts.values():
+            script.trigger(events)
         found = []
         for handle in self.handles.values():
             flags = [WATCHDOG | pin for pin in silent if handle.bits >> pin & 1]
@@ -160,8 +216,8 @@ class Alerts:
     ) -> tuple[int, tuple[Times, Words]]:
         """The level known so far, and what samples up to now show, when (ns) and what."""
         since_ns, self.seen_ns = self.seen_ns, now_ns
-        if not any(handle.bits for handle in self.handles.values()):
-            self._known = levels(now_ns)
+        if not self._watched():
+            self._known = self._raw = levels(now_ns)
             return self._known, (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         t, words = changes(since_ns, now_ns)
         if self._jitter_ns:
@@ -169,9 +225,39 @@ class Alerts:
             off = np.clip(self._rng.normal(0.0, self._jitter_ns, len(t)), -most, most).astype(np.int64)
             t = np.clip(np.maximum.accumulate(t + off), since_ns + 1, now_ns)
         at_first = levels(since_ns)
-        if at_first != self._known:  # what was between has not been seen
+        if at_first != self._raw:  # what was between has not been seen
             t, words = np.append(since_ns, t), np.append(at_first, words)
-        return self._known, sampled(t, words, self._sample_ns)
+        t, words = sampled(t, words, self._sample_ns)
+        before, self._raw = self._raw, int(words[-1]) if len(words) else self._raw
+        if self._filters:
+            t, words = self._filtered(before, since_ns, now_ns, t, words)
+        return self._known, (t, words)
+
+    def _filtered(self, before: int, since_ns: int, now_ns: int, t: Times, words: Words) -> tuple[Times, Words]:
+        """Samples with what the filters make of their pins; `before` was the level until the first."""
+        shown: dict[int, list[tuple[int, bool]]] = {}
+        for pin in sorted({pin for pin, _ in self._filters}):
+            level = bool(before >> pin & 1)
+            bits = (words >> pin & 1).astype(bool).tolist()
+            changes = list(zip(t.tolist(), bits, strict=True))
+            started = bool(self._known >> pin & 1)
+            for of_noise in (False, True):
+                stage = self._filters.get((pin, of_noise))
+                if stage is not None:
+                    found = stage.run(level, since_ns, changes, now_ns)
+                    level, changes = bool(stage.reported) if not found else not found[0][1], found
+            shown[pin] = [(since_ns, started), *changes]
+        when = np.unique(
+            np.concatenate([t, *(np.array([at for at, _ in rows], dtype=np.int64) for rows in shown.values())])
+        )
+        when = when[when > since_ns]
+        words = np.append(before, words)[np.searchsorted(t, when, side="right")].astype(np.int64)
+        for pin, rows in shown.items():
+            at = np.array([row[0] for row in rows])
+            bits = np.array([row[1] for row in rows], dtype=np.int64)
+            words = words & ~(1 << pin) | bits[np.searchsorted(at, when, side="right") - 1] << pin
+        changed = words != np.append(self._known, words[:-1])
+        return when[changed], words[changed]
 
     def _hit(self, now_ns: int, changes: int) -> str:
         """The fault that hits this batch of changes; empty if none does."""

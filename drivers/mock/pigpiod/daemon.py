@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from drivers.mock.pigpiod import gpio, others
+from drivers.mock.pigpiod import bitbang, buses, gpio, others, pwm
 from drivers.mock.pigpiod.alerts import SAMPLE_US, Alerts
 from drivers.mock.pigpiod.header import Pins
 from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
 from drivers.mock.pigpiod.player import Player
-from drivers.mock.pigpiod.protocol import REVISION, VERSION, Code, Command, Refused
+from drivers.mock.pigpiod.protocol import REVISION, USER_GPIOS, VERSION, Code, Command, Refused
+from drivers.mock.pigpiod.scripts.run import Scripts
+from drivers.mock.pigpiod.serial import LEAST_BAUD, MOST_BAUD_IN, MOST_BITS, SerialReader, serial_pulses
 
 if TYPE_CHECKING:
     from drivers.mock.board import Board
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 HELD_BLOCKS = 20_000  # what another program's waves take with the fault out_of_control_blocks
 SLOWNESS = {"doubled_clock": 2.0, "slow_clock": 1.13}
 
-Handler = Callable[["Daemon", int, int, bytes], int]
+Handler = Callable[["Daemon", int, int, bytes], "int | bytes"]
 
 
 class Daemon:
@@ -44,17 +46,25 @@ class Daemon:
         slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
         slowness *= 1 + board.rough.pi_clock_ppm * 1e-6
         self.player = Player(self.memory, self.pins, self.clock, slowness=slowness)
-        self.pwm = gpio.Pwm()
+        self.pwm: pwm.Pwm = pwm.Pwm(sample_us)
         self.others: others.Others = others.Others()
+        self.buses: buses.Buses = buses.Buses()
+        self.banged: bitbang.Banged = bitbang.Banged()
         self.alerts = Alerts(
             self.clock(), sample_us=sample_us, jitter_s=board.rough.pigpio_jitter_s, seed=board.seed, faults=faults
         )
+        self.scripts: Scripts = Scripts(self._ask, self.pins.misused)
         self.in_shot = False
 
-    def answer(self, cmd: int, p1: int, p2: int, extension: bytes, connection: socket.socket) -> int:
+    def _ask(self, cmd: int, p1: int, p2: int, extension: bytes) -> int | bytes:
+        """A command of a script."""
+        with self.lock:
+            return self.answer(cmd, p1, p2, extension, None)
+
+    def answer(self, cmd: int, p1: int, p2: int, extension: bytes, connection: socket.socket | None) -> int | bytes:
         """Carry out a command that came over a connection; its result, below zero if it is refused."""
         try:
-            if cmd == Command.NOIB:
+            if cmd == Command.NOIB and connection is not None:
                 return self.alerts.open(connection, self.tick_us())
             handler = _COMMANDS.get(cmd)
             return int(Code.UNKNOWN_COMMAND) if handler is None else handler(self, p1, p2, extension)
@@ -77,10 +87,10 @@ class Daemon:
         self.player.asked()
         return answer()
 
-    def make(self, blocks: int | None = None, words: int | None = None) -> int:
+    def make(self, percent: tuple[int, int, int] | None = None) -> int:
         """Make a wave, padded to percentages if given."""
         self.player.expect()
-        wid = self.memory.create(blocks, words)
+        wid = self.memory.create(percent)
         self.player.check_free(self.memory.get(wid))
         return wid
 
@@ -107,10 +117,12 @@ def _new(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
 
 
 def _pad(daemon: Daemon, p1: int, p2: int, extension: bytes) -> int:
-    """WVCAP: a percentage of blocks, of words, and of the words of raw waves, which are not modelled (pigpio.c v79)."""
-    if extension and int.from_bytes(extension[:4], "little") > 100:
-        raise Refused(Code.BAD_PARAM)
-    return daemon.make(p1, p2 or p1)
+    """WVCAP: a percentage of blocks, of words, and of the words that a wave reads, which only raw waves do."""
+    if extension and len(extension) != 4:
+        raise Refused(Code.BAD_WAVE_ID)
+    if extension:
+        return daemon.make((p1, p2, int.from_bytes(extension, "little")))
+    return daemon.make((p1, p2 or p1, 0))
 
 
 def _delete(daemon: Daemon, wid: int, _p2: int, _: bytes) -> int:
@@ -129,6 +141,10 @@ def _halt(daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
     return 0
 
 
+def _deprecated(_daemon: Daemon, _p1: int, _p2: int, _: bytes) -> int:
+    raise Refused(Code.DEPRECATED)
+
+
 def _statistic(key: str, most: int, wrong: Code) -> Handler:
     def handler(daemon: Daemon, p1: int, _p2: int, _: bytes) -> int:
         answers = (daemon.memory.now[key], daemon.memory.high[key], most)
@@ -139,9 +155,94 @@ def _statistic(key: str, most: int, wrong: Code) -> Handler:
     return handler
 
 
+def _open_serial(daemon: Daemon, pin: int, baud: int, extension: bytes) -> int:
+    bits = int.from_bytes(extension[:4], "little")
+    buses.check(
+        (pin >= USER_GPIOS, Code.BAD_USER_GPIO),
+        (not LEAST_BAUD <= baud <= MOST_BAUD_IN, Code.BAD_WAVE_BAUD),
+        (not 1 <= bits <= MOST_BITS, Code.BAD_DATABITS),
+        (pin in daemon.banged.taken or daemon.alerts.reads_serial(pin), Code.GPIO_IN_USE),
+    )
+    daemon.alerts.serial[pin] = SerialReader(pin, baud, bits)
+    return 0
+
+
+def _add_serial(daemon: Daemon, pin: int, baud: int, extension: bytes) -> int:
+    pulses = serial_pulses(pin, baud, extension)
+    return daemon.memory.add(pulses) if len(pulses) else 0
+
+
+def _reader(daemon: Daemon, pin: int) -> SerialReader:
+    buses.check((pin >= USER_GPIOS, Code.BAD_USER_GPIO), (not daemon.alerts.reads_serial(pin), Code.NOT_SERIAL_GPIO))
+    return daemon.alerts.serial[pin]
+
+
+def _read_serial(daemon: Daemon, pin: int, most: int, _: bytes) -> bytes:
+    buses.check((pin >= USER_GPIOS, Code.BAD_USER_GPIO), (most == 0, Code.BAD_SERIAL_COUNT))
+    return _reader(daemon, pin).take(most)
+
+
+def _invert_serial(daemon: Daemon, pin: int, invert: int, _: bytes) -> int:
+    reader = _reader(daemon, pin)
+    buses.check((invert > 1, Code.BAD_SER_INVERT))
+    reader.invert = invert
+    return 0
+
+
+def _close_serial(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
+    _reader(daemon, pin)
+    del daemon.alerts.serial[pin]
+    return 0
+
+
+def _store_script(daemon: Daemon, _p1: int, _p2: int, extension: bytes) -> int:
+    number = daemon.scripts.store(extension)
+    daemon.alerts.scripts[number] = daemon.scripts.get(number)
+    return number
+
+
+def _run_script(daemon: Daemon, number: int, _p2: int, extension: bytes) -> int:
+    script, parameters = daemon.scripts.parameters(number, extension)
+    script.run(parameters)
+    return 0
+
+
+def _update_script(daemon: Daemon, number: int, _p2: int, extension: bytes) -> int:
+    script, parameters = daemon.scripts.parameters(number, extension)
+    script.update(parameters)
+    return 0
+
+
+def _stop_script(daemon: Daemon, number: int, _p2: int, _: bytes) -> int:
+    daemon.scripts.get(number).stop()
+    return 0
+
+
+def _delete_script(daemon: Daemon, number: int, _p2: int, _: bytes) -> int:
+    daemon.scripts.delete(number)
+    del daemon.alerts.scripts[number]
+    return 0
+
+
 _COMMANDS: dict[int, Handler] = {
     **gpio.COMMANDS,
+    **pwm.COMMANDS,
     **others.COMMANDS,
+    **buses.COMMANDS,
+    **bitbang.COMMANDS,
+    Command.SLRO: _open_serial,
+    Command.SLR: _read_serial,
+    Command.SLRI: _invert_serial,
+    Command.SLRC: _close_serial,
+    Command.PROC: _store_script,
+    Command.PROCR: _run_script,
+    Command.PROCU: _update_script,
+    Command.PROCS: _stop_script,
+    Command.PROCP: lambda d, number, _2, _x: d.scripts.status(number),
+    Command.PROCD: _delete_script,
+    Command.WVAS: _add_serial,
+    Command.WVGO: _deprecated,
+    Command.WVGOR: _deprecated,
     Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
     Command.HWVER: lambda _d, _1, _2, _x: REVISION,
     Command.PIGPV: lambda _d, _1, _2, _x: VERSION,

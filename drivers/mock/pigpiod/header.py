@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import TwinError
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
+from drivers.mock.pigpiod.trains import Trains
 from drivers.mock.timeline import Timeline
 from drivers.pins import PULLED_UP_AT_BOOT
 
@@ -25,6 +26,8 @@ INPUT, OUTPUT = 0, 1
 PULL_OFF, PULL_DOWN, PULL_UP = 0, 1, 2
 
 LATEST_S = 10e-6  # that an edge comes after it is due; by then the DMA engine's queue is full
+TRAINS_AHEAD_NS = 20_000_000  # how far pulses without end are put on the board in advance
+PULLED_UP = frozenset({*PULLED_UP_AT_BOOT, 34, 35, 36, *range(46, 54)})  # BCM2835 ARM Peripherals, table 6-31
 _USUAL = 4.0  # what an edge is late in the mean, in units of the jitter: none comes early
 
 Times = NDArray[np.int64]
@@ -45,11 +48,12 @@ class Pins:
         self._outside: dict[int, int] = {}
         self._rng = np.random.default_rng([board.seed, 0x9190])
         self.modes = [INPUT] * GPIOS
-        self.pulls = [PULL_UP if pin in PULLED_UP_AT_BOOT else PULL_DOWN for pin in range(GPIOS)]
+        self.pulls = [PULL_UP if pin in PULLED_UP else PULL_DOWN for pin in range(GPIOS)]
         now = self._clock()
         self._latch = Timeline(now, 0, np.int64)
         self._outputs = Timeline(now, 0, np.int64)  # which pins are outputs
         self._inputs = Timeline(now, self._driven(), np.int64)  # what the others would show
+        self._trains = Trains()
         self._to_board(now)
 
     @property
@@ -84,14 +88,19 @@ class Pins:
     def levels(self, at_ns: int) -> int:
         """The levels of GPIO 0-31 at a time."""
         outputs = self._outputs.at(at_ns)
-        return self._latch.at(at_ns) & outputs | self._inputs.at(at_ns) & ~outputs
+        latch = self._latch.at(at_ns)
+        if self._trains:
+            latch = self._trains.over(np.array([at_ns]), np.array([latch])).item()
+        return latch & outputs | self._inputs.at(at_ns) & ~outputs
 
     def changes(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
         """Level changes in (t0, t1]: times and words; of changes at one time the last."""
         lines = (self._latch, self._outputs, self._inputs)
         windows = [slice(*np.searchsorted(line.t, [t0_ns, t1_ns], side="right")) for line in lines]
-        t = np.unique(np.concatenate([line.t[window] for line, window in zip(lines, windows, strict=True)]))
+        edges = [line.t[window] for line, window in zip(lines, windows, strict=True)]
+        t = np.unique(np.concatenate([*edges, self._trains.edges(t0_ns, t1_ns)]))
         latch, outputs, inputs = (_at(line, t) for line in lines)
+        latch = self._trains.over(t, latch)
         words: Words = latch & outputs | inputs & ~outputs
         changed = words != np.concatenate([[self.levels(t0_ns)], words[:-1]])
         return t[changed], words[changed]
@@ -139,8 +148,35 @@ class Pins:
         outputs = self._outputs.at(at_ns)
         changed = outputs & (new ^ old)
         lines = sum(bit for pin, bit in self._bits.items() if changed >> pin & 1)
-        if lines:
+        if lines and self._trains.on(self.wired, at_ns):
+            self._to_board(self._clock())
+        elif lines:
             self._on_board(lines, level, at_ns)
+
+    def begin_train(self, pin: int, period_ns: int, high_ns: int) -> None:
+        """Pulses without end on a pin, from now on."""
+        now = self._clock()
+        self._trains.begin(pin, period_ns, high_ns, now)
+        self._retrained(pin, now)
+
+    def end_train(self, pin: int) -> None:
+        """End the pulses of a pin, if it has any; it shows its latch."""
+        now = self._clock()
+        if self._trains.end(pin, now):
+            self._retrained(pin, now)
+
+    def _retrained(self, pin: int, now: int) -> None:
+        if pin in self._bits:
+            self._board.halt(now)
+            self._to_board(now)
+            self.keep_up(now)
+
+    def keep_up(self, now: int) -> None:
+        """Put pulses without end on the board's lines, some time ahead."""
+        since, until = max(self._board.busy_until_ns(), now - TRAINS_AHEAD_NS), now + TRAINS_AHEAD_NS
+        if since + TRAINS_AHEAD_NS // 2 < until and self._trains.on(self.wired, now):
+            t = np.unique(self._trains.edges(since, until))
+            self._play_on_board(t, _at(self._latch, t))
 
     def play(self, t_ns: Times, on: Words, off: Words) -> None:
         """Set, then clear latches at times (n,) ascending, none before what is queued already ends: a wave's pulses,
@@ -164,6 +200,7 @@ class Pins:
         """Drop levels that are over; the board keeps its own history."""
         for line in (self._latch, self._outputs, self._inputs):
             line.forget(before_ns)
+        self._trains.forget(before_ns)
 
     def misused(self, what: str) -> None:
         """Have the board record something that hardware would take in silence."""
@@ -201,6 +238,9 @@ class Pins:
 
     def _play_on_board(self, t: Times, words: Words, *, jitter: bool = False) -> None:
         outputs, inputs = int(self._outputs.words[-1]), int(self._inputs.words[-1])
+        if len(t) and self._trains.on(self.wired, int(t[0])):
+            self._board.halt(int(t[0]) - 1)  # what lies after that are pulses without end, and come anew
+            t, words = self._with_trains(t, words)
         shown = words & outputs | inputs & ~outputs
         levels = np.zeros(len(words), dtype=np.uint32)
         for pin, bit in self._bits.items():
@@ -209,6 +249,14 @@ class Pins:
         t, levels = t[changed], levels[changed]
         with contextlib.suppress(TwinError):  # likewise
             self._board.play(0, t, levels, late_ns=self._late_ns(len(t)) if jitter else None)
+
+    def _with_trains(self, t: Times, words: Words) -> tuple[Times, Words]:
+        """A queue with the pulses without end among it; what a pulse does twice at one time is done twice."""
+        more = np.setdiff1d(self._trains.edges(int(t[0]), int(t[-1])), t)
+        at = np.searchsorted(t, more, side="right")
+        words = np.insert(words, at, words[at - 1])
+        t = np.insert(t, at, more)
+        return t, self._trains.over(t, words)
 
     def _late_ns(self, count: int) -> Times | None:
         """By how much each edge comes later: normal, with a heavy tail under load."""

@@ -92,6 +92,7 @@ class Wave:
     blocks: int
     first_word: int
     words: int
+    top_words: int = 0  # for what it reads, which is kept at the other end
     deleted: bool = False
 
 
@@ -127,14 +128,16 @@ class WaveMemory:
             raise Refused(Code.SOME_PERMITTED)
         return len(total)
 
-    def create(self, block_percent: int | None = None, word_percent: int | None = None) -> int:
-        """Make a wave of the waveform, padded to a share of the memory if asked; its id."""
+    def create(self, percent: tuple[int, int, int] | None = None) -> int:
+        """Make a wave; its id. It may be padded to percentages: of blocks, of words, of words that it reads."""
+        if percent is not None and max(percent) > 100:
+            raise Refused(Code.BAD_PARAM)
         if not len(self._building):
             raise Refused(Code.EMPTY_WAVEFORM)
-        blocks, words = self._building.blocks, self._building.words
-        if block_percent is not None and word_percent is not None:
-            blocks, words = self._padded(blocks, words, block_percent, word_percent)
-        wid = self._place(self._building, blocks, words)
+        room = (self._building.blocks, self._building.words, 0)
+        if percent is not None:
+            room = self._padded(room[0], room[1], percent)
+        wid = self._place(self._building, *room)
         self._building = NOTHING
         return wid
 
@@ -155,10 +158,9 @@ class WaveMemory:
         """Whether there is a wave with this id."""
         return wid < len(self.waves) and not self.waves[wid].deleted
 
-    def _padded(self, blocks: int, words: int, block_percent: int, word_percent: int) -> tuple[int, int]:
-        if block_percent > 100 or word_percent > 100:
-            raise Refused(Code.BAD_PARAM)
-        room = (BLOCKS - RESERVED_BLOCKS) * block_percent // 100, (WORDS - RESERVED_WORDS) * word_percent // 100
+    def _padded(self, blocks: int, words: int, percent: tuple[int, int, int]) -> tuple[int, int, int]:
+        usable = (BLOCKS - RESERVED_BLOCKS, WORDS - RESERVED_WORDS, WORDS - RESERVED_WORDS)
+        room = (usable[0] * percent[0] // 100, usable[1] * percent[1] // 100, usable[2] * percent[2] // 100)
         if blocks > room[0]:
             raise Refused(Code.TOO_MANY_CBS)
         if words > room[1]:
@@ -167,20 +169,20 @@ class WaveMemory:
             self._misused(f"a wave of {blocks} blocks fills its padding: pigpiod overwrites its last block")
         return room
 
-    def _place(self, pulses: Pulses, blocks: int, words: int) -> int:
+    def _place(self, pulses: Pulses, blocks: int, words: int, top_words: int) -> int:
         """The id of a deleted wave of exactly this size, or of a new one."""
         for wid, wave in enumerate(self.waves):
-            if wave.deleted and (wave.blocks, wave.words) == (blocks, words):
-                self.waves[wid] = Wave(pulses, wave.first_block, blocks, wave.first_word, words)
+            if wave.deleted and (wave.blocks, wave.words, wave.top_words) == (blocks, words, top_words):
+                self.waves[wid] = Wave(pulses, wave.first_block, blocks, wave.first_word, words, top_words)
                 return wid
         last = self.waves[-1] if self.waves else None
         block = RESERVED_BLOCKS + self._held if last is None else last.first_block + last.blocks
         word = RESERVED_WORDS if last is None else last.first_word + last.words
         if block + blocks > BLOCKS:
             raise Refused(Code.TOO_MANY_CBS)
-        if word + words > WORDS:
+        if word + words > WORDS - top_words - sum(wave.top_words for wave in self.waves):
             raise Refused(Code.TOO_MANY_OOL)
         if len(self.waves) >= WAVES:
             self._misused(f"wave id {len(self.waves)}: pigpiod does not refuse it but overruns its table")
-        self.waves.append(Wave(pulses, block, blocks, word, words))
+        self.waves.append(Wave(pulses, block, blocks, word, words, top_words))
         return len(self.waves) - 1

@@ -16,6 +16,7 @@ from drivers.mock.pigpiod import protocol
 from drivers.mock.pigpiod.alerts import FAULTS as ALERT_FAULTS
 from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US, deliver
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
+from drivers.mock.pigpiod.others import wait_s
 from drivers.mock.roughness import Pauses
 
 if TYPE_CHECKING:
@@ -121,6 +122,8 @@ class PigpiodServer:
                 self._die()
                 return False
             result = self._daemon.answer(cmd, p1, p2, extension, connection)
+        if (waits_s := wait_s(cmd, p1, p2, result)) and self._gone.wait(waits_s):
+            return False
         if takes_s := self._latency_s + self._pauses.next_s():
             time.sleep(takes_s)
         connection.sendall(protocol.reply(cmd, p1, p2, result))
@@ -131,12 +134,13 @@ class PigpiodServer:
         while not self._gone.wait(HOUSEKEEPING_S):
             with self._daemon.lock:
                 now = self._daemon.player.pump()
+                self._daemon.pins.keep_up(now)
                 self._daemon.pins.forget(self._daemon.alerts.needed_ns(now))
 
     def _alert(self) -> None:
         """Report level changes; a client that does not read stops this thread, and no other."""
         daemon = self._daemon
-        while not self._gone.wait(ALERT_S if daemon.alerts.handles else HOUSEKEEPING_S):
+        while not self._gone.wait(ALERT_S if daemon.alerts.listening else HOUSEKEEPING_S):
             with daemon.lock:
                 found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
@@ -148,6 +152,7 @@ class PigpiodServer:
             if self._gone.is_set():
                 return
             self._gone.set()
+            self._daemon.scripts.stop_all()
             if self._threads:
                 self._tcp.shutdown()
             self._tcp.server_close()

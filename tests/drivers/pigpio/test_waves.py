@@ -84,7 +84,7 @@ def test_waves_fit_the_daemon_and_a_dead_host(shot: Frame) -> None:
     for wave in waves:
         assert len(wave) * 12 < 65_536
         memory.add(Pulses(wave.on.astype(np.int64), wave.off.astype(np.int64), wave.delay_us.astype(np.int64)))
-        memory.delete(memory.create(PAD_PERCENT, PAD_PERCENT))  # raises if it does not fit half of the memory
+        memory.delete(memory.create((PAD_PERCENT, PAD_PERCENT, 0)))  # raises if it does not fit half of the memory
     assert max(a.duration_us + b.duration_us for a, b in pairwise(waves)) < 2e6
     check_levels(BOARD, as_levels(waves)[0] * 1000, as_levels(waves)[1])
 

@@ -75,9 +75,9 @@ def refused(name: Code) -> str:
 
 
 def test_numbers_are_those_of_the_client() -> None:
-    for command in Command:
+    for command in set(Command) - {Command.MICS, Command.MILS}:  # which the client does not know
         assert getattr(pigpio, f"_PI_CMD_{command.name}") == command
-    for name in Code:
+    for name in set(Code) - {Code.BAD_POINTER}:
         private = "_" if name == Code.BAD_WAVE_MODE else ""
         assert getattr(pigpio, f"{private}PI_{name.name}") == name
 

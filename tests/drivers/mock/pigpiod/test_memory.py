@@ -47,5 +47,5 @@ def test_a_wave_that_fills_its_padding_loses_its_end() -> None:
     told: list[str] = []
     memory = WaveMemory(told.append)
     memory.add(Pulses(*np.array([(1 << 5, 0, 1)] * ((room - 1) // 2) + [(0, 0, 1)], dtype=np.int64).T))
-    assert memory.create(50, 100) == 0
+    assert memory.create((50, 100, 0)) == 0
     assert "fills its padding" in told[0]

@@ -242,7 +242,7 @@ def test_commands_of_other_programs_are_carried_out_or_refused_as_the_daemon_doe
     assert pi.set_noise_filter(5, 1000, 5000) == 0
     assert pi.set_pad_strength(0, 15) == 0
     assert pi.get_pad_strength(0) == 16
-    assert pi.read_bank_2() == 0
+    assert pi.read_bank_2() == 0x3FC01C  # GPIO 34-36 and 46-53 are pulled up
     wrong: tuple[tuple[Callable[[], object], Code], ...] = (
         (lambda: pi.set_servo_pulsewidth(5, 499), Code.BAD_PULSEWIDTH),
         (lambda: pi.get_servo_pulsewidth(6), Code.NOT_SERVO_GPIO),
