@@ -61,7 +61,7 @@ class Noise:
                 quiet_ns, self.quiet_since_ns = at_ns - self.quiet_since_ns, at_ns
                 if quiet_ns >= self.steady_ns:
                     self._held, self._open = self._level, True
-                    self._until_ns = at_ns + -(-self.active_ns // self.sample_ns) * self.sample_ns
+                    self._until_ns = at_ns + max(1, -(-self.active_ns // self.sample_ns)) * self.sample_ns
             self._level = new
             self._report(at_ns, found)
         self._close(until_ns, found)
