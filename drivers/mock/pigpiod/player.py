@@ -143,6 +143,7 @@ class Player:
         while self._plan and self._plan[0].end_ns <= now:
             self._plan.pop(0)
         self._hold()
+        self._pins.keep_up(now)
         return now
 
     def asked(self) -> None:

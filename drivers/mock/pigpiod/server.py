@@ -134,7 +134,6 @@ class PigpiodServer:
         while not self._gone.wait(HOUSEKEEPING_S):
             with self._daemon.lock:
                 now = self._daemon.player.pump()
-                self._daemon.pins.keep_up(now)
                 self._daemon.pins.forget(self._daemon.alerts.needed_ns(now))
 
     def _alert(self) -> None:
