@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import threading
@@ -113,6 +114,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--port-scope", type=int, default=0, metavar="PORT", help="raw socket, 5555 (default: a free one)"
     )
     parser.add_argument(
+        "--pipes", type=Path, metavar="DIR", help="where pigpiod makes its named pipes, as the real one does in /dev"
+    )
+    parser.add_argument(
         "--portmapper",
         type=int,
         nargs="?",
@@ -140,6 +144,8 @@ def _serve(args: argparse.Namespace) -> int:
     _check_ports(args)
     for path in (args.out, calibration_path(args.out)):
         _check_writable(path)
+    if args.pipes is not None and not os.access(args.pipes, os.W_OK | os.X_OK):
+        raise InputError(f"--pipes {args.pipes} is not a folder that can be written; /dev is the real daemon's")
     clock = TwinClock(paced=True)
     settings = load_bench("mock").board
     board = Board(device, settings, seed=args.seed, faults=faults["board"], clock=clock, rough=rough)
@@ -171,6 +177,7 @@ def _start(
             latency_s=latency_s,
             axon_pin=AXON_PIN,
             sample_us=args.sample_us or (1 if "gpio" in args.reader else SAMPLE_US),
+            pipes=args.pipes,
         )
     )
     scope = stack.enter_context(

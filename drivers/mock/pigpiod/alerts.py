@@ -15,12 +15,14 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mock.pigpiod.filters import Glitch, Noise
+from drivers.mock.pigpiod.pipe import Pipe
 from drivers.mock.pigpiod.protocol import REPORT_BYTES, Code, Refused
 
 if TYPE_CHECKING:
@@ -54,9 +56,10 @@ class Listener(Protocol):
 
 @dataclass
 class Handle:
-    """One notification: where its reports go (None: a pipe, which nobody reads here), and which pins it watches."""
+    """One notification: where its reports go (neither: to a pipe, where none are made), and which pins it watches."""
 
     connection: socket.socket | None
+    pipe: Pipe | None = None
     bits: int = 0
     events: int = 0
     sequence: int = 0
@@ -68,10 +71,10 @@ class Handle:
 class Alerts:
     """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held.
 
-    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms: the pacing catches up with what contention
-    delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. Faults:
-    `lost_reports` (a batch never arrives, and the sequence shows it), `lost_samples` (a ring of samples is lost, and
-    nothing shows it).
+`sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms: the pacing catches up with what contention
+    delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. `pipes` is the
+    folder of the named pipes, /dev of the real one. Faults: `lost_reports` (a batch never arrives, and the sequence
+    shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class Alerts:
         jitter_s: float = 0.0,
         seed: int = 0,
         faults: Collection[str] = (),
+        pipes: Path | None = None,
     ) -> None:
         self.handles: dict[int, Handle] = {}
+        self._pipes = pipes
         self._sample_ns, self._jitter_ns = sample_us * 1000, jitter_s * 1e9
         self._rng = np.random.default_rng([seed, 0x5A3B])
         self._faults, self._whole_ns = frozenset(faults) & FAULTS, 0  # time without a loss
@@ -104,7 +109,8 @@ class Alerts:
         number = next((n for n in range(HANDLES) if n not in self.handles), None)
         if number is None:
             raise Refused(Code.NO_HANDLE)
-        self.handles[number] = Handle(connection, reported_us=now_us)
+        pipe = Pipe(self._pipes / f"pigpio{number}") if connection is None and self._pipes is not None else None
+        self.handles[number] = Handle(connection, pipe, reported_us=now_us)
         return number
 
     def watch(self, number: int, bits: int) -> None:
@@ -115,8 +121,17 @@ class Alerts:
 
     def close(self, number: int) -> None:
         """Let go of a handle; raises Refused if there is none."""
-        if self.handles.pop(number, None) is None:
+        handle = self.handles.pop(number, None)
+        if handle is None:
             raise Refused(Code.BAD_HANDLE)
+        if handle.pipe is not None:
+            handle.pipe.close()
+
+    def close_pipes(self) -> None:
+        """Remove the pipes that are left."""
+        for handle in self.handles.values():
+            if handle.pipe is not None:
+                handle.pipe.close()
 
     def guard(self, pin: int, silence_us: int, now_us: int) -> None:
         """Report it when a pin has not changed for so long; 0 ends that."""
@@ -193,7 +208,8 @@ class Alerts:
             flags = [WATCHDOG | pin for pin in silent if handle.bits >> pin & 1]
             flags += [EVENT | event for event in range(32) if events & handle.events & 1 << event]
             reports = _reports(handle, before, ticks, words, now_ns, flags)
-            if len(reports) and handle.connection is not None and not handle.broken and hit != "lost_reports":
+            goes = handle.connection is not None or handle.pipe is not None
+            if len(reports) and goes and not handle.broken and hit != "lost_reports":
                 found.append((handle, reports.tobytes()))
         self._writing_ns = now_ns if found else None
         return found
@@ -276,9 +292,13 @@ class Alerts:
 
 
 def deliver(handle: Handle, reports: bytes) -> None:
-    """Write reports as the daemon does: in pieces, each blocking until the client has taken it."""
-    assert handle.connection is not None  # noqa: S101 (asked before)
+    """Write reports as the daemon does: in pieces, each blocking until the client has taken it; a pipe never blocks."""
     piece = MOST_REPORTS * REPORT_BYTES
+    if handle.pipe is not None:
+        for at in range(0, len(reports), piece):
+            handle.pipe.write(reports[at : at + piece])
+        return
+    assert handle.connection is not None  # noqa: S101 (asked before)
     with contextlib.suppress(OSError):  # its own thread notices that the client has gone
         for at in range(0, len(reports), piece):
             with handle.lock:

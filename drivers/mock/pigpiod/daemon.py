@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.mock.pigpiod import bitbang, buses, gpio, others, pwm
@@ -37,6 +38,7 @@ class Daemon:
         *,
         axon_pin: int | None = None,
         sample_us: int = SAMPLE_US,
+        pipes: Path | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.clock: Callable[[], int] = board.clock
@@ -51,7 +53,12 @@ class Daemon:
         self.buses: buses.Buses = buses.Buses()
         self.banged: bitbang.Banged = bitbang.Banged()
         self.alerts = Alerts(
-            self.clock(), sample_us=sample_us, jitter_s=board.rough.pigpio_jitter_s, seed=board.seed, faults=faults
+            self.clock(),
+            sample_us=sample_us,
+            jitter_s=board.rough.pigpio_jitter_s,
+            seed=board.seed,
+            faults=faults,
+            pipes=pipes,
         )
         self.scripts: Scripts = Scripts(self._ask, self.pins.misused)
         self.in_shot = False

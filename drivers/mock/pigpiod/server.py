@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import InputError
@@ -35,8 +36,8 @@ class PigpiodServer:
     Faults: `dies_in_shot` (no command after the first wave that drives a line is answered), `out_of_control_blocks`
     (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
     `connection_refused`, `lost_reports` and `lost_samples` (see `alerts`). `axon_pin` is the GPIO that the axon is
-    wired to, and `sample_us` how often pins are sampled (`pigpiod -s`). Misuse is recorded by the board and the daemon
-    goes on as the real one does; leaving the context raises the first. `latency_s` is how long every answer takes.
+    wired to, `sample_us` how often pins are sampled (`pigpiod -s`), `pipes` where named pipes are made (none without).
+    Misuse is recorded by the board and the daemon goes on as the real one does; leaving the context raises the first. `latency_s` is how long every answer takes.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class PigpiodServer:
         latency_s: float = 0.0,
         axon_pin: int | None = None,
         sample_us: int = SAMPLE_US,
+        pipes: Path | None = None,
     ) -> None:
         unknown = set(faults) - FAULTS
         if unknown:
@@ -56,7 +58,7 @@ class PigpiodServer:
         if sample_us not in SAMPLES_US:
             raise InputError(f"pigpiod samples every {', '.join(map(str, SAMPLES_US))} µs, not every {sample_us}")
         self._faults = frozenset(faults)
-        self._daemon = Daemon(board, wiring, self._faults, axon_pin=axon_pin, sample_us=sample_us)
+        self._daemon = Daemon(board, wiring, self._faults, axon_pin=axon_pin, sample_us=sample_us, pipes=pipes)
         self._latency_s = latency_s
         self._pauses = Pauses(board.rough, board.seed)
         self._connections: set[socket.socket] = set()
@@ -87,6 +89,7 @@ class PigpiodServer:
         self._die()
         for thread in self._threads:
             thread.join()
+        self._daemon.alerts.close_pipes()
 
     def drive(self, pin: int, level: int | None) -> None:
         """Drive one of the Pi's inputs from outside; None lets go."""

@@ -75,6 +75,7 @@ class Script:
     def stop(self) -> None:
         """Have it halt after the step in hand."""
         self._halt.set()
+        self.bits = self.events = 0
         self._changed.set()
 
     def hear(self, before: int, _t_ns: Times, words: Words, _now_us: int) -> None:
@@ -92,7 +93,8 @@ class Script:
 
     def _wake(self, changes: int) -> None:
         if changes:
-            self._changes = changes
+            self._changes, self.bits, self.events = changes, 0, 0
+            self.state = State.RUNNING
             self._changed.set()
 
     def _work(self) -> None:
@@ -108,11 +110,10 @@ class Script:
     def wait(self, bits: int, events: int) -> int:
         """Wait for a change of pins or for events; those that came."""
         self._changed.clear()
-        self.bits, self.events, self.state = bits & 0xFFFF_FFFF, events & 0xFFFF_FFFF, State.WAITING
+        self.state = State.WAITING
+        self.bits, self.events = bits & 0xFFFF_FFFF, events & 0xFFFF_FFFF
         if not self._halt.is_set():
             self._changed.wait()
-        self.bits = self.events = 0
-        self.state = State.RUNNING
         return self._changes
 
     def command(self, step: Step, values: list[int]) -> int:

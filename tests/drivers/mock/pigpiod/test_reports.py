@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pigpio
@@ -160,3 +161,27 @@ def test_bit_banged_serial_data_arrive(bench: Bench) -> None:
     bench.pi.wave_send_once(bench.pi.wave_create())
     bench.passes(30_000)
     assert bench.pi.bb_serial_read(PIN) == (len(text), bytearray(text))
+
+
+def test_a_named_pipe_carries_reports_and_what_nobody_reads_is_dropped(tmp_path: Path) -> None:
+    clock = Clock()
+    board = Board(load_device("ideal"), BoardSettings(addresses=2), clock=clock)
+    with PigpiodServer(board, WIRING, pipes=tmp_path) as server:
+        bench = Bench(server, board, clock)
+        handle = bench.pi.notify_open()
+        with (tmp_path / f"pigpio{handle}").open("rb", buffering=0) as pipe:
+            bench.pi.set_PWM_frequency(PIN, 8000)
+            bench.pi.notify_begin(handle, 1 << PIN)
+            bench.pi.set_PWM_dutycycle(PIN, 128)
+            bench.passes(600_000, 50_000)
+            bench.pi.notify_pause(handle)
+            bench.pi.notify_close(handle)
+            data = b""
+            while part := pipe.read(1 << 16):
+                data += part
+        assert not list(tmp_path.iterdir())
+        bench.pi.stop()
+        bench._told.close()
+    sequence = np.frombuffer(data, dtype="<u2")[::6].astype(int)
+    assert 4_000 < len(sequence) <= 65_536 // 12  # of 9,600: a pipe holds 64 KiB
+    assert (np.diff(sequence) >= 1).all()
