@@ -89,6 +89,7 @@ class Alerts:
     ) -> None:
         self.handles: dict[int, Handle] = {}
         self._pipes = pipes
+        self._closing: list[Pipe] = []  # what has been collected for them may still be on its way
         self._sample_ns, self._jitter_ns = sample_us * 1000, jitter_s * 1e9
         self._rng = np.random.default_rng([seed, 0x5A3B])
         self._faults, self._whole_ns = frozenset(faults) & FAULTS, 0  # time without a loss
@@ -125,13 +126,13 @@ class Alerts:
         if handle is None:
             raise Refused(Code.BAD_HANDLE)
         if handle.pipe is not None:
-            handle.pipe.close()
+            self._closing.append(handle.pipe)
 
     def close_pipes(self) -> None:
         """Remove the pipes that are left."""
-        for handle in self.handles.values():
-            if handle.pipe is not None:
-                handle.pipe.close()
+        for pipe in (*self._closing, *(handle.pipe for handle in self.handles.values())):
+            if pipe is not None:
+                pipe.close()
 
     def guard(self, pin: int, silence_us: int, now_us: int) -> None:
         """Report it when a pin has not changed for so long; 0 ends that."""
@@ -181,6 +182,8 @@ class Alerts:
         self, now_ns: int, levels: Callable[[int], int], changes: Callable[[int, int], tuple[Times, Words]]
     ) -> list[tuple[Handle, bytes]]:
         """What every client is to be told of the time up to now."""
+        while self._closing:
+            self._closing.pop().close()
         blocked_ns = 0 if self._writing_ns is None else now_ns - self._writing_ns
         self._writing_ns = None
         now_ns -= now_ns % self._sample_ns

@@ -37,7 +37,8 @@ class PigpiodServer:
     (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
     `connection_refused`, `lost_reports` and `lost_samples` (see `alerts`). `axon_pin` is the GPIO that the axon is
     wired to, `sample_us` how often pins are sampled (`pigpiod -s`), `pipes` where named pipes are made (none without).
-    Misuse is recorded by the board and the daemon goes on as the real one does; leaving the context raises the first. `latency_s` is how long every answer takes.
+    Misuse is recorded by the board and the daemon goes on as the real one does; leaving the context raises the first.
+    `latency_s` is how long every answer takes.
     """
 
     def __init__(
