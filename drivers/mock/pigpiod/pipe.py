@@ -26,5 +26,5 @@ class Pipe:
         """Close and remove it; idempotent."""
         number, self._number = self._number, None
         if number is not None:
-            os.close(number)
             self._path.unlink(missing_ok=True)
+            os.close(number)
