@@ -72,9 +72,9 @@ class Alerts:
     """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held.
 
     `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms: the pacing catches up with what contention
-        delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. `pipes` is the
-        folder of the named pipes, /dev of the real one. Faults: `lost_reports` (a batch never arrives, and the sequence
-        shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
+    delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. `pipes` is the
+    folder of the named pipes, /dev of the real one. Faults: `lost_reports` (a batch never arrives, and the sequence
+    shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
     """
 
     def __init__(
