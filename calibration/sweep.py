@@ -58,6 +58,8 @@ class Sweep:
         self.resets_spent += int(frame.played.sum())
         for capture in self.bench.play([frame]):
             self.bench_s += capture.bench_s
+            self.pulses_spent += capture.retaken.pulses
+            self.resets_spent += capture.retaken.resets
             if not capture.ok.all():
                 bad = capture.frame.first_slot + int(np.flatnonzero(~capture.ok)[0])
                 why = f" ({capture.notes[-1]})" if capture.notes else ""

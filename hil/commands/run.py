@@ -125,6 +125,7 @@ def play(
             print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
         for noted in run_file.notes():
             print(f"  {noted}")
+        run_file.settle()
         print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
     return 0
 

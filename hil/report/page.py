@@ -17,7 +17,7 @@ from hil.report.pieces import piece, raster, row_of, seen
 from hil.report.progress import Progress
 from hil.report.sums import Statistics
 from hil.report.views import digit_view, maps_view, overview, packed_json, recorded_shots
-from hil.run.session import config_of, results_of
+from hil.run.session import config_of, curve_at, recalibrations_of, results_of
 from hil.store.locking import in_use
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def gather(
         "pieces": pieces,
         "rasters": rasters,
         "traced": sample_s is not None,
-        "statistics": statistics.view(config, sample_s),
+        "statistics": statistics.view(config, sample_s, recalibrations_of(run, config).curves),
     }
 
 
@@ -143,11 +143,11 @@ def _chosen(results: list[DigitResult], opened: dict[str, Any] | None) -> list[D
 def _statistics(run: RunFile, progress: Watch | None) -> tuple[Statistics, float | None]:
     """Over all shots; and the oscilloscope's step, s, None where there are no traces. Every checksum is tried."""
     statistics, sample_s = Statistics(), None
-    tick_s = run.fact("tick_s")
+    tick_s, number = run.fact("tick_s"), curve_at(run)
     ids = run.shot_ids()
     for done, shot in enumerate(ids, start=1):
         capture = run.load(shot, ("axon",) if sample_s is None else ())
-        statistics.add(capture, tick_s)
+        statistics.add(capture, tick_s, number(shot, capture.frame.key.purpose))
         if capture.traces:
             sample_s = capture.traces[0].x_increment_s
         if progress is not None:

@@ -168,7 +168,7 @@ def maps_view(
     """((noise, index), what every layer made of the digit) of finished digits: maps after ReLU and max-pool."""
     every = [(noise, index) for noise in config.noise for index in config.images]
     plain = config.model_copy(update={"physical": "none"})
-    done = dict.fromkeys((digit for digit in every if digit not in wanted), 0)
+    done = dict.fromkeys((digit for digit in every if digit not in wanted), (0, 0))
     software = {(r.noise, r.index): r.answer for r, _ in recognise_digits(plain, weights, None, Course(done=done))}
     for result, maps in again(run, config, weights, run.counts, wanted, strict=False):
         layers = {

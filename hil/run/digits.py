@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,10 @@ from hil.network.source import UNKNOWN, load_digits
 from hil.run.config import RunConfig, noisy
 from hil.run.loop import Odometer, Recogniser
 from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
+from hil.store.retakes import MOST_ATTEMPTS
+
+# Between a digit and what was played again of it a bench takes two frames, as often as a slot may be taken.
+AGAIN_KNOWN = 2 * MOST_ATTEMPTS + 1
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -50,7 +54,7 @@ class DigitResult:
 
     @property
     def planned_pulses(self) -> int:
-        """Those of its frames, which the next frames carry; see `hil.run.loop.Odometer`."""
+        """Those of its frames, as planned; see `hil.run.loop.Odometer`."""
         return self.pulses - self.retaken_pulses
 
     @property
@@ -81,8 +85,8 @@ class Course:
     """How digits are recognised, beside what the configuration says.
 
     `batch` images go through the network at a time; `keep` keeps the maps of every layer; `watch` sees every shot.
-    Digits in `done`, (noise, index) → pulses they took, are passed over; the odometer counts their pulses, and the
-    judge goes on from what it had `judged` by then.
+    Digits in `done`, (noise, index) → pulses of their frames and of what was played again, are passed over; the
+    odometer counts them, and the judge goes on from what it had `judged` by then.
     `judge` looks at every frame; when it finds the curve stale, digits under way are finished, the curve is measured
     again and told to `renewed`. `recorded` is what a run file holds of that.
     """
@@ -91,7 +95,7 @@ class Course:
     keep: bool = False
     watch: Watcher | None = None
     odometer: Odometer = field(default_factory=Odometer)
-    done: Mapping[Digit, int] = field(default_factory=dict)
+    done: Mapping[Digit, tuple[int, int]] = field(default_factory=dict)
     judged: Mapping[Digit, Mapping[str, Any]] = field(default_factory=dict)
     judge: Judge | None = None
     recorded: Recorded = field(default_factory=Recorded)
@@ -111,14 +115,18 @@ def recognise_digits(
     for noise in config.noise:
         waiting = deque((noise, image) for image in config.images)
         while waiting:
+            course.odometer.settle()
             while calibrations.due(waiting[0]):
                 calibrations.renew()
             number = calibrations.number
             host = recogniser(config, weights, calibrations.curve, noise, course)
-            queue = _Queue(waiting, course, calibrations.due)
+            queue = _Queue(waiting, course, calibrations)
             batches = ((np.array(which), _images(images, which, noise, config.seed)) for which in queue.batches())
             for answer in host.answers(bench, batches):
-                yield _result(answer, int(labels[answer.index]), noise, number), answer.kept
+                result = _result(answer, int(labels[answer.index]), noise, number)
+                course.odometer.again(calibrations.place((noise, result.index)), result.retaken_pulses)
+                yield result, answer.kept
+    course.odometer.settle()
 
 
 def recogniser(
@@ -151,13 +159,15 @@ class _Queue:
 
     waiting: deque[Digit]
     course: Course
-    due: Callable[[Digit], bool]
+    calibrations: Calibrations
 
     def batches(self) -> Iterator[list[int]]:
         """Indices of digits to play together."""
         which: list[int] = []
-        while self.waiting and not self.due(self.waiting[0]):
+        behind = AGAIN_KNOWN + 2 * (self.course.batch - 1)
+        while self.waiting and not self.calibrations.due(self.waiting[0]):
             digit = self.waiting.popleft()
+            self.course.odometer.reach(self.calibrations.place(digit) - behind)
             done = digit in self.course.done
             if not done:
                 which.append(digit[1])
@@ -170,7 +180,9 @@ class _Queue:
             yield which
 
     def _pass_over(self, digit: Digit) -> None:
-        self.course.odometer.pulses += self.course.done[digit]
+        pulses, again = self.course.done[digit]
+        self.course.odometer.pulses += pulses
+        self.course.odometer.again(self.calibrations.place(digit), again)
         judge, judged = self.course.judge, self.course.judged.get(digit)
         if judge is not None and judged is not None:
             judge.restore(judged)

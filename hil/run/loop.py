@@ -38,11 +38,27 @@ Watcher = Callable[[Capture], None]
 class Odometer:
     """Dendrite pulses the device has had, as the frames carry them: slow history enters only through this.
 
-    What is played again does not enter: when it is known depends on how far ahead a bench takes frames, and a resumed
-    run must carry what an uninterrupted one does. A device's passport and the costs of a run count it.
+    What was played again of a digit enters at a set distance behind it, since when it is known depends on how far
+    ahead a bench takes frames, and a resumed run must carry what an uninterrupted one does; see `reach`.
     """
 
     pulses: int = 0
+    _again: dict[int, int] = field(default_factory=dict)
+
+    def again(self, place: int, pulses: int) -> None:
+        """The digit at this place of a run took so many pulses more than its frames say."""
+        if pulses:
+            self._again[place] = pulses
+
+    def reach(self, place: int) -> None:
+        """Count what was played again of all digits up to this place."""
+        for done in [done for done in self._again if done <= place]:
+            self.pulses += self._again.pop(done)
+
+    def settle(self) -> None:
+        """Count all that was played again: no digit is under way."""
+        self.pulses += sum(self._again.values())
+        self._again.clear()
 
 
 @dataclass

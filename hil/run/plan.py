@@ -30,9 +30,11 @@ MOST_PLANNED = 256  # digits; their pulses vary by some 40 %, so a scaled-up tot
 NEURONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 784)
 SAMPLES_AN_AXON = 5  # oscilloscope samples within an axon pulse, where the bench file does not say
 MARGIN_S = 40e-6  # recorded before and after a shot
-PACKED_BYTES_A_SAMPLE = 0.3  # of traces on disk, measured on the twin
-PACKED_BYTES_A_SLOT = 0.8  # of counts, lengths and places on disk, measured on the twin
+PACKED_BYTES_A_SAMPLE = 0.24  # of traces on disk, measured on the twin
+PACKED_BYTES_A_SLOT = 1.0  # of counts, lengths and places on disk, measured on the twin
+MEASURED_BYTES_A_SLOT = 1.1  # more, where lengths come from traces and no two are alike
 ROW_BYTES = 1_500  # of a shot or a result without its arrays
+FILE_BYTES = 40_000  # of a run file before its first shot
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def make_plan(
     capture_bytes = total.samples * traces
     if config.bench.readers[1:] == ("scope",):
         capture_bytes /= config.bench.audits_every  # another counts, and the oscilloscope looks at some shots
-    disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * PACKED_BYTES_A_SLOT + total.shots * ROW_BYTES
+    slot_bytes = PACKED_BYTES_A_SLOT + (MEASURED_BYTES_A_SLOT if traces else 0)
+    disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * slot_bytes + total.shots * ROW_BYTES
     scope = config.bench.scope
     return Plan(
         digits=max(len(every), 1),
@@ -132,7 +135,7 @@ def make_plan(
         pulses=round(total.pulses * scale),
         resets=round(total.resets * scale),
         capture_bytes=round(capture_bytes * scale),
-        disk_bytes=round((disk + ROW_BYTES * len(chosen)) * scale),
+        disk_bytes=round((disk + ROW_BYTES * len(chosen)) * scale) + (0 if done else FILE_BYTES),
         network_s=tuple((network_s * scale).tolist()),
     )
 

@@ -61,9 +61,10 @@ class Calibrations:
         """Whether an alarm came so long before that whoever stops and goes on finds the same digits under way."""
         if self.judge is None or not self.judge.stale or self.judge.alarmed is None:
             return False
-        return self._place(digit) - self._place(self.judge.alarmed) >= UNDER_WAY
+        return self.place(digit) - self.place(self.judge.alarmed) >= UNDER_WAY
 
-    def _place(self, digit: Digit) -> int:
+    def place(self, digit: Digit) -> int:
+        """Of a digit among all of the run, in order."""
         noise, image = digit
         return self.config.noise.index(noise) * len(self.config.images) + image - self.config.images.start
 

@@ -181,6 +181,11 @@ def replay(
         raise InputError(f"run {run.path} has no finished digit among those asked for")
     settings = spike_settings(config.bench.spikes, changes)
     reader = TraceReader(run, settings, config.bench.board, run.fact("tick_s"), _indices(layers))
+    if changes and not run.has_traces(None if reader.layers is None else sorted(reader.layers)):
+        raise InputError(
+            f"run {run.path} has no traces{' of these layers' if layers else ''}: only its counts can be replayed, "
+            "without --set; record traces with `hil run --traces` (an oscilloscope on the bench records them always)"
+        )
     # Decoded otherwise, counts may well be impossible, and slot edges move by parts of a sample: that is no difference.
     played = again(run, config, weights, reader, set(rows), strict=not changes)
     differences = []
@@ -192,10 +197,6 @@ def replay(
             differences.append(found)
         if progress is not None:
             progress(done, len(rows))
-    if changes and not reader.decoded:
-        raise InputError(
-            f"run {run.path} has no traces of these layers: only its counts can be replayed, without --set"
-        )
     return Replay(
         digits=len(rows),
         frames=len(rows) * len(config.parts),

@@ -137,7 +137,7 @@ def go_on(
         keep=True,
         watch=watch,
         odometer=odometer,
-        done={(result.noise, result.index): result.planned_pulses for result in results_of(run)},
+        done={(result.noise, result.index): _pulses(result) for result in results_of(run)},
         judge=judge,
         judged=judged,
         recorded=recalibrations_of(run, config),
@@ -157,6 +157,11 @@ def go_on(
         raise
 
 
+def _pulses(result: DigitResult | None) -> tuple[int, int]:
+    """Of a digit's frames, and of what was played again."""
+    return (0, 0) if result is None else (result.planned_pulses, result.retaken_pulses)
+
+
 def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
     """The curves that were measured during a run, and the digits that came after them."""
     facts = _recalibrations(run)
@@ -170,6 +175,20 @@ def recalibrations_of(run: RunFile, config: RunConfig) -> Recorded:
 def _recalibrations(run: RunFile) -> list[dict[str, Any]]:
     keys = (f"recalibration/{n}" for n in count(1))
     return [run.facts[key] for key in takewhile(run.facts.__contains__, keys)]
+
+
+def curve_at(run: RunFile) -> Callable[[int, str], int]:
+    """Which of a run's curves, 0 for the first, a shot (row id, purpose) is to be judged by: that in force when it was
+    taken, and for the sweeps of a recalibration the one that came of them.
+    """
+    after = [fact["after_shot"] for fact in _recalibrations(run)]
+
+    def number(shot: int, purpose: str) -> int:
+        kind, _, which = purpose.partition("/")
+        sweep = min(int(which), len(after)) if kind == "recalibrate" and which.isdecimal() else 0
+        return sweep or sum(shot > last for last in after)
+
+    return number
 
 
 def calibration_in_force(run: RunFile, config: RunConfig) -> str:
@@ -222,7 +241,7 @@ def again(
     """The recorded digits once more (noise, index), with the run file as the bench and shots as `reader` reads them."""
     results = {(result.noise, result.index): result for result in results_of(run)}
     every = ((noise, index) for noise in config.noise for index in config.images)
-    passed = {digit: results[digit].planned_pulses if digit in results else 0 for digit in every if digit not in wanted}
+    passed = {digit: _pulses(results.get(digit)) for digit in every if digit not in wanted}
     bench = RecordingBench(None, run, reader=reader) if config.physical != "none" else None
     course = Course(
         keep=True,

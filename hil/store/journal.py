@@ -89,6 +89,11 @@ class Journal:
             wait([self._committing])
             self._committing = None
 
+    def checkpoint(self) -> None:
+        """Bring the log into the file, as far as nobody else reads it."""
+        self._settle()
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def into_one_file(self) -> None:
         """Bring the log into the file and do without it; raises RunFileError while somebody else reads it."""
         self._settle()

@@ -244,6 +244,11 @@ class RunFile:
         )
         return {(noise, image): first for noise, image, first in rows}
 
+    def has_traces(self, layers: Collection[int] | None = None) -> bool:
+        """Whether any shot of a layer of the network has traces, or of one of these layers."""
+        rows = self._journal.all("SELECT DISTINCT layer FROM shots JOIN traces ON shot = shots.id WHERE layer >= 0")
+        return any(layers is None or layer in layers for (layer,) in rows)
+
     def last_shot(self) -> int:
         """Row id of the shot taken last, 0 for none."""
         last: int = self._journal.one("SELECT coalesce(max(id), 0) FROM shots")[0]
@@ -330,6 +335,13 @@ class RunFile:
         names = ("shots", "pulses", "spikes", "resets", "bench_s", "bad_slots", "first_utc", "last_utc")
         traces = self._journal.one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
         return {**dict(zip(names, shots, strict=True)), "samples": traces[0], "trace_bytes": traces[1]}
+
+    def settle(self) -> None:
+        """Bring what was written into the file, so that its size is what it will be; left to later if somebody reads.
+
+        Raises RunFileError.
+        """
+        self._journal.checkpoint()
 
     @property
     def bytes_on_disk(self) -> int:

@@ -21,7 +21,7 @@ from hil.report.pieces import Seen, piece, raster, row_of, seen, shots_with
 from hil.report.progress import Progress
 from hil.report.sums import Statistics
 from hil.report.views import check_digit, digit_view, maps_view, overview, part_named, recorded_shots
-from hil.run.session import config_of, results_of
+from hil.run.session import config_of, curve_at, recalibrations_of, results_of
 from hil.store.locking import in_use
 from hil.store.runfile import RunFile
 
@@ -203,15 +203,17 @@ class Reading:
         with self._counting, opened(self.path) as (run, config):
             if generation != self._generation:
                 self._generation, self._counted, self._statistics = generation, 0, Statistics()
+            number = curve_at(run)
             for (shot,) in run.query("SELECT id FROM shots WHERE id > ? AND damaged = 0 ORDER BY id", (self._counted,)):
                 if self.over:
                     break
-                self._statistics.add(run.counts(shot), run.fact("tick_s"))
+                capture = run.counts(shot)
+                self._statistics.add(capture, run.fact("tick_s"), number(shot, capture.frame.key.purpose))
                 self._counted = shot
             if self._sample_s is None:
                 steps = run.query("SELECT x_increment_s FROM traces LIMIT 1")
                 self._sample_s = float(steps[0][0]) if steps else None
-            return encoded(self._statistics.view(config, self._sample_s))
+            return encoded(self._statistics.view(config, self._sample_s, recalibrations_of(run, config).curves))
 
     def _version(self, noise: int, index: int) -> tuple[int, ...]:
         """Of what is known about a digit: it changes only while the digit is under way, or when it is taken back."""

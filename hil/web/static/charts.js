@@ -24,17 +24,19 @@ export function confusion(digits, pick) {
 }
 
 export function firingChart(firing) {
-  const { points, curve } = firing;
+  const { points } = firing;
   if (!points.length) return null;
   const most = Math.max(...points.map((p) => p.pulses)) * 1.03;
-  const kept = curve.pulses.filter((p) => p <= most).length, xs = curve.pulses.slice(0, kept);
-  const mean = curve.mean.slice(0, kept), sd = curve.sd.slice(0, kept);
-  const top = Math.max(...points.map((p) => p.high), ...mean.map((m, i) => m + sd[i])) * 1.05;
+  const curves = firing.curves.map((curve) => {
+    const kept = curve.pulses.filter((p) => p <= most).length, mean = curve.mean.slice(0, kept), sd = curve.sd.slice(0, kept);
+    return { xs: curve.pulses.slice(0, kept), mean, low: mean.map((m, i) => Math.max(m - sd[i], 0)), high: mean.map((m, i) => m + sd[i]) };
+  });
+  const top = Math.max(...points.map((p) => p.high), ...curves.flatMap((curve) => curve.high)) * 1.05;
   return plot({
     xRange: [0, most], yRange: [0, top], xLabel: "dendrite pulses in a slot", yLabel: "axon spikes", name: "firing statistics",
     marks: (x, y) => [
-      band(x, y, xs, mean.map((m, i) => Math.max(m - sd[i], 0)), mean.map((m, i) => m + sd[i]), "band"),
-      line(x, y, xs, mean, "curve"),
+      ...curves.map((curve) => band(x, y, curve.xs, curve.low, curve.high, "band")),
+      ...curves.map((curve) => line(x, y, curve.xs, curve.mean, "curve")),
       ...points.map((p) => svg("line", { class: "span", x1: x(p.pulses), x2: x(p.pulses), y1: y(p.low), y2: y(p.high) })),
       ...points.map((p) => svg("circle", { class: "dot", cx: x(p.pulses), cy: y(p.mean), r: 3 },
         svg("title", {}, `${p.pulses} pulses: ${p.mean.toFixed(2)} spikes in ${count(p.slots)} slots`))),

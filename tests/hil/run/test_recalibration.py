@@ -17,8 +17,9 @@ from drivers.mock.bench import MockBench
 from drivers.wear.passport import load_passport
 from hil.cli import main
 from hil.network.weights import load_weights
+from hil.report.page import gather
 from hil.run.config import RunConfig
-from hil.run.session import go_on
+from hil.run.session import curve_at, go_on
 from hil.store.runfile import RunFile
 from tests.hil.run.test_resume import call, stop_after
 
@@ -79,6 +80,19 @@ def test_drift_can_be_answered_with_another_calibration(capsys: pytest.CaptureFi
     assert main(["replay", "run.sqlite"]) == 0
     assert main(["replay", "run.sqlite", "--digits", "7:8"]) == 0
     assert "identical" in capsys.readouterr().out
+    with RunFile.open(Path("run.sqlite")) as run:
+        number = curve_at(run)
+        after = run.facts["recalibration/1"]["after_shot"]
+        purposes = run.query("SELECT id, purpose FROM shots ORDER BY id")
+        judged = {shot: number(shot, purpose) for shot, purpose in purposes}
+        firing = gather(run, load_weights(), "run")["statistics"]["firing"]
+    sweeps = {shot for shot, purpose in purposes if purpose == "recalibrate/1"}
+    assert sweeps
+    assert {shot for shot, curve in judged.items() if curve == 1} == sweeps | {s for s in judged if s > after}
+    assert {point["curve"] for point in firing["points"]} == {0, 1}
+    assert len(firing["curves"]) == 2
+    agree = [point["agrees"] for point in firing["points"] if point["curve"] == 1]
+    assert np.mean(agree) > 0.85  # by the first curve, of a neuron that needed 13 % fewer pulses, hardly any would
 
 
 @pytest.mark.usefixtures("drifting")

@@ -124,12 +124,17 @@ def test_counts_that_do_not_come_from_the_traces_are_found(capsys: pytest.Captur
     assert difference["spikes"][0] - difference["spikes"][1] == 1
 
 
-def test_a_run_without_traces_replays_its_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_traces_replays_its_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     call(capsys, "run", "--digits", "0:2", "--physical", "conv1:0-3", "--out", "r.sqlite")
     found = call(capsys, "replay", "r.sqlite")
     assert (found["identical"], found["decoded_shots"], found["digits"]) == (True, 0, 2)
+    monkeypatch.setattr("hil.run.replay.again", None)  # refused before anything is replayed
     assert main(["replay", "r.sqlite", "--set", "spikes.threshold_v=1.0"]) == 2
-    assert "has no traces of these layers" in capsys.readouterr().err
+    assert "has no traces: only its counts can be replayed, without --set; record traces with `hil run --traces`" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
