@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import asdict
 from itertools import takewhile
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,6 +29,7 @@ from hil.run.digits import Course, DigitResult, heading, recognise_digits
 from hil.run.judge import Judge
 from hil.run.opening import open_measured
 from hil.run.session import RUNS, begin, go_on, results_of
+from hil.store.notes import Noted
 from hil.terminal.ending import INTERRUPTED, stopped
 from hil.terminal.interrupt import StopRequest, ignore_all
 from hil.terminal.live import Live
@@ -64,10 +66,12 @@ def run(args: argparse.Namespace) -> int:
     jobs = _jobs(args.jobs, config)
     tell_where(config.bench, config.device)
     began = time.perf_counter()
+    notes: list[Noted] = []
     if args.out is not None or config.bench.kind != "mock":
-        results = _recorded(args, config, weights)
-        if results is None:
+        recorded = _recorded(args, config, weights)
+        if recorded is None:
             return INTERRUPTED
+        results, notes = recorded
     else:
         results = _evaluate(config, jobs, args.calibration, quiet=args.json)
         if len(results) < len(config.images) * len(config.noise):
@@ -76,9 +80,11 @@ def run(args: argparse.Namespace) -> int:
     levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
         what = {"physical": config.physical, "play": config.play, "device": config.device.id}
-        print(json.dumps({**what, "levels": levels, "wall_s": wall_s}))
+        print(json.dumps({**what, "levels": levels, "wall_s": wall_s, "notes": [asdict(noted) for noted in notes]}))
     else:
         print(_table(config, levels, wall_s))
+        for noted in notes:
+            print(f"  {noted}")
     return 0
 
 
@@ -94,8 +100,10 @@ def _stopped_early(config: RunConfig, results: list[DigitResult]) -> int:
     return INTERRUPTED
 
 
-def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> list[DigitResult] | None:
-    """Evaluate into a run file, so that nothing is lost; None when a person stopped it."""
+def _recorded(
+    args: argparse.Namespace, config: RunConfig, weights: Weights
+) -> tuple[list[DigitResult], list[Noted]] | None:
+    """Evaluate into a run file, so that nothing is lost: results and notes; None when a person stopped it."""
     show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
@@ -114,7 +122,7 @@ def _recorded(args: argparse.Namespace, config: RunConfig, weights: Weights) -> 
             stopped(run_file, error, f"{len(results_of(run_file))} digits are done and safe")
             return None
         run_file.add_event("complete", f"{live.bench_s:.2f} s on the bench")
-        return results_of(run_file)
+        return results_of(run_file), run_file.notes()
 
 
 def _digits(text: str | None) -> str | int:

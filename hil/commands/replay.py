@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 
 from rich.console import Console
@@ -62,9 +63,13 @@ def run(args: argparse.Namespace) -> int:
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        found = replay(run_file, digits=digits, layers=args.layer, changes=args.changes, progress=progress)
+        found = replay(run_file, digits=digits, layers=args.layer, changes=args.changes, progress=progress, say=_say)
     print(json.dumps(to_json(found)) if args.json else table(found))
     return 0 if found.identical or args.changes else 1
+
+
+def _say(line: str) -> None:
+    print(f"hil: {visible(line)}", file=sys.stderr)
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -105,6 +110,7 @@ def to_json(found: Replay) -> dict[str, object]:
         "decoded_shots": found.decoded_shots,
         "differences": [difference.to_dict() for difference in found.differences],
         "notes": [asdict(noted) for noted in found.notes],
+        "cannot": list(found.cannot),
         "wall_s": found.wall_s,
         "decode_s": found.decode_s,
         "bench_s": found.bench_s,

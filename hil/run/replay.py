@@ -28,6 +28,7 @@ from hil.store.notes import Noted, by_kind
 if TYPE_CHECKING:
     from hil.network.layers import Floats
     from hil.network.weights import Weights
+    from hil.run.config import RunConfig
     from hil.run.digits import DigitResult
     from hil.store.runfile import RunFile
 
@@ -118,7 +119,7 @@ class Difference:
 class Replay:
     """What a replay found; `frames` were decoded again, or only counted again where there are no traces.
 
-    `notes` are those of the shots as they were decoded now.
+    `notes` are those of the shots as they were decoded now; `cannot` was said before.
     """
 
     digits: int
@@ -129,6 +130,7 @@ class Replay:
     decode_s: float
     bench_s: float
     notes: tuple[Noted, ...] = ()
+    cannot: tuple[str, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -157,6 +159,74 @@ def spike_settings(settings: SpikeSettings, changes: Collection[str]) -> SpikeSe
         raise InputError(f"--set spikes: {validation_line(error)}") from error
 
 
+@dataclass(frozen=True)
+class _Held:
+    """What a run file holds of one layer of the digits asked for: shots, those with traces to decode, and damaged."""
+
+    shots: int = 0
+    traced: int = 0
+    damaged: int = 0
+
+
+def _held(run: RunFile, wanted: Collection[Digit]) -> dict[int, _Held]:
+    """By layer; nothing is read but the index."""
+    found: dict[int, _Held] = {}
+    rows = run.query(
+        "SELECT layer, noise, image, damaged, (SELECT count(*) FROM traces WHERE shot = shots.id AND name IN (?, ?)) "
+        "FROM shots",
+        _DECODED,
+    )
+    for layer, noise, image, damaged, lines in rows:
+        if (noise, image) in wanted:
+            had = found.get(layer, _Held())
+            traced = not damaged and lines == len(_DECODED)
+            found[layer] = _Held(had.shots + (not damaged), had.traced + traced, had.damaged + bool(damaged))
+    return found
+
+
+def cannot(
+    run: RunFile,
+    config: RunConfig,
+    wanted: Collection[Digit],
+    asked: Collection[int] | None,
+    layers: Collection[str] | None,
+    changes: Collection[str],
+) -> list[str]:
+    """What a replay cannot do with this run, told from its index before anything is decoded.
+
+    `wanted` are the finished digits, `asked` those that the user named. Raises InputError where nothing of what was
+    asked for can be done.
+    """
+    played = {part.layer.name for part in config.parts}
+    foreign = sorted(set(layers or ()) - played)
+    if foreign:
+        raise InputError(
+            f"--layer {foreign[0]}: this run played {', '.join(sorted(played)) or 'nothing'} on the neuron; the other "
+            "layers are software and have no traces"
+        )
+    chosen = _indices(layers)
+    held = {index: one for index, one in _held(run, wanted).items() if chosen is None or index in chosen}
+    shots, traced, damaged = (
+        sum(getattr(one, name) for one in held.values()) for name in ("shots", "traced", "damaged")
+    )
+    if changes and not traced:
+        of_these = " of these layers" if layers else ""
+        raise InputError(
+            f"run {run.path} has no traces{of_these}: only its counts can be replayed, without --set; record traces "
+            "with `hil run --traces` (an oscilloscope on the bench records them always)"
+        )
+    said = []
+    lacking = sorted(set(asked or ()) - {index for _, index in wanted})
+    if lacking:
+        said.append(f"{len(lacking)} of the digits asked for are not finished in this run, first digit {lacking[0]}")
+    if shots and traced < shots:
+        what = "no shot has" if not traced else f"{shots - traced:,} of {shots:,} shots have no"
+        said.append(f"{what} traces of axon and sync: their counts are taken as recorded, and cannot be decoded again")
+    if damaged:
+        said.append(f"{damaged:,} shots failed their checksums and were taken again: those are left out")
+    return said
+
+
 def replay(
     run: RunFile,
     *,
@@ -164,11 +234,12 @@ def replay(
     layers: Collection[str] | None = None,
     changes: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Replay:
     """Replay the recorded digits (None: all), decoding again the traces of the named layers (None: all).
 
-    `changes` are `spikes.NAME=VALUE`. Raises InputError when there is nothing of that kind to replay, RunFileError
-    when the file is damaged or lacks a shot.
+    `changes` are `spikes.NAME=VALUE`; `say` is told what cannot be done, before anything is. Raises InputError when
+    there is nothing of that kind to replay, RunFileError when the file is damaged or lacks a shot.
     """
     began = time.perf_counter()
     config = config_of(run)
@@ -181,11 +252,9 @@ def replay(
         raise InputError(f"run {run.path} has no finished digit among those asked for")
     settings = spike_settings(config.bench.spikes, changes)
     reader = TraceReader(run, settings, config.bench.board, run.fact("tick_s"), _indices(layers))
-    if changes and not run.has_traces(None if reader.layers is None else sorted(reader.layers)):
-        raise InputError(
-            f"run {run.path} has no traces{' of these layers' if layers else ''}: only its counts can be replayed, "
-            "without --set; record traces with `hil run --traces` (an oscilloscope on the bench records them always)"
-        )
+    lacks = cannot(run, config, set(rows), digits, layers, changes)
+    for line in lacks:
+        say(line)
     # Decoded otherwise, counts may well be impossible, and slot edges move by parts of a sample: that is no difference.
     played = again(run, config, weights, reader, set(rows), strict=not changes)
     differences = []
@@ -206,6 +275,7 @@ def replay(
         decode_s=reader.decode_s,
         bench_s=reader.bench_s or sum(row["bench_s"] for row in rows.values()),
         notes=tuple(by_kind(reader.notes)),
+        cannot=tuple(lacks),
     )
 
 

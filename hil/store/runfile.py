@@ -244,11 +244,6 @@ class RunFile:
         )
         return {(noise, image): first for noise, image, first in rows}
 
-    def has_traces(self, layers: Collection[int] | None = None) -> bool:
-        """Whether any shot of a layer of the network has traces, or of one of these layers."""
-        rows = self._journal.all("SELECT DISTINCT layer FROM shots JOIN traces ON shot = shots.id WHERE layer >= 0")
-        return any(layers is None or layer in layers for (layer,) in rows)
-
     def last_shot(self) -> int:
         """Row id of the shot taken last, 0 for none."""
         last: int = self._journal.one("SELECT coalesce(max(id), 0) FROM shots")[0]

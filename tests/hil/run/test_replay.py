@@ -14,6 +14,7 @@ import pytest
 
 from hil.cli import main
 from hil.store.packing import pack_codes
+from hil.store.rows import SHOT_COLUMNS, digest
 
 SMALL = ("--physical", "conv1:0-3", "--traces", "--full-scale", "conv1=12")  # a short curve to measure first
 
@@ -130,11 +131,43 @@ def test_a_run_without_traces_replays_its_counts(
     call(capsys, "run", "--digits", "0:2", "--physical", "conv1:0-3", "--out", "r.sqlite")
     found = call(capsys, "replay", "r.sqlite")
     assert (found["identical"], found["decoded_shots"], found["digits"]) == (True, 0, 2)
+    assert found["cannot"] == [
+        "no shot has traces of axon and sync: their counts are taken as recorded, and cannot be decoded again"
+    ]
     monkeypatch.setattr("hil.run.replay.again", None)  # refused before anything is replayed
     assert main(["replay", "r.sqlite", "--set", "spikes.threshold_v=1.0"]) == 2
     assert "has no traces: only its counts can be replayed, without --set; record traces with `hil run --traces`" in (
         capsys.readouterr().err
     )
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_decoded(
+    capsys: pytest.CaptureFixture[str], traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "partly.sqlite"
+    with sqlite3.connect(traced) as whole, sqlite3.connect(path) as copy:
+        whole.backup(copy)
+        copy.execute("DELETE FROM traces WHERE shot IN (SELECT id FROM shots WHERE image > 7)")
+        # A shot's checksum covers its traces.
+        for (shot,) in copy.execute("SELECT id FROM shots WHERE image > 7").fetchall():
+            row = copy.execute(f"SELECT {', '.join(SHOT_COLUMNS)} FROM shots WHERE id = {shot}").fetchone()
+            copy.execute("UPDATE shots SET digest = ? WHERE id = ?", (digest(row), shot))
+    assert main(["replay", str(path), "--digits", "6:12"]) == 0
+    said = capsys.readouterr()
+    assert "2 of the digits asked for are not finished in this run, first digit 10" in said.err
+    assert "2 of 4 shots have no traces of axon and sync: their counts are taken as recorded" in said.err
+    assert "2 shots decoded from their traces" in said.out
+
+    def never(*_: object) -> None:
+        raise AssertionError("something was decoded before all was said")
+
+    monkeypatch.setattr("hil.run.replay.TraceReader.__call__", never)
+    for argv, why in (
+        (["--digits", "8:10", "--set", "spikes.threshold_v=1.0"], "has no traces: only its counts can be replayed"),
+        (["--layer", "fc1"], "--layer fc1: this run played conv1 on the neuron"),
+    ):
+        assert main(["replay", str(path), *argv]) == 2
+        assert why in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
