@@ -185,7 +185,7 @@ def save_record(record: CalibrationRecord, path: Path) -> None:
 def load_record(path: Path) -> CalibrationRecord:
     """Read a record; raises InputError when it is missing, not one, or was changed by hand."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
         claimed = document.pop("id")
         record = CalibrationRecord.model_validate(document)
     except OSError as error:

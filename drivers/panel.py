@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from typing import Any
 
 from drivers.checks import Check
@@ -128,8 +129,9 @@ class GpioPanel:
         if pin is None:
             return None
         try:
-            device = kind(pin, pin_factory=factory, **options)
-        except GPIOZeroError as error:
+            with redirect_stdout(sys.stderr):  # pigpio's client prints what gpiozero tried it for in vain
+                device = kind(pin, pin_factory=factory, **options)
+        except (GPIOZeroError, OSError) as error:  # the latter where the factory that is asked for finds no daemon
             self._let_go()
             raise InputError(f"panel.{name} = {pin}: {error}") from error
         self._devices.append(device)

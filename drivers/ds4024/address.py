@@ -8,7 +8,7 @@ import socket
 from drivers.errors import ConnectionLostError, InputError
 
 USB_ADVICE = (
-    "a USB oscilloscope needs libusb (`sudo apt install libusb-1.0-0`), PyUSB (`pip install pyusb`) and a udev rule "
+    "a USB oscilloscope needs libusb (`sudo apt install libusb-1.0-0`), PyUSB (`pip install '.[usb]'`) and a udev rule "
     'that lets this user at it: SUBSYSTEM=="usb", ATTR{idVendor}=="1ab1", MODE="0666" in '
     "/etc/udev/rules.d/99-rigol.rules"
 )

@@ -121,7 +121,7 @@ def _read(device: str, folder: Path) -> Passport | None:
     """The passport as it stands in its file."""
     path = passport_file(device, folder)
     try:
-        found = Passport.model_validate_json(path.read_text(encoding="utf-8"))
+        found = Passport.model_validate_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from drivers.signals import probe_frame
@@ -30,7 +31,7 @@ def explain(file: BenchFile, given: str) -> Iterator[str]:
     yield f"           {limits.duty_max:.0%} of the time at most; V_th {limits.vth_min_v:g} … {limits.vth_max_v:g} V,"
     yield f"           parked at {limits.vth_max_v:g} V"
     yield ""
-    yield f"next: hil doctor --bench {given}"
+    yield f"next: hil doctor --bench {quote(given)}"
 
 
 def _parts(file: BenchFile) -> str:

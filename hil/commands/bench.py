@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from drivers.benchfile import BenchFile, load_bench
@@ -137,7 +138,8 @@ def _init(args: argparse.Namespace) -> int:
             f"nobody but you knows {', '.join(sorted(missing))}: say {say}; `hil bench init --print` shows a template"
         )
     write_durably(args.out, text, "bench file")
-    print(f"wrote {args.out}; next: hil bench show --bench {args.out}, then hil doctor --bench {args.out}")
+    file = quote(str(args.out))
+    print(f"wrote {args.out}; next: hil bench show --bench {file}, then hil doctor --bench {file}")
     return 0
 
 

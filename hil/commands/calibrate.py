@@ -16,6 +16,7 @@ import sys
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import HilError, InputError
@@ -221,5 +222,5 @@ def _keys(config: CalibrateConfig, found: Findings, vth_v: float) -> dict[str, A
 
 def _next(args: argparse.Namespace, record: CalibrationRecord, path: Path) -> str:
     if record.curves:
-        return f"use it: hil run --bench {args.bench} --calibration {path}"
-    return f"next: hil calibrate transfer --bench {args.bench} --calibration {path}"
+        return f"use it: hil run --bench {quote(str(args.bench))} --calibration {quote(str(path))}"
+    return f"next: hil calibrate transfer --bench {quote(str(args.bench))} --calibration {quote(str(path))}"

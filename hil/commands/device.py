@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from calibration.picture import new_figure, printed, save_figure
@@ -97,7 +98,7 @@ def _init(args: argparse.Namespace) -> int:
     if out.exists():
         raise InputError(f"{out} is there already: name another with --out, or remove it")
     write_durably(out, text, "device file")
-    print(f"wrote {out}; next: hil bench init --device {out}")
+    print(f"wrote {out}; next: hil bench init --device {quote(str(out))}")
     return 0
 
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 
 from drivers.benchfile import load_bench
 from drivers.device import load_device
@@ -40,5 +41,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.out}: {totals['shots']} recordings, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
     for noted in notes:
         print(noted)
-    print(f"next:  hil replay {args.out}    hil report {args.out}    hil export {args.out} --to vcd")
+    made_file = quote(str(args.out))
+    print(f"next:  hil replay {made_file}    hil report {made_file}    hil export {made_file} --to vcd")
     return 0

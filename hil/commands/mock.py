@@ -200,7 +200,7 @@ def _start(
     print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
     print(f"Pico      {pico.port}{'' if micropython() else NO_MICROPYTHON}")
     print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
-    print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {args.out}", flush=True)
+    print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {quote(str(args.out))}", flush=True)
 
 
 class _Teller:
@@ -270,13 +270,13 @@ def bench_file(
     return f"""# Written by hil mock serve; valid while it runs.
 name = "mock-wire"
 kind = "pi"
-device = "{args.device}"
-calibration = "{calibration_path(args.out)}"
+device = {literal(args.device)}
+calibration = {literal(str(calibration_path(args.out)))}
 witness = "{status.address if status is not None else ""}"
 pulse_source = "{args.source}"
 axon_reader = {reader}
 {f"audit_every = {every}" if every else ""}
-passports = "{args.out.stem}.passports"
+passports = {literal(f"{args.out.stem}.passports")}
 
 [wiring]
 dendrite = {wiring.dendrite}

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -114,7 +115,7 @@ def _summary(out: Path, finished: Finished) -> str:
     return (
         f"{out} ({finished.dtype.__name__}): validation {finished.accuracy:.2%}, with 40 % of the pixels zeroed "
         f"{finished.accuracy_zeroed:.2%}; {finished.conv1_pulses:,.0f} pulses a digit in conv1\n"
-        f"use it:  hil evaluate --weights {out}"
+        f"use it:  hil evaluate --weights {quote(str(out))}"
     )
 
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 from drivers.errors import RunFileError
 from hil.store.schema import APPLICATION_ID, MAGIC
@@ -47,9 +48,9 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorname", "") or ""
         if code.startswith("SQLITE_FULL") or code == "SQLITE_IOERR_WRITE":
-            advice = f"the disk is full or cannot be written; free some space, then `hil resume {path}`"
+            advice = f"the disk is full or cannot be written; free some space, then `hil resume {quote(str(path))}`"
         elif code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            advice = f"it is damaged ({error}); salvage what is left with `sqlite3 {path} .recover`"
+            advice = f"it is damaged ({error}); salvage what is left with `sqlite3 {quote(str(path))} .recover`"
         elif code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             advice = "another program has locked it; close that program"
         else:

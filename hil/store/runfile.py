@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Any, Self
 
@@ -218,7 +219,7 @@ class RunFile:
     def _damaged(self, shot: int, row: tuple[Any, ...]) -> DamagedShotError:
         return DamagedShotError(
             f"run file {self.path}: shot {shot} (image {row[1]}, slots from {row[5]}) fails its checksum; "
-            f"`hil resume {self.path}` takes it again"
+            f"`hil resume {quote(str(self.path))}` takes it again"
         )
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -229,9 +230,8 @@ class RunFile:
         """Have SQLite look at its own structure; raises RunFileError when that is damaged (contents have checksums)."""
         found = self._journal.one("PRAGMA integrity_check(1)")[0]
         if found != "ok":
-            raise RunFileError(
-                f"run file {self.path} is damaged ({found}); salvage what is left with `sqlite3 {self.path} .recover`"
-            )
+            salvage = f"`sqlite3 {quote(str(self.path))} .recover`"
+            raise RunFileError(f"run file {self.path} is damaged ({found}); salvage what is left with {salvage}")
 
     def shot_ids(self) -> list[int]:
         """Row ids of all shots that are not known to be damaged, in the order they were taken."""
