@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 
+def device_claim(device: DeviceFile, folder: Path) -> str:
+    """What only one program may have: the device, by its passport."""
+    return f"device {device.id} of {passport_file(device.id, folder).absolute()}"
+
+
 class Account:
     """One device's passport and ledger while a bench plays it: nobody else may. Close it to let go of both.
 
@@ -34,7 +39,7 @@ class Account:
         self._closed = False
         with ExitStack() as stack:
             path = passport_file(device.id, folder)
-            stack.enter_context(claim([f"device {device.id} of {path.absolute()}"], purpose))
+            stack.enter_context(claim([device_claim(device, folder)], purpose))
             had = load_passport(device.id, folder)
             if not path.exists():
                 save_passport(had, folder)

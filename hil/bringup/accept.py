@@ -64,6 +64,7 @@ class Acceptance:
     digits: str
     folder: Path
     device: str | None = None
+    locks: tuple[int, ...] = ()  # descriptors of what is held throughout, for the programs that are started
     ask: Callable[[str], bool] | None = None  # where there is a person: told what to do, answers whether it was done
 
     def steps(self) -> Iterator[Done]:
@@ -165,7 +166,8 @@ class Acceptance:
         """SIGKILL in the middle of a run: the bench comes to rest by itself, and the run goes on."""
         path = self.folder / "killed.sqlite"
         words = ["run", "--digits", self.digits, "--calibration", str(self._record), "--out", str(path)]
-        with subprocess.Popen(self._command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "pass_fds": self.locks}
+        with subprocess.Popen(self._command(*words), **quiet) as child:
             while child.poll() is None and not _has_digits(path):
                 time.sleep(0.02)
             if child.poll() is not None:
@@ -236,7 +238,7 @@ class Acceptance:
     def _hil(self, *words: str, fails: bool = False, on_bench: bool = True) -> dict[str, Any]:
         """The JSON object of a command; one that prints none gives its reason as `error`, or raises HilError."""
         command = [*self._command(*words, on_bench=on_bench), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=self.locks)
         try:
             found: dict[str, Any] = json.loads(done.stdout)
         except ValueError:

@@ -11,10 +11,16 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.benchfile import load_bench
-from drivers.claims import claim
+from drivers.claims import hold_and_lend
+from drivers.device import load_device
 from drivers.errors import InputError
+
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.device import DeviceFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,19 +37,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do every step and write the report; 0 when none failed, 1 otherwise."""
+    file = load_bench(args.bench)
+    device = load_device(args.device or file.device)
+    with hold_and_lend(_all_of(file, device), "hil accept") as locks:
+        return _accept(args, file, locks)
+
+
+def _all_of(file: BenchFile, device: DeviceFile) -> list[str]:
+    """What nobody else may have from the first step to the last: every part of the bench, and the device."""
     from drivers.parts.assembly import claims
+    from drivers.wear.account import device_claim
+    from drivers.wear.passport import passport_folder
+
+    if file.kind == "mock":
+        return []
+    return [*claims(file), device_claim(device, passport_folder(file.passports))]
+
+
+def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -> int:
     from hil.bringup.accept import Acceptance
     from hil.bringup.verdict import supported, write_report
 
-    file = load_bench(args.bench)
-    with claim(claims(file) if file.kind != "mock" else [], "hil accept"):
-        pass  # somebody else's bench is told now, not after the question; each step holds it for itself
     folder = args.out or Path("accept") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{file.name.replace(' ', '-')}"
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--out {folder}: there is something in it; name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     hands = _ask if sys.stdin.isatty() else None
-    acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, hands)
+    acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, locks, hands)
     spent = f"It takes about {acceptance.pulses():,} dendrite pulses and as many resets as slots."
     print(f"bench {file.name!r}: {spent}", file=sys.stderr)
     if not args.yes:

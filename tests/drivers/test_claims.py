@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.claims import claim, claims_folder
+from drivers.claims import LENT, claim, claims_folder, hold_and_lend
 from drivers.errors import BusyError, InputError
 
 HOLD = """
@@ -63,3 +63,50 @@ def test_other_users_may_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     finally:
         os.umask(before)
     assert (tmp_path / "hil-bus.lock").stat().st_mode & 0o777 == 0o666
+
+
+TAKE = """
+import sys
+from drivers.claims import claim
+from drivers.errors import BusyError
+try:
+    with claim(sys.argv[1:], "a step"):
+        print("had it")
+except BusyError as error:
+    print(error)
+"""
+
+
+def take(*resources: str, locks: tuple[int, ...] = ()) -> str:
+    """What a program says that wants these."""
+    command = [sys.executable, "-c", TAKE, *resources]
+    return subprocess.run(command, capture_output=True, text=True, check=True, pass_fds=locks).stdout.strip()
+
+
+def test_what_is_held_throughout_is_lent_to_one_step_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["port /dev/ttyACM0", "device die7"]
+    with hold_and_lend(wanted, "all steps") as locks:
+        for _ in range(2):
+            assert take(*wanted, locks=locks) == "had it"
+            with claim(wanted, "a step of my own"):
+                assert "in use by all steps (process" in take(wanted[0], locks=locks), "two steps have it at once"
+        assert "in use by all steps" in take(wanted[0]), "a program that was not lent it has it"
+        with monkeypatch.context() as stranger:
+            stranger.delenv(LENT)
+            assert "in use by all steps" in take(wanted[1], locks=locks)
+    assert LENT not in os.environ
+    assert take(*wanted) == "had it"
+
+
+def test_nobody_lends_what_is_not_his(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment may say anything: what counts is who holds the lock."""
+    with claim(["bus"], "test"):
+        other = (tmp_path / "other").open("w")
+        for fd in (other.fileno(), 9999, "x"):
+            monkeypatch.setenv(LENT, f'{{"bus": {fd!r}}}'.replace("'", '"'))
+            assert "bus is in use by test" in take("bus", locks=(other.fileno(),))
+        lock = next(path for path in claims_folder().iterdir() if path.name == "hil-bus.lock")
+        with lock.open("r+") as mine:
+            monkeypatch.setenv(LENT, f'{{"bus": {mine.fileno()}}}')
+            assert "bus is in use by test" in take("bus", locks=(mine.fileno(),))
+        other.close()
