@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+PATIENCE_S = 5.0
 HEAP = "190k"  # of a Pico W before the firmware is on it; a Pico has 240k
 
 # One profile for all: timing is never asserted, and a failure on one machine is a failure on all.
@@ -34,7 +35,8 @@ def _patience() -> Iterator[None]:
     What has to do with the patience of a host sets it itself.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("drivers.pico.link.REPLY_S", 5.0)
+        patch.setattr("drivers.pico.link.REPLY_S", PATIENCE_S)
+        patch.setenv("HIL_PICO_REPLY_S", str(PATIENCE_S))  # of the programs that tests start
         yield
 
 

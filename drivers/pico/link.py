@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,10 +22,27 @@ from firmware import protocol
 USB_VENDOR = 0x2E8A  # Raspberry Pi
 USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
 BEAT_S = 0.25
-REPLY_S = 0.35  # twice this and a beat: a lost board is noticed within a second; the longest request takes some 0.1 s
 SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
 GREETINGS = 8  # the same for the first request: a Pico that has just been plugged in takes up to 2.5 s to begin
 
+
+def _reply_s() -> float:
+    """How long an answer is waited for, s: twice this and a beat, and a lost board is noticed within a second.
+
+    The longest request takes some 0.1 s. A simulated Pico may get no processor for longer on a busy machine:
+    HIL_PICO_REPLY_S has it waited for. Raises InputError.
+    """
+    named = os.environ.get("HIL_PICO_REPLY_S", "0.35")
+    try:
+        seconds = float(named)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 60:
+        raise InputError(f"HIL_PICO_REPLY_S = {named!r}: seconds, from 0.1 to 60")
+    return seconds
+
+
+REPLY_S = _reply_s()
 NOT_OURS_TO_CLEAR = ("estop", "stall", "internal")  # latches that a person has to look into first
 
 _ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
