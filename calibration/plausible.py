@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from drivers.errors import CalibrationError
 
 LEAST_GAIN = 0.005  # spikes a pulse at full scale: a spike in two hundred pulses tells nothing from nothing
+MOST_GAIN = 1.05  # a pulse makes one spike at most; more come of a neuron that fires at rest
 LEAST_RISE = 1.05  # of the spikes without pulses to those at full scale
 LEAST_SHARE = 0.5  # of the address that answers best; sound ones differ by a few per cent
 TELLING = 200  # spikes of the best address, from which on half of them is no chance (less than one in 10¹⁰)
@@ -40,12 +41,19 @@ class Curve(Protocol):
 
 
 def check_curve(curve: Curve) -> None:
-    """Raise CalibrationError for a curve that no neuron has: no spikes, or as many without pulses as with them."""
+    """Raise CalibrationError for a curve that no neuron has: no spikes, as many without pulses as with them, or more
+    than pulses, as where the rest state is above V_th.
+    """
     most, mean = int(curve.pulses[-1]), float(curve.mean_spikes[-1])
     if mean < LEAST_GAIN * most:
         raise CalibrationError(
             f"{mean:.2g} spikes a slot of {most} pulses at V_th = {curve.made_v:.3g} V: the axon or the dendrite is "
             f"dead, or V_th is too high; {ADVICE}"
+        )
+    if mean > MOST_GAIN * most + 1:
+        raise CalibrationError(
+            f"{mean:.3g} spikes a slot of {most} pulses at V_th = {curve.made_v:.3g} V: the neuron fires at rest; V_th "
+            f"is below what its low-resistance state makes, or its reset does not bring it there; {ADVICE}"
         )
     silent = float(curve.mean_spikes[0])
     if most and mean < LEAST_RISE * silent:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.plausible import check_curve
+from calibration.plausible import check_addresses, check_curve
 from calibration.sweep import Sweep
 from calibration.tally import Floats, Ints, Tally
 from drivers.timing import made_clock_hz
@@ -160,15 +160,17 @@ def measure_transfer(
     pulses_per_count: int = PULSES_PER_COUNT,
     purpose: str = "calibrate/transfer",
     pulses_before: int = 0,
+    addresses: int = 0,
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
-    See `slots_a_count` for how many slots that takes. `pulses_before` is what the device has had.
-    Raises CalibrationError for a curve that no neuron has.
+    See `slots_a_count` for how many slots that takes. `pulses_before` is what the device has had, `addresses` how many
+    the board goes through. Raises CalibrationError for what no working bench does, see `calibration.plausible`.
     """
     pulses = transfer_slots(timing, full_scale, pulses_per_count)
     sweep = Sweep(bench, timing, purpose, pulses_before)
     spikes = sweep.spikes(vth_v, pulses)
     curve = TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))
     check_curve(curve)
+    check_addresses(pulses, spikes, addresses)
     return curve

@@ -41,7 +41,9 @@ def open_measured(
         bench.set_threshold(config.vth_v)
         if config.curve is not None:
             return bench, config
-        curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most)
+        curve = measure_transfer(
+            bench, config.timing, config.vth_v, full_scale=most, addresses=config.bench.board.addresses
+        )
         return bench, config.model_copy(update={"curve": curve.to_dict()})
     passport = passport_of(config)
     check_valid(

@@ -89,4 +89,5 @@ class Calibrations:
             full_scale=int(before.pulses[-1]),
             purpose=f"recalibrate/{self.number}",
             pulses_before=self.odometer.pulses,
+            addresses=self.config.bench.board.addresses,
         )

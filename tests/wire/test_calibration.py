@@ -12,8 +12,10 @@ from calibration.measure.offset import compare_source
 from calibration.measure.threshold import measure_threshold
 from calibration.record import load_record
 from calibration.sweep import Sweep
+from calibration.transfer import measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.errors import CalibrationError, CaptureError
 from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import PicoServer
@@ -37,6 +39,21 @@ def test_the_threshold_is_found_over_the_wire(source: str, reader: str) -> None:
     assert lo - (hi - lo) / 2 < 0.703 < hi + (hi - lo) / 2
     assert found.window.lower_v.value == pytest.approx(0.397, rel=0.04)
     assert found.window.upper_v.value == pytest.approx(1.528, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("fault", "named"),
+    [
+        ("stuck_axon_low", "0 spikes a slot of 16 pulses .* the axon or the dendrite is dead"),
+        ("stuck_axon_high", "axon"),
+        ("wrong_address", "select address . gives .* its switch does not close"),
+    ],
+)
+def test_a_fault_that_is_there_while_calibrating_is_not_learnt(fault: str, named: str) -> None:
+    with twin_bench("pico", "pico", "nominal", faults={"board": (fault,)}) as (bench, _):
+        addresses = bench.file.board.addresses
+        with pytest.raises((CalibrationError, CaptureError), match=named):
+            measure_transfer(bench, bench.file.slot, 0.7, full_scale=16, pulses_per_count=500, addresses=addresses)
 
 
 def test_the_dac_is_compared_with_the_oscilloscope_on_its_net() -> None:
