@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from drivers.timing import made_clock_hz
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
-    from drivers.signals import SlotTiming
+    from drivers.signals import Capture, SlotTiming
 
 PULSES_PER_COUNT = 16_384
 
@@ -161,14 +162,26 @@ def measure_transfer(
     purpose: str = "calibrate/transfer",
     pulses_before: int = 0,
     addresses: int = 0,
+    show: Callable[[int, int], None] | None = None,
 ) -> TransferCurve:
     """Measure the curve up to `full_scale` pulses a slot; leaves V_th set to vth_v.
 
     See `slots_a_count` for how many slots that takes. `pulses_before` is what the device has had, `addresses` how many
-    the board goes through. Raises CalibrationError for what no working bench does, see `calibration.plausible`.
+    the board goes through; `show` is told the pulses that were played, of how many, before the first and after every
+    shot. Raises CalibrationError for what no working bench does, see `calibration.plausible`.
     """
     pulses = transfer_slots(timing, full_scale, pulses_per_count)
     sweep = Sweep(bench, timing, purpose, pulses_before)
+    if show is not None:
+        played, total = 0, int(pulses.sum())
+        show(played, total)
+
+        def watch(capture: Capture) -> None:
+            nonlocal played
+            played += capture.frame.total_pulses
+            show(played, total)
+
+        sweep.watch = watch
     spikes = sweep.spikes(vth_v, pulses)
     curve = TransferCurve.measured(sweep, vth_v, Tally.of(pulses, spikes))
     check_curve(curve)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from calibration.tally import Ints, Tally
     from drivers.bench import Bench
 
-STEPS = len(CONDITIONS) + 1.0  # of the progress told: the panels with traces, then the histogram
+STEPS = 2 * len(CONDITIONS) + 2  # of the progress told: traces, gaps, panels, histogram
 
 
 class CharacterizeConfig(BaseModel):
@@ -64,11 +64,15 @@ def characterize(
     `show` gets progress (of STEPS) and what is being measured. Raises CalibrationError, BenchError.
     """
     slot = config.bench.slot
-    seen = [measure_traces(traced, slot, *condition) for condition in CONDITIONS]
+    seen = []
+    for i, condition in enumerate(CONDITIONS):
+        show(i, f"traces of panel {LETTERS[i]}")
+        seen.append(measure_traces(traced, slot, *condition))
+    show(len(CONDITIONS), "traces of panel g")
     gaps = measure_gaps(traced, slot)
     panels = []
     for i, (condition, traces) in enumerate(zip(CONDITIONS, seen, strict=True)):
-        show(i, f"panel {LETTERS[i]}")
+        show(len(CONDITIONS) + 1 + i, f"spikes of panel {LETTERS[i]}")
         panels.append(measure_panel(counting, slot, *condition, traces))
-    counts = measure_firing(counting, slot, lambda share: show(len(CONDITIONS) + share / 2, "panel g"))
+    counts = measure_firing(counting, slot, lambda share: show(STEPS - 1 + share, "spikes of panel g"))
     return Characterized(panels, counts, gaps)

@@ -20,6 +20,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import HilError, InputError
+from hil.commands.runpath import latest_of
 
 if TYPE_CHECKING:
     from calibration.record import CalibrationRecord
@@ -49,8 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="record to add to: its V_th and its results")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument("--out", type=Path, metavar="FILE", help="record to write (default: under calibrations/)")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a calibration that was interrupted")
-    parser.add_argument("--replay", type=Path, metavar="RUN", help="evaluate a recorded calibration again, offline")
+    which = latest_of("calibrate", FOLDER)
+    parser.add_argument(
+        "--resume", type=which, metavar="RUN", help="go on with a calibration that was interrupted, or latest"
+    )
+    parser.add_argument(
+        "--replay", type=which, metavar="RUN", help="evaluate a recorded calibration again, or latest, offline"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 

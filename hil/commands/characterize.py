@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import hil
-from calibration.figure2 import CONDITIONS, LETTERS, LONGEST_TRAIN, Panel
+from calibration.figure2 import LETTERS, LONGEST_TRAIN, Panel
 from calibration.figure2_drawing import draw
 from calibration.fit.firing import Fit, fit_all, histogram
 from drivers.benchfile import load_bench
@@ -28,6 +28,7 @@ from drivers.durable import write_durably
 from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from hil.calibrate.characterization import STEPS, CharacterizeConfig, characterize
+from hil.commands.runpath import latest_of
 from hil.store.frozen import agree, begin, changed_parts, resumed, settings_of
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
@@ -48,9 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="STEM", help="name of the files to write (default: figure2, or the run file's)"
     )
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a characterization that was interrupted")
+    which = latest_of("characterize", Path())
     parser.add_argument(
-        "--replay", type=Path, metavar="RUN", help="evaluate a recorded characterization again, offline"
+        "--resume", type=which, metavar="RUN", help="go on with a characterization that was interrupted, or latest"
+    )
+    parser.add_argument(
+        "--replay", type=which, metavar="RUN", help="evaluate a recorded characterization again, or latest, offline"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument(
@@ -93,10 +97,12 @@ def run(args: argparse.Namespace) -> int:
                 return stopped(run_file, error, "what was measured is safe")
             if args.replay is None:
                 run_file.add_event("complete", "")
+        progress.remove_task(task)
+        fitting = progress.add_task(f"fits of panel g, {args.replicates} replicates", total=1.0)
         fits = fit_all(
             found.counts,
             replicates=args.replicates,
-            progress=lambda share: show(len(CONDITIONS) + (1 + share) / 2, "fits of panel g"),
+            progress=lambda share: progress.update(fitting, completed=share),
         )
     out: Path = args.out or run_file.path.with_suffix("")
     drawn = [out.with_name(f"{out.name}{suffix}") for suffix in (".svg", ".png")]

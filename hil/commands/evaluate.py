@@ -23,6 +23,7 @@ from rich.progress import Progress
 
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
+from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, settle
 from hil.commands.run import show_plan
 from hil.run.digits import Course, DigitResult, heading, recognise_digits
@@ -107,7 +108,7 @@ def _recorded(
     show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
-        bench, config = open_measured(config, stack, args.calibration)
+        bench, config = open_watched(config, stack, args.calibration, quiet=args.json)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(args.out, config, identity, sources))
@@ -154,7 +155,7 @@ def _jobs(wanted: int | None, config: RunConfig) -> int:
 
 def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: bool) -> list[DigitResult]:
     with ExitStack() as stack:
-        _, config = open_measured(config, stack, calibration)
+        _, config = open_watched(config, stack, calibration, quiet=quiet)
     parts = _parts(config)
     console = Console(stderr=True)
     with (

@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.errors import InputError
+from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, percent, settle
 from hil.network.mnist import HELD_OUT, load_training
 from hil.run.config import noisy
 from hil.run.digits import Course, recogniser
-from hil.run.opening import open_measured
 from hil.run.sequential import find_rule
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _answers(config: RunConfig, weights: Weights, digits: Digits, console: Console) -> list[Answer]:
     with ExitStack() as stack:
-        bench, config = open_measured(config, stack)
+        bench, config = open_watched(config, stack, quiet=not console.is_terminal)
         curve = _curve(config)
         never = config.model_copy(update={"sure": np.inf})
         host = recogniser(never, weights, curve, config.noise[0], Course())

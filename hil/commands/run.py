@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import HilError
+from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, add_own_arguments, percent, settle
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
-from hil.run.opening import open_measured
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
 from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     show_plan(config, weights, args.out or RUNS / "run")
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
-        bench, config = open_measured(config, stack, args.calibration)
+        bench, config = open_watched(config, stack, args.calibration, quiet=args.json)
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(args.out, config, identity, sources))

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from drivers.errors import InputError, RunFileError
 from hil.commands.calibrate import FOLDER as CALIBRATIONS
+from hil.commands.runpath import run_path
 from hil.run.session import RUNS, SUFFIX, config_of, results_of
 from hil.store.connecting import log_of
 from hil.store.frozen import NOUNS, OF_DIGITS, Kind, kind_of, raw_settings
@@ -26,9 +27,14 @@ WIDE = 120  # columns from which on a run is one line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil runs`."""
-    parser.add_argument("where", nargs="*", type=Path, metavar="FOLDER|RUN", help="default: runs/ and calibrations/")
     parser.add_argument(
-        "--pack", type=Path, metavar="RUN", help="bring a run that was killed into one file, which can be copied"
+        "where", nargs="*", type=run_path, metavar="FOLDER|RUN", help="default: runs/ and calibrations/"
+    )
+    parser.add_argument(
+        "--pack",
+        type=run_path,
+        metavar="RUN",
+        help="bring a run that was killed, or latest, into one file to be copied",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 

@@ -12,6 +12,7 @@ from drivers.errors import CalibrationError
 from hil.run.session import passport_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import ExitStack
 
     from drivers.bench import Bench
@@ -19,13 +20,17 @@ if TYPE_CHECKING:
 
 
 def open_measured(
-    config: RunConfig, stack: ExitStack, calibration: str | None = None
+    config: RunConfig,
+    stack: ExitStack,
+    calibration: str | None = None,
+    show: Callable[[int, int], None] | None = None,
 ) -> tuple[Bench | None, RunConfig]:
     """Open the bench, set V_th and complete the configuration with its transfer curve.
 
     The curve comes from the calibration record named here or in the bench file. Without one the in-process mock
-    measures its own on the spot, by playing frames, unless the configuration has it; any other bench is refused.
-    Raises InputError, CalibrationError, BenchError. Without a physical layer there is no bench.
+    measures its own on the spot, by playing frames, unless the configuration has it (`show` is told how many pulses
+    were played, of how many); any other bench is refused. Without a physical layer there is no bench.
+    Raises InputError, CalibrationError, BenchError.
     """
     parts = config.parts
     if not parts:
@@ -41,9 +46,8 @@ def open_measured(
         bench.set_threshold(config.vth_v)
         if config.curve is not None:
             return bench, config
-        curve = measure_transfer(
-            bench, config.timing, config.vth_v, full_scale=most, addresses=config.bench.board.addresses
-        )
+        addresses = config.bench.board.addresses
+        curve = measure_transfer(bench, config.timing, config.vth_v, full_scale=most, addresses=addresses, show=show)
         return bench, config.model_copy(update={"curve": curve.to_dict()})
     passport = passport_of(config)
     check_valid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -37,6 +38,36 @@ def test_latest_is_the_run_begun_last(capsys: pytest.CaptureFixture[str]) -> Non
     assert "2 digits" in capsys.readouterr().out
     assert main(["report", "latest"]) == 0
     assert Path("runs/20261.html").exists()
+
+
+def test_latest_is_taken_wherever_a_run_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("calibrate", "characterize"):
+        with pytest.raises(SystemExit):
+            main([command, "--replay", "latest"])
+        assert f"was recorded by `hil {command}`" in capsys.readouterr().err
+    Path("calibrations").mkdir()
+    Path("calibrations/other.sqlite").write_text("no run")
+    for name, scale in (("z-first", "2"), ("a-last", "3")):
+        assert main(["calibrate", "transfer", "--full-scale", scale, "--out", f"calibrations/{name}.json"]) == 0
+    capsys.readouterr()
+    assert main(["calibrate", "--replay", "latest", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run_file"] == "calibrations/a-last.sqlite"
+    assert main(["run", "--digits", "0:1", "--physical", "conv1:0", "--out", "runs/2026.sqlite"]) == 0
+    assert main(["runs", "--pack", "latest"]) == 0
+    assert "runs/2026.sqlite is one file" in capsys.readouterr().out
+    assert main(["runs", "latest", "--json"]) == 0
+    assert [run["file"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["runs/2026.sqlite"]
+
+
+def test_a_long_transfer_curve_says_how_long_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    which = ["--digits", "0:1", "--physical", "fc2:0", "--full-scale", "fc2=64"]
+    assert main(["run", *which]) == 0
+    said = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().err)
+    assert re.search(r"transfer curve, 646,830 pulses \W+ 100% 0:00:00", said), said[-2000:]
 
 
 def test_runs_can_be_read_at_80_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
