@@ -29,10 +29,12 @@ from hil.network.encode import Gain, to_pulses
 from hil.network.layers import LAYERS, as_maps, drives
 from hil.network.mnist import load_test
 from hil.network.weights import load_weights
+from hil.run.config import DEFAULT_FULL_SCALE
 
 TICK_S = 40e-9
 BOARD = BoardSettings(addresses=4)
-FULL_SCALE = 60
+FULL_SCALE = DEFAULT_FULL_SCALE["conv1"]
+DIGIT = 20  # one with more pulses than most
 USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
 ROUND_TRIP_S = 2e-3  # assumed: a request and its reply through two USB stacks
 # Emulated at 125 MHz, its flash without cache misses: the compiled firmware in MicroPython 1.28.0
@@ -163,7 +165,7 @@ def _play(pico: Pico, cut: list[Frame]) -> int:
 
 
 if __name__ == "__main__":
-    frame = digit(0)
+    frame = digit(DIGIT)
     channels = frame.pulses.reshape(32, -1)
     print(
         f"a digit at 100 kHz, adaptive, full scale {FULL_SCALE}: {channels.sum(axis=1).mean():.0f} pulses and "

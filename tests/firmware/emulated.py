@@ -1,20 +1,26 @@
 """A Raspberry Pi Pico in rp2040py: a real MicroPython .uf2 with the firmware on its flash, and a host in its time.
 
 rp2040py 0.3 emulates the processor, USB, I²C, DMA and PIO of an RP2040. What it does not know is added here: a driven
-pin is read back as it is driven, MCP4728 and axon answer, and a host may stop reading. Its processor takes a cycle for
-most instructions and its flash has no cache misses, so times are an estimate; its PIO runs a little behind the pins
-while the processor sleeps, so that pulses have to be wide: counts are exact, periods to 2 %.
+pin is read back as it is driven, MCP4728 and axon answer, a host may stop reading, and all of it goes in step with the
+clock (`lockstep`). What PIO plays and counts is exact to a cycle, 8 ns. What the processor does takes about as long as
+on the chip: it has the data sheet's cycles for most instructions, and no cache misses of its flash.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firmware import protocol
+import numpy as np
+from numpy.typing import NDArray
 
+from firmware import protocol
+from tests.firmware.lockstep import Lockstep, Wire
+
+IntArray = NDArray[np.integer]
 AXON_DELAY_NS, AXON_WIDTH_NS = 1_000, 4_000
 DAC_ADDRESS = 0x60
 USB_ROOM = 400  # bytes that the emulated host has ready at a time
@@ -61,23 +67,26 @@ class EmulatedPico:
         self._wire(dendrite, lines, axon)
         self._begin_bus()
         self.chip.core.pc = FLASH_START_ADDRESS
+        self._steps = Lockstep(self._simulator)
         self._alarm = self._simulator.clock.create_alarm(self._stop)
 
     # ---- what is wired to it ------------------------------------------------------------------------------------
 
     def _wire(self, dendrite: int, lines: int, axon: int) -> None:
         clock, pin = self._simulator.clock, self.chip.gpio[axon]
-        fall = clock.create_alarm(lambda: pin.set_input_value(False))
+        heard = Wire(clock, pin.set_input_value)
+        fall = clock.create_alarm(lambda: heard.set(False))
 
         def fire() -> None:
-            pin.set_input_value(True)
+            heard.set(True)
             fall.schedule(AXON_WIDTH_NS)
 
         rise = clock.create_alarm(fire)
         pin.set_input_value(False)
+        wires = {n: Wire(clock, self.chip.gpio[n].set_input_value) for n in range(dendrite, dendrite + lines)}
 
         def changed(gpio: int, level: bool) -> None:
-            self.chip.gpio[gpio].set_input_value(level)
+            wires[gpio].set(level)
             self.edges.append((self.ns, gpio, level))
             if gpio == dendrite and not level:
                 self.pulses += 1
@@ -149,8 +158,7 @@ class EmulatedPico:
                 self._cdc.send_serial_byte(self._unsent.pop(0))
             self._simulator.stopped = False
             self._alarm.schedule(max(1.0, min(left, SLICE_NS) if self._unsent else left))
-            while not self._simulator.stopped:
-                self._simulator._execute_batch()
+            self._steps.run()
 
     def until(self, what: Callable[[], object], within_ms: float, step_ms: float = 0.2) -> bool:
         """Whether something becomes true in (emulated) time."""
@@ -211,11 +219,45 @@ def sealed(text: str) -> bytes:
     return text.encode() + b" *%08x\n" % zlib.crc32(text.encode())
 
 
-def gaps_ns(edges: Iterable[tuple[float, int, bool]], sync: int, slots: list[int]) -> list[float]:
-    """Time from the last fall of sync of a shot to the first rise of the next; `slots` are the shots' lengths."""
-    rises_falls = [ns for ns, gpio, _ in edges if gpio == sync]
-    at, gaps = 0, []
-    for n in slots[:-1]:
-        at += 2 * n + 2
-        gaps.append(rises_falls[at] - rises_falls[at - 1])
-    return gaps
+@dataclass(frozen=True)
+class Lines:
+    """What the lines did: when their levels changed, ns ascending, and the level word from then on.
+
+    A level word has dendrite in bit 0, reset in bit 1, sync in bit 2 and select k in bit 3 + k.
+    """
+
+    ns: IntArray
+    levels: IntArray
+
+    @classmethod
+    def of(cls, edges: Iterable[tuple[float, int, bool]], dendrite: int) -> Lines:
+        """From single edges; all lines were low before the first."""
+        ns: list[int] = []
+        levels: list[int] = []
+        for at, gpio, level in edges:
+            word = (levels[-1] if levels else 0) & ~(1 << gpio - dendrite) | level << gpio - dendrite
+            if ns and ns[-1] == at:
+                levels[-1] = word
+            else:
+                ns.append(int(at))
+                levels.append(word)
+        return cls(np.array(ns), np.array(levels))
+
+    def against(self, shots: Iterable[tuple[IntArray, IntArray]]) -> tuple[int, int, list[int]]:
+        """Compare with planned shots in a row, each (when, ns from its start; level words).
+
+        Returns how many segments (times between two changes) there were, how many were not as long to the nanosecond
+        as planned or had another level, and the gaps between the shots, ns.
+        """
+        at, wrong = 0, 0
+        gaps: list[int] = []
+        for ns, levels in shots:
+            part = slice(at, at + len(ns))
+            if len(self.ns) < part.stop:
+                return at, wrong + part.stop - len(self.ns), gaps
+            right = (np.diff(self.ns[part]) == np.diff(ns)) & (self.levels[part][:-1] == levels[:-1])
+            wrong += int((~right).sum()) + int(self.levels[part][-1] != levels[-1])
+            if at:
+                gaps.append(int(self.ns[at] - self.ns[at - 1]))
+            at = part.stop
+        return at - len(gaps) - 1, wrong + len(self.ns) - at, gaps
