@@ -66,28 +66,29 @@ class Pico:
         self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end
         self._unread: deque[_Shot] = deque()
         self._prepared = self._closed = False
-        self._link = PicoLink(file.pico.port or find_port())
+        self.elapsed_s = 0.0  # of the shot read last, as the Pico timed it: up to the start of a queued one; 1 ms steps
+        self.link = PicoLink(file.pico.port or find_port())
         try:
             self._greet(file.pico.heartbeat_timeout_s / 4)
         except BaseException:
-            self._link.close()
+            self.link.close()
             raise
 
     def _greet(self, beat_s: float) -> None:
         """Who is there? Nothing on the board changes."""
-        self._link.begin(beat_s)
+        self.link.begin(beat_s)
         try:
-            self._id = self._link.greet()
+            self._id = self.link.greet()
         except ConnectionLostError as error:
             raise ConnectionLostError(
-                f"nothing of ours answers at {self._link.port}: put the firmware on it with `hil flash`"
+                f"nothing of ours answers at {self.link.port}: put the firmware on it with `hil flash`"
             ) from error
         if self._id.get("protocol") != str(protocol.VERSION):
             raise BenchError(
-                f"the Pico at {self._link.port} has firmware {self._id.get('firmware')}, which speaks protocol "
+                f"the Pico at {self.link.port} has firmware {self._id.get('firmware')}, which speaks protocol "
                 f"{self._id.get('protocol')}; this program speaks {protocol.VERSION}: run `hil flash`"
             )
-        limits = self._link.ask("limits")
+        limits = self.link.ask("limits")
         self._limits = {name: limits.number(name) for name in limits}
         self._limits |= {name: limits.number(name) for name in _LIMITS}
 
@@ -103,29 +104,35 @@ class Pico:
         if reason in NOT_OURS_TO_CLEAR:
             raise latched(reason)
         self._prepared = True
-        self._link.ask("abort")  # whatever a dead host left playing
-        self._ask_setup()
-        self._link.ask("clear")
+        self.link.ask("abort")  # whatever a dead host left playing
+        self.set_up()
+        self.link.ask("clear")
+
+    def vanish(self) -> None:
+        """Let go of it without a word, as a host does that dies: what plays goes on, until the Pico notices."""
+        self._closed = True
+        self.link.close()
 
     @property
     def latch(self) -> str:
         """Why the Pico keeps the board safe, in the firmware's word; empty while it does not."""
-        reason = self._link.ask("beat")["latch"]
+        reason = self.link.ask("beat")["latch"]
         return "" if reason == "none" else reason
 
     def clear(self) -> None:
         """Take the latch off, which only a person should do; raises EmergencyStopError while the stop is pressed."""
-        self._link.ask("clear")
+        self.link.ask("clear")
 
     def check(self) -> None:
         """Raise UnsafeError where the Pico has made the board safe by itself, whatever for."""
         if self._prepared and not self._closed:
-            self._link.check_latch()
+            self.link.check_latch()
 
-    def _ask_setup(self) -> None:
+    def set_up(self) -> None:
+        """Tell it its wiring, whereupon lines are low and V_th is parked; raises InputError where it cannot be."""
         try:
             vbus = "none" if "_W_" in self._id["machine"] else VBUS_PIN
-            self._link.ask("setup", *settings_of(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
+            self.link.ask("setup", *settings_of(self._file, plays=self._plays, counts=self._counts, vbus=vbus))
         except LimitError as error:
             raise InputError(f"bench {self._file.name!r} does not suit the Pico: {error}") from error
 
@@ -153,7 +160,7 @@ class Pico:
     @property
     def temperature_c(self) -> float | None:
         """Of the chip: some degrees off, and above the board's, but it follows it; None with firmware before 1.1.0."""
-        status = self._link.ask("status")
+        status = self.link.ask("status")
         return status.number("chip_millicelsius") / 1000 if "chip_millicelsius" in status else None
 
     # ---- pulse source -------------------------------------------------------------------------------------------
@@ -179,15 +186,15 @@ class Pico:
             if timing.mode == "fixed"
             else max(1, round(1 / (timing.dendrite_clock_hz * self.tick_s)))
         )
-        self._link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
+        self.link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
         self._timing = timing
 
     def _upload(self, frame: Frame, played: int, *, stamps: bool) -> _Shot:
         args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
-        number = self._link.ask("load", *args).number("shot")
+        number = self.link.ask("load", *args).number("shot")
         ticks = 0
         for piece, runs in enumerate(pack_pieces(frame.pulses)):
-            ticks = self._link.send_runs(number, piece, runs).number("ticks")
+            ticks = self.link.send_runs(number, piece, runs).number("ticks")
         return _Shot(frame, number, ticks)
 
     def start(self) -> None:
@@ -195,7 +202,7 @@ class Pico:
         if self._loaded is None:
             raise BenchError("no shot is loaded: load before start")
         shot, self._loaded = self._loaded, None
-        self._link.ask("play", shot.number)
+        self.link.ask("play", shot.number)
         begins = max(time.monotonic(), self._started[-1][1] if self._started else 0.0)
         self._started.append((shot, begins + shot.ticks * self.tick_s))
         if self._counts:
@@ -207,8 +214,8 @@ class Pico:
             raise BenchError("no shot was started: start before wait")
         shot, ends = self._started.popleft()
         while (left := ends - time.monotonic()) > 0:
-            if self._link.lost is not None:
-                raise self._link.lost
+            if self.link.lost is not None:
+                raise self.link.lost
             time.sleep(min(left, 0.05))
         while not self._ended(shot):
             if time.monotonic() > ends + LATE_S:
@@ -218,7 +225,7 @@ class Pico:
             time.sleep(POLL_S)
 
     def _ended(self, shot: _Shot) -> bool:
-        state = self._link.ask("beat")
+        state = self.link.ask("beat")
         later = {following.number for following, _ in self._started}
         if state.number("done") in {shot.number} | later or state.number("playing") in later:
             return True
@@ -233,8 +240,8 @@ class Pico:
         self._loaded = None
         self._started.clear()
         self._unread.clear()
-        if self._prepared and not self._closed and self._link.lost is None:
-            self._link.ask("abort")
+        if self._prepared and not self._closed and self.link.lost is None:
+            self.link.ask("abort")
 
     # ---- axon reader --------------------------------------------------------------------------------------------
 
@@ -243,7 +250,7 @@ class Pico:
         if self._plays:
             return
         played = int(frame.played.sum())
-        number = self._link.ask("listen", played).number("shot")
+        number = self.link.ask("listen", played).number("shot")
         self._unread.append(_Shot(frame, number, 0))
 
     def read(self) -> Capture:
@@ -275,17 +282,18 @@ class Pico:
         counts: list[NDArray[np.int32]] = []
         begin, stray = 0, Stray()
         while begin < total:
-            reply = self._link.ask("counts", shot.number, begin)
+            reply = self.link.ask("counts", shot.number, begin)
             got = unpack_counts(reply["data"], reply.number("slots"))
             if begin + len(got) > total:
                 raise BenchError(f"the Pico sent counts of {begin + len(got)} slots, and {total} were played")
             counts.append(got)
             begin += len(got)
             stray = Stray(*(reply.number(name) for name in ("before", "guard", "after")))
+            self.elapsed_s = reply.number("elapsed_ms") * 1e-3
         return np.concatenate(counts), stray
 
     def _axon_hint(self) -> str:
-        if self._link.ask("status")["axon"] == "1":
+        if self.link.ask("status")["axon"] == "1":
             return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
         return "check the sync and axon lines, then run hil doctor"
 
@@ -323,9 +331,9 @@ class Pico:
         """(edges,) times of one line, s since the Pico began to listen."""
         rounds: list[NDArray[np.int64]] = []
         begin, total = 0, 1
-        clock_hz = self._link.ask("status").number("clock_hz")
+        clock_hz = self.link.ask("status").number("clock_hz")
         while begin < total:
-            reply = self._link.ask("stamps", shot.number, what, begin)
+            reply = self.link.ask("stamps", shot.number, what, begin)
             steps = unpack_varints(reply["data"])
             rounds.append(np.cumsum(steps))
             begin, total = begin + len(steps), reply.number("of")
@@ -340,27 +348,27 @@ class Pico:
     def set_threshold(self, volts: float) -> float:
         """Set V_th; returns the volts really made. Raises InputError outside the limits."""
         self._file.check_threshold(volts)
-        return self._link.ask("vth", round(volts * 1e6)).number("uv") * 1e-6
+        return self.link.ask("vth", round(volts * 1e6)).number("uv") * 1e-6
 
     def park(self) -> None:
         """V_th to the configured maximum, where the neuron never fires."""
-        if self._prepared and not self._closed and self._link.lost is None:
-            self._link.ask("park")
+        if self._prepared and not self._closed and self.link.lost is None:
+            self.link.ask("park")
 
     def power_up_v(self) -> float | None:
         """What the DAC's EEPROM makes at power-up, V; None where it is set up otherwise or powered down."""
-        found = self._link.ask("store")
+        found = self.link.ask("store")
         return None if found["uv"] == "none" else found.number("uv") * 1e-6
 
     def store_park(self) -> float:
         """Write the parked V_th to the DAC's EEPROM; returns the volts read back. Raises BenchError."""
-        return self._link.ask("store", "write").number("uv") * 1e-6
+        return self.link.ask("store", "write").number("uv") * 1e-6
 
     # ---- the rest -----------------------------------------------------------------------------------------------
 
     def checks(self) -> list[Check]:
         """The start-up checks, after `prepare`; one sync pulse is made, nothing reaches the neuron."""
-        test, status = self._link.ask("test"), self._link.ask("status")
+        test, status = self.link.ask("test"), self.link.ask("status")
         ours = firmware_digest()
         found = [
             Check(
@@ -391,7 +399,7 @@ class Pico:
             return
         self._closed = True
         try:
-            if self._prepared and self._link.lost is None:
-                self._link.ask("safe")
+            if self._prepared and self.link.lost is None:
+                self.link.ask("safe")
         finally:
-            self._link.close()
+            self.link.close()

@@ -14,45 +14,30 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
 from drivers.benchfile import BenchFile
 from drivers.checks import PULSES, ROUNDS
-from drivers.claims import claim
 from drivers.device import load_device
 from drivers.errors import EmergencyStopError, HilError
 from drivers.opening import make_bench
-from drivers.parts.assembly import claims
-from drivers.pico.proof import Found, dies_in_payload, falls_silent
 from drivers.signals import probe_frame
 from drivers.timing import length_ticks
+from hil.bringup.done import Done
+from hil.bringup.picoproof import pico_steps, pulses_of
 
-State = Literal["ok", "failed", "not done"]
 KNOWN = (1, 2, 4, 8, 16, 32)  # pulses of the known slots
 REPEATS = 16  # of each, at every address
 SETTLES_S = 2.5  # after a kill: no queue holds more than 2 s
 WAITS_S = 60.0  # for a hand
 AS_PLANNED_LEAST = 0.99  # of the known slots; a run takes late ones again
-SILENT_HOST, DEAD_IN_PAYLOAD = "Pico whose host is silent", "Pico whose host dies in a payload"
-PARKS = ("silence", "watchdog")  # what a Pico says that has made the board safe by itself
 GUESSING_MOST = 0.01  # chance of as many right answers by guessing
 CALIBRATING = 510_000  # pulses of threshold and transfer: measured on the simulated device `nominal`
-
-
-@dataclass(frozen=True)
-class Done:
-    """One step: its name, how it went, in words, its figures, and the pictures it left."""
-
-    name: str
-    state: State
-    detail: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    pictures: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,8 +67,7 @@ class Acceptance:
             if self._run.exists() and digits.figures:
                 yield self._replayed()
                 yield from self._killed()
-        yield self._parks(SILENT_HOST, falls_silent)
-        yield self._parks(DEAD_IN_PAYLOAD, dies_in_payload)
+        yield from pico_steps(self.file, self.device)
         yield self._stopped()
 
     def pulses(self) -> int:
@@ -91,7 +75,8 @@ class Acceptance:
         planned = self._hil("plan", "--digits", self.digits, "--total")
         addresses = max(1, self.file.board.addresses)
         loopback = 3 * PULSES * ROUNDS * addresses
-        return round(loopback + sum(KNOWN) * REPEATS * addresses + CALIBRATING + 2 * float(planned["pulses"]))
+        known = sum(KNOWN) * REPEATS * addresses
+        return round(loopback + known + CALIBRATING + 2 * float(planned["pulses"]) + pulses_of(self.file))
 
     def _doctor(self) -> Done:
         found = self._hil("doctor", "--loopback", fails=True)
@@ -184,22 +169,6 @@ class Acceptance:
         resumed = self._hil("resume", str(path), fails=True, on_bench=False)
         done = len(resumed.get("digits", []))
         yield Done("host killed", "ok" if done else "failed", f"the run went on to {done} digits", resumed)
-
-    def _parks(self, name: str, happens: Callable[[BenchFile, float], Found]) -> Done:
-        """Whether a Pico has the board at rest by itself; it plays nothing."""
-        file = self.file
-        if file.kind == "mock" or file.pico is None:
-            return Done(name, "not done", "no Pico on this bench")
-        if file.pico.dac == "none":
-            return Done(name, "not done", "this Pico makes no V_th")
-        try:
-            with claim(claims(file), "hil accept"):
-                found = happens(file, file.vth_v)
-        except HilError as error:
-            return Done(name, "failed", str(error))
-        good = found.parked and found.latch in PARKS
-        detail = f"it says {found.latch}, V_th {'parked' if found.parked else 'not parked'}"
-        return Done(name, "ok" if good else "failed", detail, {"latch": found.latch, "parked": found.parked})
 
     def _stopped(self) -> Done:
         """A hand presses the stop while slots without pulses are played."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.durable import write_durably
+from hil.bringup.picoproof import DEAD_IN_PAYLOAD, IN_A_ROW, INTERRUPTED, REQUESTS, SILENT_HOST
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
-    from hil.bringup.accept import Done
+    from hil.bringup.done import Done
 
 # What this project says of itself, and the steps that have to be ok for it to be said of this bench
 CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -24,9 +25,11 @@ CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a recorded run decodes again to the same answers", ("digits", "replay")),
     ("a killed host leaves the bench at rest", ("at rest after a kill",)),
     ("a run whose host was killed goes on", ("host killed",)),
+    ("the Pico answers in time and plays shots without a pause", (REQUESTS, IN_A_ROW)),
+    ("Ctrl-C, twice, leaves the Pico at rest with a REPL that stays", (INTERRUPTED,)),
     (
         "the Pico has the board at rest when its host falls silent or dies in a payload",
-        ("Pico whose host is silent", "Pico whose host dies in a payload"),
+        (SILENT_HOST, DEAD_IN_PAYLOAD),
     ),
     ("the emergency stop stops", ("emergency stop",)),
 )

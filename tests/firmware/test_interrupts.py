@@ -164,6 +164,32 @@ def test_missing_counts_start_nothing_and_are_told(inside: Inside) -> None:
         inside.ask(f"counts {first} 0")
 
 
+def test_an_interrupt_while_counts_are_fetched_displaces_none(inside: Inside) -> None:
+    """The stand-in of DMA fetches in pieces; the handler, which fetches the rest, comes between two of them."""
+    inside.ready()
+    wanted = [1 + 7 * i % 38 for i in range(400)]
+    shot = inside.load([(n, 1) for n in wanted])
+    inside.ask(f"play {shot}")
+    inside.pass_ms(40)
+    chip, counts = inside.modules.link.chip, inside.station.player.listener.counts[0]
+    ask, left = chip.ask, [1]
+
+    def interrupted(op: str, *args: object, **options: object) -> object:
+        answer = ask(op, *args, **options)
+        if op == "dma" and answer["fifo"] and left:
+            left.pop()
+            inside.ns = inside.chip._played_until_ns + 20_000
+            chip.handlers[("dma", counts.channel)]()
+        return answer
+
+    chip.ask = interrupted
+    assert counts.count == 0
+    chip.ask = ask
+    inside.pass_ms(1)
+    assert not left
+    assert unpack_counts(inside.ask(f"counts {shot} 0")["data"]).tolist() == wanted
+
+
 def test_three_shots_in_a_row(inside: Inside) -> None:
     inside.ready()
     first, second = begin(inside, (20, 50), (5, 30))

@@ -86,6 +86,7 @@ class Channel:
     request: int = 0
     on: bool = True
     words: bytes = b""
+    given: int = 0  # words that the stand-in has fetched
     told: bool = True  # its end interrupts no more
 
 
@@ -400,12 +401,13 @@ class Chip:
     def _op_dma(self, channel: int) -> dict[str, Any]:
         it = self._channels.get(channel)
         if it is None:
-            return {"busy": False, "left": 0, "fifo": b""}
+            return {"busy": False, "left": 0, "at": 0, "fifo": b""}
         if it.plays:
-            return {"busy": self.board.clock() < it.until_ns, "left": 0, "fifo": b""}
+            return {"busy": self.board.clock() < it.until_ns, "left": 0, "at": 0, "fifo": b""}
         self._left(it)
         new, it.words = it.words[:PIECE], it.words[PIECE:]
-        return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "fifo": new}
+        at, it.given = it.given, it.given + len(new) // 4
+        return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "at": at, "fifo": new}
 
     def _left(self, it: Channel) -> int:
         """How many words a taking channel still waits for; those that are there go to it, and no other channel."""

@@ -445,7 +445,7 @@ def test_a_board_lost_between_shots_is_noticed_by_the_heartbeat(
     pico = opened(bench_file(server.port))
     impatient()
     server.unplug()
-    assert soon(lambda: pico._link.lost is not None)
+    assert soon(lambda: pico.link.lost is not None)
     with pytest.raises(ConnectionLostError, match=r"plug it in again|does not answer"):
         pico.set_threshold(0.7)
     pico.close()
@@ -538,10 +538,10 @@ def test_e_stop_stops_the_shot_with_its_own_error() -> None:
 
 def test_what_a_dead_host_left_playing_is_taken_over(server: PicoServer) -> None:
     dead = begin_long(server)
-    dead._link._closing.set()  # as SIGKILL does: no farewell
-    assert dead._link._thread is not None
-    dead._link._thread.join()  # a beat on its way would read from what is closed
-    dead._link._serial.close()
+    dead.link._closing.set()  # as SIGKILL does: no farewell
+    assert dead.link._thread is not None
+    dead.link._thread.join()  # a beat on its way would read from what is closed
+    dead.link._serial.close()
     pico = opened(bench_file(server.port))
     assert at_rest(server.chip.board)
     pico.set_threshold(0.7)
@@ -551,7 +551,7 @@ def test_what_a_dead_host_left_playing_is_taken_over(server: PicoServer) -> None
 
 def test_silence_in_a_session_is_an_unsafe_error(server: PicoServer) -> None:
     pico = begin_long(server, frame(LONG, dendrite_clock_hz=40e3), heartbeat_timeout_s=1.0)  # 1.5 s
-    pico._link._closing.set()  # no heartbeat any more
+    pico.link._closing.set()  # no heartbeat any more
     with pytest.raises(UnsafeError, match="heard nothing from this computer"):
         pico.wait()
     with pytest.raises(UnsafeError, match="heard nothing from this computer"):

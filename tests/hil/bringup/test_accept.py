@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
 from drivers.benchfile import load_bench
+from drivers.device import load_device
 from drivers.errors import HilError
 from drivers.mock.pico import PicoServer
-from drivers.pico.proof import Found, falls_silent
-from hil.bringup.accept import DEAD_IN_PAYLOAD, SILENT_HOST, Acceptance, Done
+from drivers.pico.paces import unlike
+from drivers.pico.proof import Found
+from drivers.settings import PicoSettings
+from drivers.wear.passport import load_passport, passport_folder
+from hil.bringup import picoproof
+from hil.bringup.accept import Acceptance
+from hil.bringup.done import Done
 from hil.bringup.verdict import CLAIMS, supported, write_report
 from hil.cli import main
 from tests.drivers.pico.test_device import bench_file, new_board
+
+PICO = (
+    picoproof.REQUESTS,
+    picoproof.IN_A_ROW,
+    picoproof.INTERRUPTED,
+    picoproof.SILENT_HOST,
+    picoproof.DEAD_IN_PAYLOAD,
+)
 
 
 @pytest.mark.slow
@@ -27,11 +42,11 @@ def test_the_simulated_bench_is_accepted(capsys: pytest.CaptureFixture[str], tmp
     assert "dendrite pulses" in err.splitlines()[0]
     assert states.pop("emergency stop") == "not done"
     assert states.pop("at rest after a kill") == "not done"
-    assert states.pop(SILENT_HOST) == states.pop(DEAD_IN_PAYLOAD) == "not done"
+    assert {states.pop(name) for name in PICO} == {"not done"}
     assert set(states.values()) == {"ok"}
     assert {name for _, needs in CLAIMS for name in needs} <= {step["name"] for step in found["steps"]}
     assert all(claim.startswith("of the simulated bench: ") for claim in found["claims"])
-    assert sum(found["claims"].values()) == len(CLAIMS) - 3
+    assert sum(found["claims"].values()) == len(CLAIMS) - 5
     page = Path(found["report"]).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") >= 3
     assert "no claim about hardware" in page
@@ -62,12 +77,54 @@ def test_a_stop_needs_a_hand(tmp_path: Path) -> None:
     assert nobody._stopped().state == "not done"
 
 
-def test_a_pico_has_to_park_when_its_host_is_silent(tmp_path: Path) -> None:
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon a shot follows another, or ends, is this machine's on the twin."""
+    monkeypatch.setattr(picoproof, "LONGEST_GAP_S", 10.0)
+    monkeypatch.setattr(picoproof, "LEAST_SHARE", 0.0)
+    monkeypatch.setattr("drivers.pico.device.LATE_S", 30.0)
+    monkeypatch.setattr("drivers.pico.proof.ANSWERS_S", 60.0)
+    monkeypatch.setattr("drivers.pico.proof.RESET_S", 3.0)  # the twin's watchdog waits two, and it begins at once
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_pico_is_put_through_its_steps() -> None:
+    """All of them, on the twin, in the order in which they come: what plays first, then what leaves it latched."""
     with PicoServer(new_board()) as server:
-        acceptance = Acceptance("pico", bench_file(server.port, heartbeat_timeout_s=1.0), "0:1", tmp_path)
-        assert acceptance._parks(SILENT_HOST, falls_silent).state == "ok"
-        for wrong in (Found("none", parked=False), Found("silence", parked=False), Found("boot", parked=True)):
-            assert acceptance._parks(SILENT_HOST, lambda *_, found=wrong: found).state == "failed"
+        file = bench_file(server.port, heartbeat_timeout_s=20.0)
+        steps = list(itertools.islice(picoproof.pico_steps(file, None), 3))
+        had = load_passport(load_device(file.device).id, passport_folder(file.passports))
+    assert [(step.name, step.state) for step in steps] == [(name, "ok") for name in PICO[:3]], steps
+    assert steps[1].figures["strays"] == 0
+    assert steps[1].figures["spikes"] == [sum(unlike(picoproof.SLOTS, picoproof.MOST_PULSES))] * 3
+    assert had.pulses == picoproof.pulses_of(file)  # all that it may have had is in its account
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_pico_parks_by_itself() -> None:
+    with PicoServer(new_board()) as server:
+        file = bench_file(server.port, heartbeat_timeout_s=1.0)
+        assert picoproof.silent_host(file).state == "ok"
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_a_pico_that_falls_short_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in (Found("none", parked=False), Found("silence", parked=False), Found("boot", parked=True)):
+        assert picoproof._parked(picoproof.SILENT_HOST, wrong).state == "failed"
+    monkeypatch.setattr(picoproof, "REPLY_S", 0.0)
+    monkeypatch.setattr(picoproof, "LONGEST_GAP_S", -10.0)
+    with PicoServer(new_board()) as server:
+        file = bench_file(server.port, heartbeat_timeout_s=20.0)
+        assert picoproof._requests(file).state == "failed"
+        assert picoproof._in_a_row(file, None).state == "failed"
+
+
+def test_a_bench_is_asked_nothing_that_it_has_not() -> None:
+    listening = load_bench("mock").model_copy(update={"kind": "pi", "pico": PicoSettings(), "pulse_source": "pigpio"})
+    said = {step.name: step.detail for step in picoproof.pico_steps(load_bench("mock"), None)}
+    assert said == dict.fromkeys(PICO, "no Pico on this bench")
+    assert picoproof._lacks(picoproof.INTERRUPTED, listening) == "this Pico plays nothing"
+    assert picoproof.pulses_of(listening) == 0
 
 
 def test_the_report_escapes_what_benches_are_called(tmp_path: Path) -> None:

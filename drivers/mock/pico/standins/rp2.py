@@ -100,7 +100,6 @@ class DMA:
         self.channel = DMA.free
         DMA.free += 1
         self.into = None
-        self.at = 0
 
     CHANNELS = 12
 
@@ -131,7 +130,7 @@ class DMA:
             return
         if len(write) < count:
             raise ValueError("the buffer is too short")
-        self.into, self.at = write, 0
+        self.into = write
         chip.ask(
             "dma_take",
             channel=self.channel,
@@ -155,10 +154,11 @@ class DMA:
         return self._state()["left"]
 
     def _state(self):
+        into = self.into
         while True:
+            # Whoever interrupts before this returns fetches words that come after these: each piece says where it goes.
             state = chip.ask("dma", channel=self.channel)
             new = array("I", state["fifo"])
             if not len(new):
                 return state
-            self.into[self.at : self.at + len(new)] = new
-            self.at += len(new)
+            into[state["at"] : state["at"] + len(new)] = new
