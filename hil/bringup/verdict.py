@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.durable import write_durably
-from hil.bringup.picoproof import DEAD_IN_PAYLOAD, IN_A_ROW, INTERRUPTED, REQUESTS, SILENT_HOST
+from hil.bringup.picoproof import DEAD_IN_PAYLOAD, GAPS, IN_A_ROW, INTERRUPTED, REQUESTS, SILENT_HOST
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -25,7 +25,8 @@ CLAIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a recorded run decodes again to the same answers", ("digits", "replay")),
     ("a killed host leaves the bench at rest", ("at rest after a kill",)),
     ("a run whose host was killed goes on", ("host killed",)),
-    ("the Pico answers in time and plays shots without a pause", (REQUESTS, IN_A_ROW)),
+    ("the Pico answers in time, and counts shots that are loaded beside one another", (REQUESTS, IN_A_ROW)),
+    ("the Pico plays shots in a row without a pause", (GAPS,)),
     ("Ctrl-C, twice, leaves the Pico at rest with a REPL that stays", (INTERRUPTED,)),
     (
         "the Pico has the board at rest when its host falls silent or dies in a payload",

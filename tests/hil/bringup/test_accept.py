@@ -26,6 +26,7 @@ from tests.drivers.pico.test_device import bench_file, new_board
 PICO = (
     picoproof.REQUESTS,
     picoproof.IN_A_ROW,
+    picoproof.GAPS,
     picoproof.INTERRUPTED,
     picoproof.SILENT_HOST,
     picoproof.DEAD_IN_PAYLOAD,
@@ -46,7 +47,7 @@ def test_the_simulated_bench_is_accepted(capsys: pytest.CaptureFixture[str], tmp
     assert set(states.values()) == {"ok"}
     assert {name for _, needs in CLAIMS for name in needs} <= {step["name"] for step in found["steps"]}
     assert all(claim.startswith("of the simulated bench: ") for claim in found["claims"])
-    assert sum(found["claims"].values()) == len(CLAIMS) - 5
+    assert sum(found["claims"].values()) == len(CLAIMS) - 6
     page = Path(found["report"]).read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") >= 3
     assert "no claim about hardware" in page
@@ -79,9 +80,7 @@ def test_a_stop_needs_a_hand(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How soon a shot follows another, or ends, is this machine's on the twin."""
-    monkeypatch.setattr(picoproof, "LONGEST_GAP_S", 10.0)
-    monkeypatch.setattr(picoproof, "LEAST_SHARE", 0.0)
+    """How soon a shot ends is this machine's on the twin."""
     monkeypatch.setattr("drivers.pico.device.LATE_S", 30.0)
     monkeypatch.setattr("drivers.pico.proof.ANSWERS_S", 60.0)
     monkeypatch.setattr("drivers.pico.proof.RESET_S", 3.0)  # the twin's watchdog waits two, and it begins at once
@@ -92,9 +91,12 @@ def test_a_pico_is_put_through_its_steps() -> None:
     """All of them, on the twin, in the order in which they come: what plays first, then what leaves it latched."""
     with PicoServer(new_board()) as server:
         file = bench_file(server.port, heartbeat_timeout_s=20.0)
-        steps = list(itertools.islice(picoproof.pico_steps(file, None), 3))
+        steps = list(itertools.islice(picoproof.pico_steps(file, None), 4))
         had = load_passport(load_device(file.device).id, passport_folder(file.passports))
-    assert [(step.name, step.state) for step in steps] == [(name, "ok") for name in PICO[:3]], steps
+    assert [(step.name, step.state) for step in steps] == list(
+        zip(PICO, ("ok", "ok", "not done", "ok"), strict=False)
+    ), steps
+    assert "simulated" in steps[2].detail
     assert steps[1].figures["strays"] == 0
     assert steps[1].figures["spikes"] == [sum(unlike(picoproof.SLOTS, picoproof.MOST_PULSES))] * 3
     assert had.pulses == picoproof.pulses_of(file)  # all that it may have had is in its account
@@ -112,11 +114,13 @@ def test_a_pico_that_falls_short_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (Found("none", parked=False), Found("silence", parked=False), Found("boot", parked=True)):
         assert picoproof._parked(picoproof.SILENT_HOST, wrong).state == "failed"
     monkeypatch.setattr(picoproof, "REPLY_S", 0.0)
-    monkeypatch.setattr(picoproof, "LONGEST_GAP_S", -10.0)
     with PicoServer(new_board()) as server:
         file = bench_file(server.port, heartbeat_timeout_s=20.0)
         assert picoproof._requests(file).state == "failed"
-        assert picoproof._in_a_row(file, None).state == "failed"
+    played = {"machine": "Raspberry_Pi_Pico_with_RP2040", "gaps_s": [0.0, 0.0006], "share": 0.99}
+    slow, sparse = played | {"gaps_s": [0.0, 0.006]}, played | {"share": 0.96}
+    for figures, state in ((played, "ok"), (slow, "failed"), (sparse, "failed")):
+        assert picoproof._gaps(Done(picoproof.IN_A_ROW, "ok", "", figures)).state == state
 
 
 def test_a_bench_is_asked_nothing_that_it_has_not() -> None:
