@@ -13,7 +13,7 @@ WORDS_A_SHOT = 4  # the width and the closing sync pulse
 STAMPS = 4096  # spikes that can be time-stamped in one shot
 RUN_WORDS = 2400  # more than a line can hold
 ROOMY, FRUGAL = 2048, 1024  # played slots a bank
-ROOMY_FREE = 215_000  # bytes free before anything is imported: a Pico has some 240,000, a Pico W some 190,000
+ROOMY_FREE = 236_000  # bytes free before anything is imported: see README.md for what each board and version has
 
 
 def slots_a_bank(free_bytes: int) -> int:

@@ -112,8 +112,8 @@ class Player:
             self._count(bank, axon, base + 2)
         bank.state = PLAYING
         self.playing = bank
-        self.began_ms = time.ticks_ms()
         self._feed(bank.words_at, bank.end)
+        self.began_ms = time.ticks_ms()  # what setting up took is none of its time
 
     def _feed(self, begin: int, end: int) -> None:
         """Start the sequencer on the words begin…end−1."""

@@ -115,7 +115,10 @@ def test_it_starts_parked_and_latched_with_memory_left(pico: EmulatedPico) -> No
     assert pico.ask("beat")["latch"] == "boot"
     free = int(pico.ask("status")["free_bytes"])
     print(f"{free} bytes free at rest")
-    assert int(pico.ask("limits")["bank_slots"]) == 2048
+    slots = int(pico.ask("limits")["bank_slots"])
+    print(f"{slots} slots a bank, MicroPython {identity['micropython']}")
+    assert slots >= Pico.most_slots
+    assert free > 30_000
     assert pico.ask("test")["path"] in ("none", "ok")
 
 
