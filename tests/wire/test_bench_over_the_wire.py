@@ -117,7 +117,7 @@ def test_a_threshold_that_the_pico_parks_by_itself_stops_the_run_with_the_reason
         next(playing)
         threshold = bench._parts.threshold
         assert isinstance(threshold, Pico)
-        threshold._link.ask("safe")
+        threshold.link.ask("safe")
         with pytest.raises(UnsafeError, match="the Pico has made the board safe and is latched: host"):
             list(playing)
 
