@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.run.config import RunConfig
 
+LONG = 1_000_000  # pulses; simulated one by one, they take half a minute
+_SLOW = "simulated one by one, some 50,000 a second; with --fidelity counts some hundred times faster"
+
 
 def open_watched(
     config: RunConfig, stack: ExitStack, calibration: str | None = None, *, quiet: bool
@@ -26,6 +30,8 @@ def open_watched(
 
         def show(done: int, total: int) -> None:
             if not task:
+                if total > LONG and config.fidelity == "pulses":
+                    print(f"first the transfer curve: {total:,} pulses, {_SLOW}", file=sys.stderr)
                 task.append(bar.add_task(f"transfer curve, {total:,} pulses", total=total))
             bar.update(task[0], completed=done)
 

@@ -64,9 +64,11 @@ def test_a_long_transfer_curve_says_how_long_it_is(
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("hil.commands.measuring.LONG", 600_000)
     which = ["--digits", "0:1", "--physical", "fc2:0", "--full-scale", "fc2=64"]
     assert main(["run", *which]) == 0
     said = re.sub(r"\x1b\[[\d;?]*\w", "", capsys.readouterr().err)
+    assert "first the transfer curve: 646,830 pulses, simulated one by one" in said
     assert re.search(r"transfer curve, 646,830 pulses \W+ 100% 0:00:00", said), said[-2000:]
 
 
