@@ -6,8 +6,8 @@ BIN    := $(VENV)/bin
 .DEFAULT_GOAL := menu
 .PHONY: menu run install test lint bench study soak docs board clean
 
-# Hours rather than minutes; they have targets of their own.
-LONG   := benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/__init__.py
+# Hours rather than minutes, with targets of their own; and parts of other benchmarks.
+LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
