@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 POLL_S = 1e-3
 LATE_S = 1.0  # a shot that has not ended so long after its time never will
+PICO_2 = "; on a Pico 2, fit 8.2 kΩ or less from it to ground (RP2350 erratum E9)"
 VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
 _LIMITS = (
     *("tick_hz", "banks", "bank_slots", "break_ticks", "guard_ticks", "reset_ticks"),
@@ -385,12 +386,14 @@ class Pico:
             found.append(Check("Pico DAC", test["dac"] == "ok", f"{self._file.pico.dac} is {test['dac']}", advice))
         if self._counts:
             advice = "check the axon wire and the comparator: at rest the axon is low; its inputs may be exchanged"
+            advice += PICO_2 if "RP2350" in self._id["machine"] else ""
             found.append(Check("Pico axon at rest", status["axon"] == "0", f"level {status['axon']}", advice))
         if self._plays and self._counts:
             advice = "sync did not reach the counter: is the line shorted?"
             found.append(Check("Pico sequencer to counter", test["path"] == "ok", test["path"], advice))
         if self._file.pico is not None and self._file.pico.estop_pin is not None:
-            found.append(Check("Pico e-stop", status["estop"] == "0", f"pressed: {status['estop']}", "release it"))
+            advice = "release it" + (PICO_2 if "RP2350" in self._id["machine"] else "")
+            found.append(Check("Pico e-stop", status["estop"] == "0", f"pressed: {status['estop']}", advice))
         return found
 
     def close(self) -> None:

@@ -398,6 +398,14 @@ def test_a_check_fails_where_something_is_wrong(options: dict[str, str], failing
         pico.close()
 
 
+def test_a_pico_2_is_told_of_its_pull_downs(server: PicoServer, pico: Pico) -> None:
+    """RP2350 erratum E9; what the host knows a Pico 2 by is what its MicroPython says of the machine."""
+    assert not any("E9" in check.advice for check in pico.checks())
+    pico._id["machine"] = "Raspberry_Pi_Pico_2_with_RP2350"
+    told = [check.name for check in pico.checks() if "8.2 kΩ" in check.advice]
+    assert told == ["Pico axon at rest"]  # no stop is wired
+
+
 def test_another_firmware_than_ours_is_noticed(server: PicoServer) -> None:
     with (server.flash / "dac.py").open("a") as file:
         file.write("# changed\n")
