@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device
+from drivers.wire.script import taped
+from drivers.wire.tape import running
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -35,4 +37,7 @@ def make_bench(
     from drivers.pi import PiBench
 
     file.check_parts()
-    return PiBench(file, device)
+    tape = running()
+    if tape is None:
+        return PiBench(file, device)
+    return taped(tape, file, device, lambda: PiBench(file, device))

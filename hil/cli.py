@@ -76,7 +76,15 @@ def _dispatch(argv: list[str]) -> int:
         prog=f"hil {asked.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     module.add_arguments(command)
-    return int(module.run(command.parse_args(argv[1:])))
+    given = command.parse_args(argv[1:])
+    wire = getattr(given, "record_wire", None)
+    if wire is None:
+        return int(module.run(given))
+    from drivers.wire.tape import recording
+    from hil.store.frozen import software
+
+    with recording(wire, {"command": argv, "software": software()}):
+        return int(module.run(given))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from drivers.ds4024.address import USB_ADVICE, canonical, check_host
 from drivers.errors import BenchError, ConnectionLostError, HilError, InputError
+from drivers.wire.taps import tapped_session
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -72,7 +73,7 @@ class ScopeLink:
         check_host(self.resource)
         manager = pyvisa.ResourceManager("@py")  # one for the whole process; closing it would close every session
         try:
-            self._session = manager.open_resource(
+            session = manager.open_resource(
                 self.resource,
                 open_timeout=_OPEN_TIMEOUT_MS,
                 timeout=self._timeout_ms,
@@ -80,6 +81,7 @@ class ScopeLink:
                 read_termination="\n" if self._socket else None,
                 chunk_size=_CHUNK,
             )
+            self._session = tapped_session(session, "scope")
         except _broken() as error:
             self.close()
             if self._usb and isinstance(error, ValueError):  # PyUSB or libusb is missing, or nobody has that serial

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from drivers.errors import (
     BenchError,
@@ -17,6 +18,7 @@ from drivers.errors import (
     LimitError,
     UnsafeError,
 )
+from drivers.wire.taps import tapped_serial
 from firmware import protocol
 
 USB_VENDOR = 0x2E8A  # Raspberry Pi
@@ -119,9 +121,10 @@ class PicoLink:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            self._serial = serial.Serial(port, 115_200, timeout=0, write_timeout=REPLY_S, exclusive=True)
+            opened = serial.Serial(port, 115_200, timeout=0, write_timeout=REPLY_S, exclusive=True)
         except serial.SerialException as error:
             raise ConnectionLostError(f"the Pico at {port} cannot be opened: {_refusal(error)}") from error
+        self._serial: Any = tapped_serial(opened, "pico")
 
     # ---- requests -----------------------------------------------------------------------------------------------
 

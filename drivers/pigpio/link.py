@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.errors import BenchError, ConnectionLostError
 from drivers.pigpio.instep import REPLY_BYTES, ClosedError, InStep, OutOfStepError
+from drivers.wire.taps import tapped_socket
 
 if TYPE_CHECKING:
     from drivers.settings import PigpioSettings
@@ -52,7 +53,7 @@ class PigpioLink:
     def _connect(self, host: str, port: int, timeout_s: float) -> InStep:
         """A connection on which a pigpiod has told its tick; of something else the client would wait for ever."""
         try:
-            plain = socket.create_connection((host, port), timeout_s)
+            plain = tapped_socket(socket.create_connection((host, port), timeout_s), "pigpiod")
         except OSError as error:
             raise self._absent(error) from error
         connection = InStep(plain)

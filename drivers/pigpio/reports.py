@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import ConnectionLostError
 from drivers.pigpio.instep import REPLY_BYTES
+from drivers.wire.taps import tapped_socket
 
 if TYPE_CHECKING:
     from drivers.settings import PigpioSettings
@@ -61,7 +62,7 @@ class ReportStream:
         self._next: int | None = None  # sequence number of the next report
         self._lost = False
         try:
-            self._socket = socket.create_connection((host, port), _TIMEOUT_S)
+            self._socket = tapped_socket(socket.create_connection((host, port), _TIMEOUT_S), "pigpiod")
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
             self._socket.sendall(struct.pack("<4I", _NOIB, 0, 0, 0))
             self._reply = self._answer()

@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replay", type=which, metavar="RUN", help="evaluate a recorded calibration again, or latest, offline"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    from hil.commands.options import add_wire_argument
+
+    add_wire_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

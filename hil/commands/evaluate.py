@@ -24,7 +24,7 @@ from rich.progress import Progress
 from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
 from hil.commands.measuring import open_watched
-from hil.commands.options import add_common_arguments, add_data_argument, settle
+from hil.commands.options import add_common_arguments, add_data_argument, add_wire_argument, settle
 from hil.commands.run import show_plan
 from hil.run.digits import Course, DigitResult, heading, recognise_digits
 from hil.run.judge import Judge
@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--digits", metavar="N|A:B", help="how many test digits, or which (default: all)")
     parser.add_argument("--noise", default="0", metavar="P,…", help="shares of zeroed pixels in percent, e.g. 0,40,90")
     add_common_arguments(parser)
+    add_wire_argument(parser)
     add_data_argument(parser)
     parser.add_argument("--fidelity", choices=("pulses", "counts"), help="of the simulated neuron (default: counts)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="run file; a real bench is always recorded")

@@ -68,6 +68,16 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
 
+def add_wire_argument(parser: argparse.ArgumentParser) -> None:
+    """What a command takes that opens a bench."""
+    parser.add_argument(
+        "--record-wire",
+        type=Path,
+        metavar="FILE",
+        help="keep every byte to and from pigpiod, oscilloscope and Pico in a new file, for hil replay --wire",
+    )
+
+
 def slot_timing(args: argparse.Namespace, file: BenchFile) -> SlotTiming:
     """The bench's slot timing with --mode, --clock and --window applied; raises InputError.
 

@@ -3,6 +3,7 @@
 Everything as it was:                         hil replay RUN
 What a lower spike threshold would have seen: hil replay RUN --set spikes.threshold_v=0.9
 A calibration or characterization, evaluated: hil replay calibrations/nominal-transfer.sqlite
+What a bench said, kept by --record-wire:     hil replay --wire bug.wire
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
@@ -28,7 +30,13 @@ from hil.terminal.visible import visible
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil replay`."""
-    parser.add_argument("run", type=run_path, metavar="RUN", help="run file, or latest")
+    parser.add_argument("run", type=run_path, nargs="?", metavar="RUN", help="run file, or latest")
+    parser.add_argument(
+        "--wire",
+        type=Path,
+        metavar="FILE",
+        help="a tape of --record-wire instead: play the other side of it to the client libraries",
+    )
     parser.add_argument("--digits", metavar="A:B", help="only these test digits")
     parser.add_argument(
         "--layer", action="append", metavar="NAME", help="decode only this layer again; may be repeated"
@@ -46,6 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Replay and print; 0 when identical or when something was asked to be different, else 1."""
+    if args.wire is not None:
+        return _wire(args)
+    if args.run is None:
+        raise InputError("say what to replay: a run file, or --wire FILE")
     kind = sweep_kind(args.run)
     if kind is not None:
         unfit = {"--digits": args.digits, "--layer": args.layer, "--set": args.changes}
@@ -70,6 +82,25 @@ def run(args: argparse.Namespace) -> int:
 
 def _say(line: str) -> None:
     print(f"hil: {visible(line)}", file=sys.stderr)
+
+
+def _wire(args: argparse.Namespace) -> int:
+    """A tape, played without hardware."""
+    from hil.offline.wirereplay import lines, replay_wire
+
+    unfit = {"RUN": args.run, "--digits": args.digits, "--layer": args.layer, "--set": args.changes}
+    for option, value in unfit.items():
+        if value:
+            raise InputError(f"{option} is for runs; --wire plays a tape")
+    found = replay_wire(args.wire)
+    if args.json:
+        told = {"difference": found.difference, "otherwise": found.otherwise}
+        said = {name: None if one is None else vars(one) | {"text": str(one)} for name, one in told.items()}
+        about = {"identical": found.identical, "captures": found.captures, "ended": found.ended}
+        print(json.dumps({**about, **said, "cannot": list(found.cannot)}, default=repr))
+    else:
+        print("\n".join(map(visible, lines(found))))
+    return 0 if found.identical else 1
 
 
 def _import(args: argparse.Namespace) -> int:

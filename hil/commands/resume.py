@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from drivers.errors import InputError
+from hil.commands.options import add_wire_argument
 from hil.commands.run import play, show_plan
 from hil.commands.runpath import run_path
 from hil.commands.sweepfile import hand_over, is_import, sweep_kind
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the recorded settings although the bench, device or weights have changed",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+    add_wire_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:

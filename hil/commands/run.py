@@ -20,7 +20,14 @@ import numpy as np
 
 from drivers.errors import HilError
 from hil.commands.measuring import open_watched
-from hil.commands.options import add_common_arguments, add_data_argument, add_own_arguments, percent, settle
+from hil.commands.options import (
+    add_common_arguments,
+    add_data_argument,
+    add_own_arguments,
+    add_wire_argument,
+    percent,
+    settle,
+)
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
@@ -41,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil run`."""
     parser.add_argument("--digits", metavar="A:B", help="test digits A…B−1 (default: the first 10)")
     add_common_arguments(parser)
+    add_wire_argument(parser)
     add_data_argument(parser)
     add_own_arguments(parser)
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
