@@ -16,7 +16,7 @@ from drivers.device import DeviceFile, validation_line
 from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from drivers.wire.difference import Conversation, Difference
-from drivers.wire.lines import LinePlayer
+from drivers.wire.requests import LinePlayer
 from drivers.wire.script import Otherwise, Script, raised
 from drivers.wire.sockets import SocketPlayer
 from drivers.wire.tape import Recorded, read_tape

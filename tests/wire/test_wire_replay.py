@@ -16,7 +16,7 @@ from drivers.ds4024.link import Pace
 from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from drivers.signals import SlotTiming, probe_frame
-from drivers.wire.lines import renumbered
+from drivers.wire.requests import renumbered
 from drivers.wire.tape import read_tape, recording
 from firmware import protocol
 from hil.cli import main
