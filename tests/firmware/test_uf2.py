@@ -118,7 +118,7 @@ def test_it_starts_parked_and_latched_with_memory_left(pico: EmulatedPico) -> No
     slots = int(pico.ask("limits")["bank_slots"])
     print(f"{slots} slots a bank, MicroPython {identity['micropython']}")
     assert slots >= Pico.most_slots
-    assert free > 30_000
+    assert free > 20_000  # what a collection would find is not among them
     assert pico.ask("test")["path"] in ("none", "ok")
 
 
