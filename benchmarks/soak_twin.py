@@ -25,8 +25,9 @@ from drivers.errors import HilError
 from drivers.mock.board import Board
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.pi import PiBench
+from drivers.settings import BoardSettings
 from drivers.signals import SlotTiming, probe_frame
-from tests.wire.hostile import Target, session
+from tests.wire.hostile import Target, beside_intruders, session
 from tests.wire.twin import PIGPIO_WIRING, twin
 
 AT_ONCE = 4
@@ -63,6 +64,19 @@ def hostile(sessions: int, seed: int) -> bool:
     return wrong == 0 and board.misuse.count == 0
 
 
+def intruders(intrusions: int, seed: int) -> bool:
+    """Somebody else on the Pico's line while frames are played."""
+    with twin("pico", "pico", "ideal") as (file, board):
+        found = beside_intruders(file, intrusions, seed)
+        ended = ", ".join(f"{count} by {name}" for name, count in found.errors.items() if name)
+        print(
+            f"{intrusions} intrusions on a Pico's line, seed {seed}: {found.slots} slots counted beside them in "
+            f"{sum(found.errors.values())} runs (ended early: {ended or 'none'}), {found.wrong} wrong, "
+            f"{board.misuse.count} misuses"
+        )
+    return found.wrong == 0 and found.slots > 0 and board.misuse.count == 0
+
+
 def waves(hours: float) -> bool:
     """`wave_send_repeat` at 100 kHz for so many hours of simulated time."""
     now = [1_000_000_000]
@@ -85,7 +99,7 @@ def waves(hours: float) -> bool:
     return late < early + 50
 
 
-def load_board():  # type: ignore[no-untyped-def]
+def load_board() -> BoardSettings:
     """The board settings of the mock."""
     from drivers.benchfile import load_bench
 
@@ -105,7 +119,8 @@ def main() -> int:
     os.environ["HIL_PASSPORTS"] = tempfile.mkdtemp()  # what is played here wears nobody's device
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     print(f"commit {commit.stdout.strip()}")
-    return 0 if hostile(args.sessions, args.seed) & waves(args.hours) else 1
+    fine = [hostile(args.sessions, args.seed), intruders(args.sessions, args.seed), waves(args.hours)]
+    return 0 if all(fine) else 1
 
 
 if __name__ == "__main__":

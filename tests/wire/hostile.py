@@ -1,21 +1,36 @@
 """Hostile sessions on the twin's servers: random bytes, half requests, resets, slow readers, mutated valid traffic.
 
 A session is a pure function of its seed. None of them asks for what would rightly disturb a bench (halting waves,
-changing the oscilloscope's settings): what else comes must end nothing for anybody.
+changing the oscilloscope's settings, Ctrl-C to a Pico): what else comes must end nothing for anybody. A Pico has one
+line and no sessions: there somebody else writes, and reads, in the middle of its host's conversation.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import socket
 import struct
-from dataclasses import dataclass
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.benchfile import BenchFile
+from drivers.device import load_device
+from drivers.errors import HilError
 from drivers.mock.ds4024.rpc import marked, opaque, words
 from drivers.mock.pigpiod.protocol import Command
+from drivers.pi import PiBench
+from drivers.signals import SlotTiming, probe_frame
+from firmware import protocol
 
 QUESTIONS = (Command.MODEG, Command.READ, Command.BR1, Command.TICK, Command.HWVER, Command.PIGPV, Command.WVSM)
+PAUSE_S = 0.2  # between two intruders: some ten requests of the host's
 LINES = (b"*IDN?", b":TRIG:STAT?", b":ACQ:SRAT?", b":CHAN1:SCAL?", b":SYST:ERR?", b":WAV:PRE?", b"*STB?")
 
 
@@ -35,6 +50,108 @@ def session(target: Target, seed: int) -> None:
         rng.choice((_noise, _half, _mutated, _slow, _flood))(sock, target.kind, rng)
         if rng.random() < 0.5:  # a reset instead of an end
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def intrusion(port: str, seed: int) -> None:
+    """Somebody else on a Pico's line, at once: what the host and the Pico make of it is their affair."""
+    rng = random.Random(seed)
+    line = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            rng.choice((_garbage, _half_line, _mutated_line, _typed_slowly, _questions, _theft))(line, rng)
+    finally:
+        os.close(line)
+
+
+@dataclass
+class Beside:
+    """What was played beside intruders: slots counted, how many of them wrongly, and the errors that ended runs."""
+
+    slots: int = 0
+    wrong: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+
+
+def beside_intruders(file: BenchFile, intrusions: int, seed: int) -> Beside:
+    """Play again and again while so many intrude on the line of the bench's Pico, one after the other."""
+    assert file.pico is not None
+    port = file.pico.port
+    assert port is not None
+    over = threading.Event()
+
+    def intrude() -> None:
+        for number in range(intrusions):
+            intrusion(port, seed + number)
+            time.sleep(PAUSE_S)
+        over.set()
+
+    found, rng = Beside(), np.random.default_rng(seed)
+    intruder = threading.Thread(target=intrude)
+    intruder.start()
+    while not over.is_set():
+        slots, wrong, error = play(file, rng.integers(0, 9, 200).astype(np.int32))
+        found.slots += slots
+        found.wrong += wrong
+        found.errors[error] += 1
+    intruder.join()
+    return found
+
+
+def play(file: BenchFile, counts: NDArray[np.int32]) -> tuple[int, int, str]:
+    """Slots that were counted, how many of them wrongly, and the name of the error that ended it, if one did."""
+    slots = wrong = 0
+    try:
+        with PiBench(file, load_device("ideal")) as bench:
+            bench.set_threshold(0.7)
+            for capture in bench.play([probe_frame("hostile", SlotTiming(), counts, image=k) for k in range(4)]):
+                slots += int(capture.ok.sum())
+                wrong += int(((capture.spikes != capture.frame.pulses) & capture.ok).sum())
+    except HilError as error:
+        return slots, wrong, type(error).__name__
+    return slots, wrong, ""
+
+
+def _garbage(line: int, rng: random.Random) -> None:
+    os.write(line, bytes(rng.randrange(4, 256) for _ in range(rng.randint(1, 300))))
+
+
+def _half_line(line: int, rng: random.Random) -> None:
+    request = _request(rng)
+    os.write(line, request[: rng.randrange(len(request))])
+
+
+def _mutated_line(line: int, rng: random.Random) -> None:
+    request = bytearray(_request(rng))
+    for _ in range(rng.randint(1, 4)):
+        request[rng.randrange(len(request))] = rng.randrange(4, 256)
+    os.write(line, bytes(request))
+
+
+def _typed_slowly(line: int, rng: random.Random) -> None:
+    for byte in _request(rng):
+        os.write(line, bytes([byte]))
+
+
+def _questions(line: int, rng: random.Random) -> None:
+    os.write(line, b"0 id\n" * rng.randint(5, 40))
+
+
+def _theft(line: int, rng: random.Random) -> None:
+    os.read(line, rng.randint(1, 200))
+
+
+def _request(rng: random.Random) -> bytes:
+    """One that would be obeyed, and harm nothing."""
+    runs = protocol.pack_runs([rng.randrange(9) for _ in range(100)], [1] * 100)
+    number = rng.randrange(1, protocol.MAX_NUMBER)
+    return rng.choice(
+        (
+            protocol.request(number, "data", protocol.data_args(number, rng.randrange(65536), 0, runs)),
+            protocol.request(number, "counts", [str(rng.randrange(65536)), "0"]),
+            protocol.request(number, "status", []),
+            b"0 limits\n",
+        )
+    )
 
 
 def _noise(sock: socket.socket, _kind: str, rng: random.Random) -> None:

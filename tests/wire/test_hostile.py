@@ -16,11 +16,12 @@ from drivers.device import load_device
 from drivers.mock.pigpiod.protocol import Command
 from drivers.pi import PiBench
 from drivers.signals import SlotTiming, probe_frame
-from tests.wire.hostile import Target, session
+from tests.wire.hostile import Target, beside_intruders, play, session
 from tests.wire.twin import twin
 
 pytestmark = pytest.mark.wire
 SESSIONS, SEED = 60, 20_261_126
+INTRUSIONS = 40
 AT_ONCE = 3
 
 
@@ -63,6 +64,16 @@ def test_a_run_beside_hostile_clients_counts_right() -> None:
         while _serving() > 2 and time.monotonic() < until:
             time.sleep(0.05)
         assert _serving() <= 2  # no thread is left of anybody who has gone
+
+
+def test_a_run_on_a_pico_whose_line_others_write_to_counts_right_or_ends() -> None:
+    with twin("pico", "pico", "ideal") as (file, board):
+        found = beside_intruders(file, INTRUSIONS, SEED)
+        assert board.misuse.count == 0
+        calm = play(file, np.arange(200, dtype=np.int32) % 9)
+    assert found.wrong == 0
+    assert found.slots > 0
+    assert calm == (800, 0, "")
 
 
 def _serving() -> int:
