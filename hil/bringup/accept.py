@@ -50,6 +50,7 @@ class Acceptance:
     folder: Path
     device: str | None = None
     locks: tuple[int, ...] = ()  # descriptors of what is held throughout, for the programs that are started
+    begin: Callable[[str], None] = lambda _: None  # told each step as it begins
     ask: Callable[[str], bool] | None = None  # where there is a person: told what to do, answers whether it was done
 
     def steps(self) -> Iterator[Done]:
@@ -67,6 +68,7 @@ class Acceptance:
             if self._run.exists() and digits.figures:
                 yield self._replayed()
                 yield from self._killed()
+        self.begin("what a Pico does by itself")
         yield from pico_steps(self.file, self.device)
         yield self._stopped()
 
@@ -79,6 +81,7 @@ class Acceptance:
         return round(loopback + known + CALIBRATING + 2 * float(planned["pulses"]) + pulses_of(self.file))
 
     def _doctor(self) -> Done:
+        self.begin("doctor and loopback")
         found = self._hil("doctor", "--loopback", fails=True)
         wrong = [check for check in found["checks"] if not check["ok"]]
         said = "; ".join(f"{check['name']}: {check['detail']}" for check in wrong)
@@ -89,6 +92,7 @@ class Acceptance:
     def _known_slots(self) -> Done:
         """Slot lengths against the plan, and what known pulses bring at each address."""
         file, name = self.file, "slot timing and known pulses"
+        self.begin(name)
         addresses = max(1, file.board.addresses)
         counts = np.repeat(np.tile(KNOWN, REPEATS), addresses)
         try:
@@ -122,6 +126,7 @@ class Acceptance:
         return Done(name, "ok" if good else "failed", detail, figures)
 
     def _calibrated(self) -> Done:
+        self.begin("thresholds and transfer")
         found = self._hil("calibrate", "threshold", "transfer", "--out", str(self._record), fails=True)
         if "vth_v" not in found:
             return Done("thresholds and transfer", "failed", found.get("error", "no calibration"))
@@ -131,6 +136,7 @@ class Acceptance:
         return Done("thresholds and transfer", "ok", detail, found, pictures)
 
     def _digits(self) -> Done:
+        self.begin("digits")
         picture = self.folder / "digit.png"
         run = ["run", "--digits", self.digits, "--calibration", str(self._record), "--out", str(self._run)]
         found = self._hil(*run, "--figure", str(picture), fails=True)
@@ -143,12 +149,14 @@ class Acceptance:
         return Done("digits", "ok" if good else "failed", detail, found, (picture,) if picture.exists() else ())
 
     def _replayed(self) -> Done:
+        self.begin("replay")
         found = self._hil("replay", str(self._run), fails=True, on_bench=False)
         same = bool(found.get("identical"))
         return Done("replay", "ok" if same else "failed", "identical" if same else str(found), found)
 
     def _killed(self) -> Iterator[Done]:
         """SIGKILL in the middle of a run: the bench comes to rest by itself, and the run goes on."""
+        self.begin("host killed")
         path = self.folder / "killed.sqlite"
         words = ["run", "--digits", self.digits, "--calibration", str(self._record), "--out", str(path)]
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "pass_fds": self.locks}
@@ -183,6 +191,7 @@ class Acceptance:
         began = time.monotonic()
         try:
             with make_bench(file, load_device(self.device or file.device)) as bench:
+                bench.set_threshold(file.vth_v)
                 while time.monotonic() < began + WAITS_S:
                     list(bench.play([empty]))
         except EmergencyStopError as error:

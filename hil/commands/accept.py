@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from drivers.benchfile import load_bench
 from drivers.claims import hold_and_lend
 from drivers.device import load_device
@@ -63,7 +65,13 @@ def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -
         raise InputError(f"--out {folder}: there is something in it; name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     hands = _ask if sys.stdin.isatty() else None
-    acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, locks, hands)
+    status = Console(stderr=True).status("", refresh_per_second=4)
+
+    def begin(step: str) -> None:
+        status.update(f"{step}, since {datetime.now():%H:%M:%S} …")
+        status.start()
+
+    acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, locks, begin, hands)
     spent = f"It takes about {acceptance.pulses():,} dendrite pulses and as many resets as slots."
     print(f"bench {file.name!r}: {spent}", file=sys.stderr)
     if not args.yes:
@@ -75,6 +83,7 @@ def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -
     done = []
     for step in acceptance.steps():
         done.append(step)
+        status.stop()
         print(f"  {step.state:<9} {step.name}: {step.detail}", file=sys.stderr, flush=True)
     page = write_report(done, file, spent, folder)
     said = supported(done, file)

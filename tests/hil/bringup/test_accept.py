@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import HilError
-from drivers.mock.pico import PicoServer
+from drivers.mock.pico import WIRING, PicoServer
+from drivers.mock.pico.chip import Pins
 from drivers.pico.paces import unlike
 from drivers.pico.proof import Found
 from drivers.settings import PicoSettings
@@ -84,6 +86,20 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("drivers.pico.device.LATE_S", 30.0)
     monkeypatch.setattr("drivers.pico.proof.ANSWERS_S", 60.0)
     monkeypatch.setattr("drivers.pico.proof.RESET_S", 3.0)  # the twin's watchdog waits two, and it begins at once
+
+
+def test_a_stop_that_a_hand_presses_is_seen(tmp_path: Path) -> None:
+    with PicoServer(new_board(), pins=Pins(WIRING, estop=22)) as server:
+        server.wait_until_up()
+
+        def press(question: str) -> bool:
+            assert "press the stop within" in question
+            threading.Timer(0.5, lambda: setattr(server.pins, "estop_high", False)).start()
+            return True
+
+        file = bench_file(server.port, estop_pin=22)
+        step = Acceptance("pico", file, "0:1", tmp_path, ask=press)._stopped()
+    assert step.state == "ok", step.detail
 
 
 @pytest.mark.usefixtures("unhurried")
