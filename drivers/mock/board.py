@@ -144,6 +144,16 @@ class Board:
             self._tidy(len(when))
             self._check(np.concatenate([[min(before, int(asked[0]))], asked]), np.concatenate([last, words]))
 
+    def play_next(self, latency_ns: int, t_ns: Times, levels: Levels) -> int:
+        """Play so long from now, or after what is queued; returns when it starts. Raises what `play` raises.
+
+        Nobody looks in between: whoever did would have what comes then worked out as rest, for good.
+        """
+        with self._lock:
+            start_ns = max(self.clock() + latency_ns, self._lines.end_ns)
+            self.play(start_ns, t_ns, levels)
+            return start_ns
+
     def write(self, mask: int, high: bool, at_ns: int | None = None) -> None:
         """Set lines by hand; what is queued later stays as it is. Raises TwinError on misuse, as play does."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -172,6 +173,38 @@ def test_a_shot_plays_just_as_planned_and_is_counted(inside: Inside) -> None:
     assert levels.max() >> 3 == 8  # slots 6, 7 and 13 close addresses 2, 3 and 1
     assert at_rest(inside) is False  # V_th stays where it was set
     assert inside.board.levels() == 0
+
+
+def test_nobody_looks_between_the_start_of_a_shot_and_its_lines(inside: Inside) -> None:
+    """Another server's thread would have had the board work out its first slots as rest."""
+    inside.ready()
+    shot = inside.load([(5, 3)])
+    inside.pass_ms(20)
+    board, clock = inside.board, inside.board.clock
+    calls, looks = [0], list[Thread]()
+
+    def late() -> int:
+        now = clock()
+        calls[0] += 1
+        if calls[0] == 2:  # the first only asks whether another shot plays
+            looks.append(Thread(target=lambda: board.axon(now, now + 60_000)))
+            inside.ns += 60_000  # this machine is busy
+            looks[0].start()
+            looks[0].join(0.2)
+        return now
+
+    play = inside.chip._play
+
+    def playing(channel: object) -> None:
+        board.clock = late
+        play(channel)  # type: ignore[arg-type]
+        board.clock = clock
+
+    inside.chip._play = playing  # type: ignore[method-assign]
+    inside.ask(f"play {shot}")
+    looks[0].join()
+    inside.pass_ms(5)
+    assert unpack_counts(inside.ask(f"counts {shot} 0")["data"]).tolist() == [5, 5, 5]
 
 
 def test_a_queued_shot_follows_and_both_are_counted(inside: Inside) -> None:

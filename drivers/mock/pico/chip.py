@@ -384,8 +384,7 @@ class Chip:
         shot = play_words(words if it.width is None else np.concatenate([[it.width], words]).astype("<u4"))
         it.width = int(words[0]) if it.width is None else it.width
         tick_ns = 1_000_000_000 // it.hz * self._stretch
-        start = max(self.board.clock() + DMA_LATENCY_NS, self.board.busy_until_ns())
-        self.board.play(start, np.round(shot.t * tick_ns).astype(np.int64), shot.levels)
+        start = self.board.play_next(DMA_LATENCY_NS, np.round(shot.t * tick_ns).astype(np.int64), shot.levels)
         self._played_until_ns = start + round(shot.end * tick_ns)
         channel.until_ns = start + round(shot.fed * tick_ns)
         self.on_play()
