@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,11 @@ from numpy.typing import NDArray
 
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray
+
+_CLOCKS = 1e-3  # of a stretch's length: by how much two clocks may differ, with room
+_BY_CHANCE = 1e-6
+_EDGES_LOST = 4  # slots that one lost edge and one that was added leave unknown
+_AT_HAND = 0.5  # of the edges of a damaged stretch are where they should be, if only edges were lost or added
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +52,10 @@ def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Float
         first = int(damaged.start)
         interval[damaged] = _by_time(measured_s[damaged], planned_s[damaged], allowed_s[damaged], first)
         ok[damaged] = interval[damaged] >= 0
+        if not ok[damaged].any() and len(interval[damaged]) > _EDGES_LOST:
+            spare = _alike(planned_s, allowed_s)  # slots went and came: those beside them may match by chance
+            beside = slice(max(0, first - spare), int(bad[-1]) + 1 + spare)
+            interval[beside], ok[beside] = -1, False
         if not ok.any():
             raise CaptureError(_unlike(measured_s, planned_s))
     return Alignment(interval, ok)
@@ -58,6 +68,10 @@ def _align_unequal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Flo
     backward = _matching(measured_s[::-1][:n], planned_s[::-1][:n], allowed_s[::-1][:n])
     # Where both directions claim the same intervals, only what either reading leaves in place is certain.
     head, tail = min(forward, n - backward), min(backward, n - forward)
+    if not _lasted(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail]):
+        # Time is missing or too much, so that slots were, and those beside the damage may match by chance.
+        spare = _alike(planned_s, allowed_s)
+        head, tail = max(0, head - spare), max(0, tail - spare)
     _check_time(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail])
     interval = np.full(slots, -1, dtype=np.intp)
     interval[:head] = np.arange(head)
@@ -84,6 +98,8 @@ def _by_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArra
     near = np.clip(np.searchsorted(seen, due), 1, len(seen) - 1)
     near -= due - seen[near - 1] < seen[near] - due
     at_hand = np.abs(seen[near] - due) <= allowed_s.min()
+    if at_hand.mean() < _AT_HAND:  # what is where it should be is so by chance: the stretch was displaced
+        return interval
     known = at_hand[:-1] & at_hand[1:] & (np.diff(near) == 1)
     interval[known] = near[:-1][known] + first
     return interval
@@ -91,11 +107,32 @@ def _by_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArra
 
 def _check_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> None:
     """Refuse a damaged stretch that lasted less than planned: there, slots are missing and not only edges."""
-    if measured_s.sum() < planned_s.sum() - allowed_s.sum():
+    if measured_s.sum() < planned_s.sum() - _slack_s(planned_s, allowed_s):
         raise CaptureError(
             f"sync shows {len(measured_s)} slots in {measured_s.sum():.4g} s where {len(planned_s)} slots in "
             f"{planned_s.sum():.4g} s were planned: part of the shot was not played or not recorded"
         )
+
+
+def _slack_s(planned_s: FloatArray, allowed_s: FloatArray) -> float:
+    """By how much a stretch of slots may differ from its plan: its two edges, and two clocks; what lies between them
+    adds nothing.
+    """
+    return 2 * float(allowed_s.max(initial=0.0)) + _CLOCKS * float(planned_s.sum())
+
+
+def _lasted(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> bool:
+    """Whether a damaged stretch lasted as planned, so that in it edges were lost or added, and nothing else."""
+    return bool(abs(measured_s.sum() - planned_s.sum()) <= _slack_s(planned_s, allowed_s))
+
+
+def _alike(planned_s: FloatArray, allowed_s: FloatArray) -> int:
+    """How many slots in a row match by chance once in a million: the more alike they are, the more."""
+    same = np.searchsorted(ordered := np.sort(planned_s), planned_s + allowed_s, side="right") - np.searchsorted(
+        ordered, planned_s - allowed_s, side="left"
+    )
+    chance = min(float(same.mean()) / len(planned_s), 0.99)
+    return min(math.ceil(math.log(_BY_CHANCE) / math.log(chance)), len(planned_s))
 
 
 def _matching(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> int:

@@ -18,7 +18,7 @@ from drivers.decode.lines import Line, Reading, low_swing, read_line
 from drivers.decode.schmitt import Pulses, code_of
 from drivers.decode.slots import Alignment, align
 from drivers.errors import CaptureError
-from drivers.signals import Capture, Stray, Trace
+from drivers.signals import PROBE_LAYER, Capture, Stray, Trace
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, no
 _WIDTHS = (0.5, 2.5)  # of the board's width: what typical axon pulses may measure, with slow edges
 _FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower than the board makes them
 _GLITCHES = 3  # more than the pulses, and the line is not what it should be
+_DISPLACED, _DISPLACED_SHARE = 2, 0.005  # pulses, and share of all, that rise where no neuron of a network fires
 _ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
 
 
@@ -72,10 +73,11 @@ def decode(
     ok = np.ones(len(shot), dtype=np.bool_)
     spikes[played[known]] = counts[slots.interval[known]]
     slot_s[played[known]] = measured[slots.interval[known]]
-    in_doubt = doubted(doubts, sync)
+    in_doubt = doubted(doubts, sync) | _beside_guards(shot, judged.pulses, sync)
     here = np.zeros(len(played), dtype=np.bool_)
     here[known] = in_doubt[slots.interval[known]]
-    reason = _unlike(axon_seen, judged, shape) or _too_doubtful(here, settings)
+    moved = _displaced(shot, judged.pulses, stray)
+    reason = _unlike(axon_seen, judged, shape) or moved or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
     return Capture(
@@ -225,6 +227,31 @@ def _unlike(seen: Reading, judged: Judged, shape: Shape) -> str:
             f"axon pulses are {width_s:.2g} s wide, not board.axon_width_s = {shape.width_s:g}: correct the one of both"
         )
     return ""
+
+
+def _of_network(shot: Frame) -> bool:
+    return bool(len(shot)) and int(shot.layer[0]) != PROBE_LAYER
+
+
+def _beside_guards(shot: Frame, pulses: Pulses, sync: Pulses) -> BoolArray:
+    """(intervals,) those before and after a guard with a spike in it, which came from one of them."""
+    found = np.zeros(max(len(sync) - 1, 0), dtype=np.bool_)
+    if _of_network(shot) and len(found):
+        at = np.searchsorted(sync.rise_s, pulses.rise_s, side="right") - 1
+        guards = at[(at >= 0) & (pulses.rise_s < sync.fall_s[np.maximum(at, 0)])]
+        found[guards[guards < len(found)]] = True
+        found[guards[guards > 0] - 1] = True
+    return found
+
+
+def _displaced(shot: Frame, pulses: Pulses, stray: Stray) -> str:
+    """Why axon and sync cannot belong together; empty if they may. A sweep may find a neuron that fires by itself."""
+    if not _of_network(shot) or stray.guard < _DISPLACED or stray.guard <= _DISPLACED_SHARE * len(pulses):
+        return ""
+    return (
+        f"{stray.guard} of {len(pulses)} axon pulses rise while sync is high: samples of one line were lost or came "
+        "twice, or the neuron fires by itself at this V_th"
+    )
 
 
 def _typical(pulses: Pulses) -> float:
