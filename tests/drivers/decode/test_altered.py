@@ -1,8 +1,8 @@
 """Samples that were repeated or left out on the way, with nothing else to show it: rightly counted, or seldom trusted.
 
 The traces are those of a network's shot: slots of many lengths, each spike a little after its pulse. What lies within a
-slot and takes no longer than a late edge may (spikes.edge_slack_s) can hide a spike or show it twice, and of a line that
-is displaced for the last few slots only no spike may come to lie in a guard.
+slot and takes no longer than a late edge may (spikes.edge_slack_s) can hide a spike or show it twice, and of a line
+that is displaced for the last few slots only no spike may come to lie in a guard.
 """
 
 from __future__ import annotations
