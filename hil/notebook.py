@@ -108,6 +108,7 @@ def recognise(
         device=load_device(file.device),
         traces=traces,
         weights_digest=weights.digest,
+        coding="whole",
     )
     with ExitStack() as stack:
         opened, config = open_measured(config, stack, record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from calibration.record import load_record
 from drivers.benchfile import BenchFile, load_bench
@@ -21,6 +21,7 @@ from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
 
 if TYPE_CHECKING:
     from drivers.opening import Fidelity
+    from hil.network.encode import Coding
     from hil.network.physical import Physical
     from hil.network.weights import Weights
 
@@ -56,6 +57,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights",
         metavar="NAME|FILE",
         help="weights: positive (default), sparing, differential, or a file",
+    )
+    parser.add_argument(
+        "--coding",
+        choices=("whole", "excess"),
+        default="whole",
+        help="what of a drive becomes pulses: all (default, the paper's), or what is above the unit's threshold",
     )
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
     parser.add_argument(
@@ -199,6 +206,7 @@ def settle(
             "weights_path": weights_name(args.weights),
             "weights_digest": weights.digest,
             "sign": weights.sign,
+            "coding": _coding(args, weights),
             "drift": args.drift,
             **_amounts(args, parts),
         }
@@ -229,6 +237,13 @@ def _amounts(args: argparse.Namespace, parts: tuple[Physical, ...]) -> dict[str,
         "helpings": helpings.pulses,
         "sure": args.sure,
     }
+
+
+def _coding(args: argparse.Namespace, weights: Weights) -> Coding:
+    """What of a drive is coded; raises InputError."""
+    if args.coding == "excess" and weights.sign != "positive":
+        raise InputError("--coding excess is for all-positive weights: a threshold belongs to a whole unit, not a half")
+    return cast("Coding", args.coding)
 
 
 def weights_name(given: str | None) -> str | None:

@@ -12,6 +12,7 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.errors import InputError
 from drivers.signals import SlotTiming
+from hil.network.encode import Coding
 from hil.network.physical import Physical, parse_physical
 from hil.network.pooled import Play
 from hil.network.source import DigitSource
@@ -19,14 +20,14 @@ from hil.network.weights import Sign
 from hil.run.judge import Policy
 
 TEST_DIGITS = 10_000
-DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 65_535}
+DEFAULT_FULL_SCALE = {"conv1": 32, "conv2": 128, "fc1": 256, "fc2": 1024}
 
 
 class RunConfig(BaseModel):
     """One command's settings, as stored in its run file; `noise` are the shares of zeroed pixels in percent.
 
     With `helpings`, pulses of a full-scale drive, a digit's one layer on the neuron is played until its confidence
-    reaches `sure`.
+    reaches `sure`. Runs of before `coding` coded whole sums of every layer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
@@ -52,6 +53,7 @@ class RunConfig(BaseModel):
     sign: Sign = "positive"
     helpings: tuple[int, ...] = ()
     sure: float = 1.0
+    coding: Coding = "sums"
     source: DigitSource = DigitSource()
 
     @property

@@ -148,6 +148,7 @@ def recogniser(
         play=config.play,
         helpings=Helpings(config.helpings) if config.helpings else None,
         sure=config.sure,
+        coding=config.coding,
     )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from drivers.errors import CaptureError
 from drivers.signals import Capture, Frame, FrameKey, IntArray, Retaken, SlotTiming
-from hil.network.encode import Gain, slot_identities, to_drives, to_frame, to_pulses
+from hil.network.encode import Coding, gain_for, slot_identities, to_drives, to_frame, to_pulses
 from hil.network.helpings import Helpings
 from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps, softmax
 from hil.network.pooled import Offered, Play, offer
@@ -148,7 +148,8 @@ class Recogniser:
     `full_scale_pulses` (a layer's name → pulses) and `curve` say how drives become pulses and spikes drives again;
     `noise` is the share of zeroed pixels in percent and only names the frames. `keep` keeps every layer's maps.
     `judge` looks at every whole frame. `play` says which neurons of a pooled layer are played. With `helpings` the one
-    layer on the neuron is played in so many frames, until the confidence of the answer reaches `sure`.
+    layer on the neuron is played in so many frames, until the confidence of the answer reaches `sure`. `coding` says
+    what of a drive becomes pulses.
     """
 
     weights: Weights
@@ -165,6 +166,7 @@ class Recogniser:
     play: Play = "all"
     helpings: Helpings | None = None
     sure: float = 1.0
+    coding: Coding = "sums"
 
     def answers(
         self, bench: Bench | None, images: Iterable[tuple[NDArray[np.int64], NDArray[np.uint8]]]
@@ -234,7 +236,7 @@ class Recogniser:
         helping = helping or Helping(Helpings((self.full_scale_pulses[part.layer.name],)), 0, {})
         curve = helping.curve(self.curve)
         weights = self.weights.layers[part.layer.index]
-        gain = Gain.of(part, weights, self.full_scale_pulses[part.layer.name])
+        full_scale = self.full_scale_pulses[part.layer.name]
         identities = slot_identities(part)
         waiting: deque[tuple[Batch, Offered]] = deque()
 
@@ -243,6 +245,7 @@ class Recogniser:
                 offered = offer(part, weights, batch.maps, self.play)
                 waiting.append((batch, offered))
                 for i, image in enumerate(batch.index):
+                    gain = gain_for(part, weights, full_scale, offered.channels[i], self.coding)
                     pulses, saturated = to_pulses(gain, offered.channels[i], offered.which(i))
                     pulses = helping.helpings.sent(pulses, helping.number)
                     batch.spent[i].begin(saturated, helping.number)
@@ -263,6 +266,7 @@ class Recogniser:
                     sent = np.concatenate([capture.frame.pulses for capture in shots])
                     self.judge(shots[0].frame.key, self.curve, sent, spikes)
                 so_far = helping.add(image, spikes).reshape(-1, part.layer.positions)
+                gain = gain_for(part, weights, full_scale, offered.channels[done], self.coding)
                 offered.take_back(done, to_drives(gain, curve, so_far))
                 done += 1
                 if done == len(batch.index):

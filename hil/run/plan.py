@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drivers.errors import LimitError
 from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
-from hil.network.encode import Gain, slot_identities, to_frame, to_pulses
+from hil.network.encode import gain_for, slot_identities, to_frame, to_pulses
 from hil.network.helpings import Helpings
 from hil.network.layers import as_maps
 from hil.network.pooled import offer
@@ -146,8 +146,9 @@ def planned_frames(config: RunConfig, weights: Weights, image: NDArray[np.uint8]
     last = max((part.layer.index + 1 for part in parts), default=0)
     for passed in walk(weights.layers, maps, stop=last):
         for part in (part for part in parts if part.layer is passed.layer):
-            gain = Gain.of(part, weights.layers[part.layer.index], config.full_scale_pulses[part.layer.name])
-            offered = offer(part, weights.layers[part.layer.index], maps, config.play)
+            layer, full_scale = weights.layers[part.layer.index], config.full_scale_pulses[part.layer.name]
+            offered = offer(part, layer, maps, config.play)
+            gain = gain_for(part, layer, full_scale, offered.channels[0], config.coding)
             pulses, _ = to_pulses(gain, offered.channels[0], offered.which(0))
             helpings = Helpings(config.helpings) if config.helpings else None
             for number in range(len(config.helpings) or 1):
