@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WAY=SHARE,…",
         help="how conv1 is played in the last stage: pooled:N, all:N (N pulses for a full-scale drive) or none",
     )
+    parser.add_argument(
+        "--later",
+        metavar="LAYER=N,…",
+        help="later layers that are played too, and their full scales: conv2=64,fc1=128; see --coding excess",
+    )
     parser.add_argument("--epochs", metavar="A,B,C", help="epochs of every stage (default: 10,10,12)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N training digits, to try it out")
     parser.add_argument("--device", default="cpu", help="PyTorch device (default: cpu)")
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, print progress on standard error, write the weights."""
     try:
         from hil.training.epochs import Pupil, Trainer
-        from hil.training.spiking import SpikingNeuron
+        from hil.training.spiking import SpikingNeuron, parse_later
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         stages,
         checkpoint,
         args.device,
-        Pupil(args.sign, neuron, start, teacher),
+        Pupil(args.sign, neuron, start, teacher, parse_later(args.later) if args.later else ()),
     )
     began = time.perf_counter()
     try:
@@ -172,7 +177,7 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
 
     finished = finish(folded(trainer.network), *trainer.digits, args.sign)
     options = [f"--seed {args.seed}"] + ([f"--sign {args.sign}"] if args.sign != "positive" else [])
-    given = ("start", "teacher", "calibration", "playing", "epochs", "limit")
+    given = ("start", "teacher", "calibration", "playing", "later", "epochs", "limit")
     options += [f"--{name} {value}" for name in given if (value := getattr(args, name)) is not None]
     options += [f"--device {args.device}"] if args.device != "cpu" else []
     metadata = {

@@ -26,7 +26,7 @@ from hil.network.weights import Sign, Weights
 from hil.training.augmentation import distort, zero_some
 from hil.training.learner import Learner
 from hil.training.recipes import RECIPES, Stage
-from hil.training.spiking import SOFTWARE, Playing, SpikingNeuron, portions
+from hil.training.spiking import SOFTWARE, Later, Playing, SpikingNeuron, portions
 
 BATCH = 128
 WARM_UP = 300
@@ -76,14 +76,15 @@ def _ignore(_share: float) -> None:
 
 @dataclass(frozen=True)
 class Pupil:
-    """Who is trained: the sign of its weights and the neuron in its loop, the weights it goes on from, and its teacher,
-    a network that knows better.
+    """Who is trained: the sign of its weights and the neuron in its loop, the weights it goes on from, its teacher, a
+    network that knows better, and the later layers that are played too.
     """
 
     sign: Sign = "positive"
     neuron: SpikingNeuron | None = None
     start: Weights | None = None
     teacher: Weights | None = None
+    later: tuple[Later, ...] = ()
 
 
 POSITIVE = Pupil()
@@ -118,8 +119,9 @@ class Trainer:
         self.recipe = RECIPES[sign]
         self.stages = stages or (self.recipe.further if start else self.recipe.stages)
         self.checkpoint = checkpoint
-        self.network = Learner(seed, sign, pupil.neuron).to(device, memory_format=torch.channels_last)
+        self.network = Learner(seed, sign, pupil.neuron, pupil.later).to(device, memory_format=torch.channels_last)
         self.sources = [f"{what} {w.digest[:12]}" for what, w in (("start", start), ("teacher", teacher)) if w]
+        self.sources += [f"played too {layer}" for layer in pupil.later]
         if start is not None:
             self.network.begin_from(start.layers, self.images[:STARTED])
         self.teacher: Learner | None = None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from hil.network.weights import LayerWeights, Sign
-from hil.training.spiking import Playing, SpikingNeuron, pooled_spikes
+from hil.training.spiking import Later, Playing, SpikingNeuron, as_spikes, pooled_spikes
 
 DEFAULT_SEED = 67_280_421_310_721  # PyTorch's own
 DROPPED = 0.3  # of fc1's outputs, while a differential network is trained
@@ -29,8 +29,11 @@ REVIVED = 0.02  # of the largest root of a unit: below that, a root that trainin
 class Learner(nn.Module):
     """The network in training; `forward` returns logits (n, 10)."""
 
-    def __init__(self, seed: int, sign: Sign = "positive", neuron: SpikingNeuron | None = None) -> None:
+    def __init__(
+        self, seed: int, sign: Sign = "positive", neuron: SpikingNeuron | None = None, later: tuple[Later, ...] = ()
+    ) -> None:
         super().__init__()
+        self.later = {layer.name: layer.pulses for layer in later}
         rng = torch.Generator().manual_seed(seed)
         self.sign = sign
         self.neuron = neuron or SpikingNeuron.generic()
@@ -68,10 +71,15 @@ class Learner(nn.Module):
         return F.conv2d(images, weight, padding=2)
 
     def forward(self, images: torch.Tensor, playings: Sequence[tuple[Playing, int]] = ()) -> torch.Tensor:
-        """Logits; `playings` says of how many images, in order, conv1 is played how; of the rest it is in software."""
+        """Logits; `playings` says of how many images, in order, conv1 is played how; of the rest it is in software.
+
+        Where conv1 is played, `later` layers are too.
+        """
         h = F.relu(self.norm1(self._conv1(images, playings)))
         h = F.relu(self.norm2(F.max_pool2d(F.conv2d(h, self.weight(self.raw2), padding=2), 2)))
+        h = self._later("conv2", h, playings)
         h = F.relu(self.norm3(F.linear(h.flatten(1), self.weight(self.raw3))))
+        h = self._later("fc1", h, playings)
         if self.sign == "differential":
             h = F.dropout(h, DROPPED, self.training)
         logits: torch.Tensor = self.last(h)
@@ -87,6 +95,20 @@ class Learner(nn.Module):
                 maps.append(pooled_spikes(halves[done : done + count], self.full_scale, table, play))
                 done += count
         return torch.cat(maps)
+
+    def _later(self, name: str, active: torch.Tensor, playings: Sequence[tuple[Playing, int]]) -> torch.Tensor:
+        """Activations (n, units, …) as a neuron hands them back that is given what is above a unit's threshold."""
+        if name not in self.later:
+            return active
+        table = self.neuron.estimates(self.later[name]).to(active.device)
+        maps = active.view(len(active), active.shape[1], -1, 1)
+        most = maps.detach().float().amax((0, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
+        played = torch.zeros(len(active), dtype=torch.bool, device=active.device)
+        done = 0
+        for playing, count in playings:
+            played[done : done + count] = playing.pulses > 0
+            done += count
+        return torch.where(played.view(-1, 1, 1, 1), as_spikes(maps, most, table), maps).view(active.shape)
 
     @torch.no_grad()
     def measure_full_scale(self, images: torch.Tensor) -> None:

@@ -63,6 +63,28 @@ def _parse_playing(item: str, text: str) -> Playing:
     return Playing("pooled" if play == "pooled" else "all", int(pulses), int(share))
 
 
+@dataclass(frozen=True)
+class Later:
+    """A later layer that is played in training as `--coding excess` does, and its pulses for full scale."""
+
+    name: str
+    pulses: int
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.pulses}"
+
+
+def parse_later(text: str) -> tuple[Later, ...]:
+    """`conv2=64,fc1=128`; raises InputError."""
+    found = []
+    for item in text.split(","):
+        name, _, pulses = item.strip().partition("=")
+        if name not in ("conv2", "fc1") or not pulses.isdecimal() or not 1 <= int(pulses) <= MOST_PULSES:
+            raise InputError(f"--later {text!r}: {item!r}: give conv2=N or fc1=N with N in 1…{MOST_PULSES}")
+        found.append(Later(name, int(pulses)))
+    return tuple(found)
+
+
 def portions(playings: tuple[Playing, ...], batch: int) -> list[tuple[Playing, int]]:
     """How many images of a batch are played in which way; every image in one, in proportion to the shares."""
     ends = np.cumsum([p.share for p in playings]) * batch / sum(p.share for p in playings)
