@@ -140,3 +140,34 @@ def test_a_way_to_play_that_cannot_be_read_is_refused(text: str) -> None:
 
     with pytest.raises(InputError, match="--playing"):
         parse_playings(text)
+
+
+def test_later_layers_scatter_where_conv1_is_played_and_only_there() -> None:
+    from hil.training.learner import Learner
+    from hil.training.spiking import SOFTWARE, Playing, parse_later
+
+    torch.manual_seed(1)
+    network = Learner(0, later=parse_later("conv2=16,fc1=16")).eval()
+    plain = Learner(0).eval()
+    images = torch.rand(4, 1, 28, 28)
+    network.measure_full_scale(images)
+    plain.measure_full_scale(images)
+    assert torch.equal(network(images), plain(images))
+    playings = [(Playing("all", 128, 1), 2), (SOFTWARE, 2)]
+    torch.manual_seed(2)
+    one = network(images, playings)
+    torch.manual_seed(2)
+    two = plain(images, playings)
+    assert (one[:2] != two[:2]).any(dim=1).all()
+    assert torch.equal(one[2:], two[2:])
+    one.sum().backward()
+    assert network.raw2.grad is not None
+    assert network.raw2.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("text", ["", "conv1=8", "fc2=8", "fc1=0", "fc1=129", "conv2=64,fc1"])
+def test_which_later_layers_is_checked(text: str) -> None:
+    from hil.training.spiking import parse_later
+
+    with pytest.raises(InputError, match=r"--later .* give conv2=N or fc1=N with N in 1…128"):
+        parse_later(text)
