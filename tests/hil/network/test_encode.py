@@ -11,7 +11,7 @@ from calibration.tally import Tally
 from calibration.transfer import TransferCurve
 from hil.cli import main
 from hil.network.encode import Coding, Gain, gain_for, to_drives, to_pulses
-from hil.network.layers import LAYERS, Floats, Layer, activations
+from hil.network.layers import LAYERS, Floats, Layer, activations, as_maps
 from hil.network.mnist import load_test
 from hil.network.physical import Physical
 from hil.network.walk import walk
@@ -32,7 +32,7 @@ def there_and_back(gain: Gain, drive: Floats) -> Floats:
 @pytest.mark.parametrize("layer", [CONV1, FC1])
 def test_what_is_below_the_threshold_costs_nothing_and_changes_nothing(layer: Layer) -> None:
     """Activations are the same but for the rounding to whole pulses, for fewer of these."""
-    images = load_test()[0][:3, None].astype(np.float32) / 255
+    images = as_maps(load_test()[0][:3])
     passed = list(walk(WEIGHTS.layers, images))[layer.index]
     part, weights = Physical(layer, 0, layer.units), WEIGHTS.layers[layer.index]
     sent: dict[Coding, int] = {}
