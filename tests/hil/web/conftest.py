@@ -112,11 +112,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The bench file of a simulated bench behind its real wire protocols."""
+    """The bench file of a simulated bench behind its real wire protocols, whose host may be kept from running."""
     folder = tmp_path_factory.mktemp("wire")
     process = hil("mock", "serve", "--source", "pico", "--reader", "both", "--out", "bench.toml", cwd=folder)
     try:
         heard(process, "wrote")
-        yield folder / "bench.toml"
+        bench = folder / "bench.toml"
+        text = bench.read_text(encoding="utf-8")
+        assert text.count("[pico]\n") == 1
+        bench.write_text(text.replace("[pico]\n", f"[pico]\nheartbeat_timeout_s = {PATIENCE_S}\n"), encoding="utf-8")
+        yield bench
     finally:
         end(process)
