@@ -24,6 +24,7 @@ from drivers.benchfile import BenchFile
 from drivers.device import load_device
 from drivers.errors import HilError
 from drivers.mock.ds4024.rpc import marked, opaque, words
+from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pigpiod.protocol import Command
 from drivers.pi import PiBench
 from drivers.signals import SlotTiming, probe_frame
@@ -40,6 +41,12 @@ class Target:
 
     kind: str
     port: int
+
+
+def every_target(file: BenchFile, scope: ScopeServer) -> list[Target]:
+    """The servers of the twin that listen on a port."""
+    core, raw = scope.vxi11_resource.partition(",")[2].partition(":")[0], scope.socket_resource.split("::")[2]
+    return [Target("pigpiod", file.pigpio.port), Target("vxi11", int(core)), Target("socket", int(raw))]
 
 
 def session(target: Target, seed: int) -> None:
@@ -188,7 +195,7 @@ def _flood(sock: socket.socket, kind: str, rng: random.Random) -> None:
     sock.sendall(_valid(kind, rng) * rng.randint(10, 200))
 
 
-_HARMLESS = {"pigpiod": 4, "vxi11": 44, "socket": 1}
+_HARMLESS = {"pigpiod": 4, "vxi11": 52, "socket": 1}  # of VXI-11 also the flag that locks the instrument stays
 
 
 def _valid(kind: str, rng: random.Random) -> bytes:

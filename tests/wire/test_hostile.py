@@ -16,23 +16,19 @@ from drivers.device import load_device
 from drivers.mock.pigpiod.protocol import Command
 from drivers.pi import PiBench
 from drivers.signals import SlotTiming, probe_frame
-from tests.wire.hostile import Target, beside_intruders, play, session
-from tests.wire.twin import twin
+from tests.wire.hostile import Target, beside_intruders, every_target, play, session
+from tests.wire.twin import twin, twin_and_scope
 
 pytestmark = pytest.mark.wire
-SESSIONS, SEED = 60, 20_261_126
+SESSIONS, SEED = 40, 20_261_126
 INTRUSIONS = 40
 AT_ONCE = 3
 
 
 def test_a_run_beside_hostile_clients_counts_right() -> None:
     counts = np.random.default_rng(SEED).integers(0, 9, 100).astype(np.int32)
-    with twin("pigpio", "scope", "ideal") as (file, board):
-        assert file.scope is not None
-        targets = [
-            Target("pigpiod", file.pigpio.port),
-            Target("vxi11", int(file.scope.resource.partition(",")[2].partition(":")[0])),
-        ]
+    with twin_and_scope("pigpio", "scope", "ideal") as (file, board, scope):
+        targets = every_target(file, scope)
         over = threading.Event()
         seeds = count(SEED)
 

@@ -32,7 +32,23 @@ def twin(
     faults: Mapping[str, tuple[str, ...]] | None = None,
     sample_us: int = 1,
 ) -> Iterator[tuple[BenchFile, Board]]:
-    """A bench file with this pulse source and axon reader over the twin, and the board behind it.
+    """As `twin_and_scope`, without the oscilloscope."""
+    with twin_and_scope(source, reader, device, channels, rough, seed, faults, sample_us) as (file, board, _):
+        yield file, board
+
+
+@contextmanager
+def twin_and_scope(
+    source: str,
+    reader: str,
+    device: str = "ideal",
+    channels: Mapping[str, int] | None = None,
+    rough: float = 0.0,
+    seed: int = 0,
+    faults: Mapping[str, tuple[str, ...]] | None = None,
+    sample_us: int = 1,
+) -> Iterator[tuple[BenchFile, Board, ScopeServer]]:
+    """A bench file with this pulse source and axon reader over the twin, the board behind it, and its oscilloscope.
 
     `channels` of the oscilloscope; `faults` of each of board, pigpiod, scope, pico. Two readers are "gpio+scope";
     `sample_us` is how often pigpiod samples.
@@ -67,6 +83,7 @@ def twin(
                 }
             ),
             board,
+            scope,
         )
 
 
