@@ -1,7 +1,8 @@
 """A VXI-11 core server: instrument messages over ONC-RPC, for one simulated instrument.
 
-Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers). Listens on a loopback port;
-`TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without a portmapper.
+Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers), with its lock and its abort channel,
+which has a port of its own. Listens on a loopback port; `TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without a
+portmapper.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from drivers.mock.ds4024.rpc import MOST_RECORD, Call, LinkClosedError, answer, marked, opaque, receive_record, words
+from drivers.mock.ds4024.turns import ABORTED, Turns
 from drivers.mock.loopback import LoopbackServer
 
 CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
 CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23
-NOT_SUPPORTED = frozenset({14, 16, 17, 18, 19, 20, 22, 25, 26})
+DEVICE_LOCK, DEVICE_UNLOCK = 18, 19
+ABORT_PROGRAM, ABORT_VERSION, DEVICE_ABORT = 0x0607B0, 1, 1
+NOT_SUPPORTED = frozenset({14, 16, 17, 20, 22, 25, 26})
 NO_ERROR, NOT_ACCESSIBLE, BAD_LINK, UNSUPPORTED, NO_RESOURCES, IO_TIMEOUT = 0, 3, 4, 8, 9, 15
 DEVICE = b"inst0"  # the only one
 MOST_LINKS = 64  # at a time; assumed
-FLAG_END, FLAG_TERM_CHAR = 8, 128
+FLAG_WAIT_LOCK, FLAG_END, FLAG_TERM_CHAR = 1, 8, 128
 REASON_COUNT, REASON_CHAR, REASON_END = 1, 2, 4
 
 
@@ -79,18 +83,25 @@ class Vxi11Server:
         self._links: dict[int, Link] = {}
         self._opening = threading.Lock()
         self._numbers = itertools.count(1)
-        self._closing = threading.Event()
+        self._turns = Turns()
         self._server = LoopbackServer(self._serve, port)
+        self._aborts = LoopbackServer(self._serve_aborts)
 
     @property
     def port(self) -> int:
         """The TCP port."""
         return self._server.port
 
+    @property
+    def abort_port(self) -> int:
+        """The TCP port of the abort channel, which every new link is told."""
+        return self._aborts.port
+
     def close(self) -> None:
         """Stop listening and drop every connection."""
-        self._closing.set()
+        self._turns.close()
         self._server.close()
+        self._aborts.close()
 
     def _serve(self, sock: socket.socket) -> None:
         """Links live as long as the connection over which they were made, at most."""
@@ -102,8 +113,29 @@ class Vxi11Server:
                 sock.sendall(marked(reply))
         finally:
             with self._opening:
-                for number in [n for n, link in self._links.items() if link.owner is sock]:
+                gone = [number for number, link in self._links.items() if link.owner is sock]
+                for number in gone:
                     del self._links[number]
+            for number in gone:
+                self._turns.give(number)
+
+    def _serve_aborts(self, sock: socket.socket) -> None:
+        while (record := receive_record(sock)) is not None:
+            reply = answer(record, ABORT_PROGRAM, ABORT_VERSION, self._abort)
+            if reply is None:
+                return
+            sock.sendall(marked(reply))
+
+    def _abort(self, procedure: int, call: Call) -> bytes | None:
+        if procedure == 0:
+            return b""
+        if procedure != DEVICE_ABORT:
+            return None
+        number = call.word()
+        if number not in self._links:
+            return words(BAD_LINK)
+        self._turns.abort(number)
+        return words(NO_ERROR)
 
     def _procedure(self, procedure: int, call: Call, sock: socket.socket) -> bytes | None:
         if procedure == 0:
@@ -117,6 +149,8 @@ class Vxi11Server:
             DEVICE_READ: self._read,
             DEVICE_READSTB: self._read_status,
             DEVICE_CLEAR: self._clear,
+            DEVICE_LOCK: self._lock,
+            DEVICE_UNLOCK: self._unlock,
             DESTROY_LINK: self._destroy_link,
         }.get(procedure)
         if handler is None:
@@ -128,8 +162,7 @@ class Vxi11Server:
         return handler(number, link, call)
 
     def _create_link(self, call: Call, sock: socket.socket) -> bytes:
-        for _ in ("client", "lock", "lock timeout"):
-            call.word()
+        _client, lock, lock_timeout_ms = (call.word() for _ in range(3))
         if call.opaque().lower() != DEVICE:
             return words(NOT_ACCESSIBLE, 0, 0, 0)
         with self._opening:
@@ -138,11 +171,29 @@ class Vxi11Server:
             self._instrument.opened()
             number = next(self._numbers)
             self._links[number] = Link(sock)
-        return words(NO_ERROR, number, 0, self._piece)
+        error = self._turns.take(number, lock_timeout_ms * 1e-3) if lock else NO_ERROR
+        if error:
+            with self._opening:
+                del self._links[number]
+            return words(error, 0, 0, 0)
+        return words(NO_ERROR, number, self.abort_port, self._piece)
 
-    def _write(self, _number: int, link: Link, call: Call) -> bytes:
-        _io_timeout, _lock_timeout, flags = (call.word() for _ in range(3))
+    def _lock(self, number: int, _link: Link, call: Call) -> bytes:
+        flags, timeout_ms = call.word(), call.word()
+        return words(self._turns.take(number, timeout_ms * 1e-3 if flags & FLAG_WAIT_LOCK else 0.0))
+
+    def _unlock(self, number: int, _link: Link, _call: Call) -> bytes:
+        return words(self._turns.give(number))
+
+    def _locked_out(self, number: int, flags: int, timeout_ms: int) -> int:
+        """The error of a link that may not act because another has locked the instrument; 0 if it may."""
+        return self._turns.allowed(number, timeout_ms * 1e-3 if flags & FLAG_WAIT_LOCK else 0.0)
+
+    def _write(self, number: int, link: Link, call: Call) -> bytes:
+        _io_timeout, lock_timeout_ms, flags = (call.word() for _ in range(3))
         data = call.opaque()
+        if error := self._locked_out(number, flags, lock_timeout_ms):
+            return words(error, 0)
         if len(link.incoming) + len(data) > MOST_RECORD:
             link.incoming.clear()
             return words(NO_RESOURCES, 0)
@@ -153,11 +204,13 @@ class Vxi11Server:
             link.outgoing, link.breaks_after = reply.data, reply.breaks_after
         return words(NO_ERROR, len(data))
 
-    def _read(self, _number: int, link: Link, call: Call) -> bytes:
-        size, io_timeout_ms, _lock_timeout, flags, term_char = (call.word() for _ in range(5))
-        if not link.outgoing:
-            self._closing.wait(io_timeout_ms * 1e-3)
-            return words(IO_TIMEOUT, 0) + opaque(b"")
+    def _read(self, number: int, link: Link, call: Call) -> bytes:
+        size, io_timeout_ms, lock_timeout_ms, flags, term_char = (call.word() for _ in range(5))
+        error = self._locked_out(number, flags, lock_timeout_ms)
+        if not error and not link.outgoing:
+            error = ABORTED if self._turns.idle(number, io_timeout_ms * 1e-3) else IO_TIMEOUT
+        if error:
+            return words(error, 0) + opaque(b"")
         piece = link.outgoing[: min(size, self._piece)]
         reason = REASON_COUNT if len(piece) == size else 0
         if flags & FLAG_TERM_CHAR and (at := piece.find(bytes([term_char & 0xFF]))) >= 0:
@@ -172,10 +225,16 @@ class Vxi11Server:
             reason |= REASON_END
         return words(NO_ERROR, reason) + opaque(piece)
 
-    def _read_status(self, _number: int, _link: Link, _call: Call) -> bytes:
+    def _read_status(self, number: int, _link: Link, call: Call) -> bytes:
+        flags, lock_timeout_ms = call.word(), call.word()
+        if error := self._locked_out(number, flags, lock_timeout_ms):
+            return words(error, 0)
         return words(NO_ERROR, self._instrument.status_byte())
 
-    def _clear(self, _number: int, link: Link, _call: Call) -> bytes:
+    def _clear(self, number: int, link: Link, call: Call) -> bytes:
+        flags, lock_timeout_ms = call.word(), call.word()
+        if error := self._locked_out(number, flags, lock_timeout_ms):
+            return words(error)
         link.incoming.clear()
         link.outgoing = b""
         self._instrument.clear()
@@ -184,4 +243,5 @@ class Vxi11Server:
     def _destroy_link(self, number: int, _link: Link, _call: Call) -> bytes:
         with self._opening:
             self._links.pop(number, None)
+        self._turns.give(number)
         return words(NO_ERROR)

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -26,8 +27,9 @@ def server() -> Iterator[ScopeServer]:
 class Caller:
     """An RPC client of a few lines."""
 
-    def __init__(self, server: ScopeServer) -> None:
-        port = int(server.vxi11_resource.partition(",")[2].partition(":")[0])
+    def __init__(self, server: ScopeServer, port: int = 0) -> None:
+        port = port or int(server.vxi11_resource.partition(",")[2].partition(":")[0])
+        self.abort_port = 0
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=5)
         self.xid = 0
 
@@ -72,7 +74,7 @@ class Caller:
         return data
 
     def link(self) -> int:
-        error, link, _, most = self.done(10, words(1, 0, 0) + opaque(b"inst0"))
+        error, link, self.abort_port, most = self.done(10, words(1, 0, 0) + opaque(b"inst0"))
         assert (error, most) == (0, 1 << 20)
         return link
 
@@ -127,7 +129,7 @@ def test_fragments_are_put_together(server: ScopeServer) -> None:
         assert caller.read(link, 100)[2] == b"1\n"
 
 
-@pytest.mark.parametrize("procedure", [14, 16, 17, 18, 19, 20, 22, 25, 26])
+@pytest.mark.parametrize("procedure", [14, 16, 17, 20, 22, 25, 26])
 def test_procedures_that_are_not_offered_say_so(server: ScopeServer, procedure: int) -> None:
     with Caller(server) as caller:
         assert caller.done(procedure, words(caller.link(), 0, 0, 0))[0] == 8
@@ -241,6 +243,60 @@ def test_a_line_without_end_overruns_the_raw_sockets_buffer(server: ScopeServer)
 def wait_until(done: Callable[[], bool]) -> None:
     while not done():
         time.sleep(0.001)
+
+
+LOCK, UNLOCK, WAIT = 18, 19, 1
+LOCKED, NOT_HELD, ABORTED, TIMED_OUT, NO_LINK = 11, 12, 23, 15, 4
+
+
+def test_while_a_link_holds_the_lock_others_are_refused(server: ScopeServer) -> None:
+    with Caller(server) as one, Caller(server) as other:
+        ours, theirs = one.link(), other.link()
+        assert other.done(UNLOCK, words(theirs)) == (NOT_HELD,)
+        assert one.done(LOCK, words(ours, 0, 0)) == (0,)
+        assert one.done(LOCK, words(ours, 0, 0)) == (LOCKED,)  # not twice
+        assert other.done(LOCK, words(theirs, 0, 0)) == (LOCKED,)
+        assert other.done(LOCK, words(theirs, WAIT, 20)) == (LOCKED,)
+        assert other.done(11, words(theirs, 1000, 0, 8) + opaque(b"*IDN?"))[0] == LOCKED
+        assert other.done(12, words(theirs, 100, 1000, 0, 0, 0))[0] == LOCKED
+        assert other.done(13, words(theirs, 0, 0, 0))[0] == LOCKED
+        assert other.done(15, words(theirs, 0, 0, 0))[0] == LOCKED
+        assert other.done(UNLOCK, words(theirs)) == (NOT_HELD,)
+        assert other.done(10, words(1, 1, 20) + opaque(b"inst0"))[0] == LOCKED  # and no link is made
+        one.write(ours, b"*IDN?")
+        assert one.read(ours, 1000)[2].startswith(b"RIGOL")
+        assert one.done(UNLOCK, words(ours)) == (0,)
+        other.write(theirs, b"*IDN?")
+        assert other.read(theirs, 1000)[2].startswith(b"RIGOL")
+
+
+@pytest.mark.parametrize("how", ["unlock", "destroy", "leave"])
+def test_a_lock_is_waited_for_and_goes_with_its_link(server: ScopeServer, how: str) -> None:
+    with Caller(server) as one, Caller(server) as other, ThreadPoolExecutor(1) as pool:
+        ours, theirs = one.link(), other.link()
+        assert one.done(LOCK, words(ours, 0, 0)) == (0,)
+        waiting = pool.submit(other.done, LOCK, words(theirs, WAIT, 30_000))
+        if how == "leave":
+            one.sock.close()
+        else:
+            one.done(UNLOCK if how == "unlock" else 23, words(ours))
+        assert waiting.result() == (0,)
+
+
+def test_the_abort_channel_ends_a_wait(server: ScopeServer) -> None:
+    with Caller(server) as caller, ThreadPoolExecutor(1) as pool:
+        link = caller.link()
+        with Caller(server, caller.abort_port) as aborter:
+            program = {"program": 0x0607B0}
+            assert aborter.call(1, words(link + 1), **program)[-4:] == words(NO_LINK)
+            assert aborter.call(1, words(link), **program)[-4:] == words(0)  # nothing waits: no effect
+            assert caller.done(12, words(link, 100, 1, 0, 0, 0))[0] == TIMED_OUT
+            waiting = pool.submit(caller.done, 12, words(link, 100, 30_000, 0, 0, 0))
+            while not waiting.done():
+                aborter.call(1, words(link), **program)
+            assert waiting.result()[0] == ABORTED
+        caller.write(link, b"*IDN?")
+        assert caller.read(link, 1000)[2].startswith(b"RIGOL")
 
 
 def test_a_portmapper_names_the_port_by_tcp_and_by_datagram() -> None:
