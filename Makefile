@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run install test lint bench study soak docs board clean
+.PHONY: menu run install test lint bench study soak foreign docs board clean
 
 # Hours rather than minutes, with targets of their own; and parts of other benchmarks.
 LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/__init__.py
@@ -52,6 +52,17 @@ soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile 
 	$(BIN)/python -m benchmarks.soak_twin
 	$(BIN)/python -m benchmarks.soak_links
 
+FOREIGN := .foreign
+$(FOREIGN)/.there: $(VENV)/.test
+	$(PYTHON) -m venv $(FOREIGN)
+	$(FOREIGN)/bin/pip install --quiet --disable-pip-version-check qcodes python-vxi11 pymeasure easy-scpi pyvisa-py gpiozero pigpio pytest
+	$(FOREIGN)/bin/pip download --quiet --no-deps --no-binary :all: --dest $(FOREIGN) gpiozero && mkdir -p $(FOREIGN)/gpiozero && tar xzf $(FOREIGN)/gpiozero-*.tar.gz -C $(FOREIGN)/gpiozero --strip-components 1
+	-npm install --silent --prefix $(FOREIGN) pigpio-client
+	@touch $@
+
+foreign: $(FOREIGN)/.there  ## other people's clients against the twin (and apt install sigrok-cli lxi-tools pigpio-tools)
+	$(BIN)/pytest -m foreign tests/foreign
+
 docs: $(VENV)/.run  ## draw the pictures of the documentation again
 	$(BIN)/python docs/make_pictures.py
 	$(BIN)/python docs/make_screens.py
@@ -60,4 +71,4 @@ board: $(VENV)/.test  ## draw the board, simulate it (ngspice) and fill the tabl
 	$(BIN)/python -m board.page
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FOREIGN) .mypy_cache .ruff_cache .pytest_cache .hypothesis

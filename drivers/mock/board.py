@@ -155,13 +155,13 @@ class Board:
             return start_ns
 
     def write(self, mask: int, high: bool, at_ns: int | None = None) -> None:
-        """Set lines by hand; what is queued later stays as it is. Raises TwinError on misuse, as play does."""
+        """Set lines by hand, until what is queued changes them. Raises TwinError on misuse, as play does."""
         with self._lock:
             at = self.clock() if at_ns is None else at_ns
             i = int(np.searchsorted(self._lines.t, at, side="right"))
             before_ns, old = int(self._lines.t[max(i - 1, 0)]), self._lines.at(at)
             new = old | mask if high else old & ~mask
-            self._lines.insert(at, new)
+            self._lines.set(at, mask, high)
             self._tidy(1)
             self._check(np.array([before_ns, at]), np.array([old, new], dtype=np.uint32))
 

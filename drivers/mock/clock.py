@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 HOLD_NS = 5_000_000_000  # the longest that time stands still at one point
 LOOK_S = 0.005
@@ -31,6 +32,7 @@ class TwinClock:
         self._last_ns = now_ns()
         self._limit_ns: int | None = None
         self._held_ns = 0  # at this limit
+        self._still = 0  # how many have asked for time to stand still
         self._closing = threading.Event()
         if paced:
             threading.Thread(target=self._watch, name="twin-clock", daemon=True).start()
@@ -38,6 +40,8 @@ class TwinClock:
     def __call__(self) -> int:
         """The time, ns."""
         with self._lock:
+            if self._still:
+                return self._last_ns
             now = self._now_ns() - self._behind_ns
             if self._limit_ns is not None and now > self._limit_ns:
                 held = min(now - self._limit_ns, HOLD_NS - self._held_ns)
@@ -46,6 +50,20 @@ class TwinClock:
                 now -= held
             self._last_ns = max(self._last_ns, now)
             return self._last_ns
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Time stands still within, for everybody: what is done there is done at one time, however long it takes."""
+        self()
+        with self._lock:
+            self._still += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._still -= 1
+                if not self._still:
+                    self._behind_ns += max(0, self._now_ns() - self._behind_ns - self._last_ns)
 
     @property
     def late_s(self) -> float:
@@ -80,3 +98,8 @@ class TwinClock:
                 with self._lock:
                     self._behind_ns += now - before
             before = now
+
+
+def at_one_time(clock: Callable[[], int]) -> AbstractContextManager[None]:
+    """No time passes within on a simulated bench's clock: nobody sees a moment before what is played at it."""
+    return clock.still() if isinstance(clock, TwinClock) else nullcontext()

@@ -58,6 +58,16 @@ class Timeline:
         self._t[i], self._words[i] = t_ns, word
         self._end += 1
 
+    def set(self, t_ns: int, mask: int, high: bool) -> None:
+        """Set or clear bits from a time on, each until what is queued changes it."""
+        old = self.at(t_ns)
+        self.insert(t_ns, old | mask if high else old & ~mask)
+        later = self.words[int(np.searchsorted(self.t, t_ns, side="right")) :]
+        for bit in (1 << k for k in range(mask.bit_length()) if mask >> k & 1):
+            changed = (later & bit != 0) != (old & bit != 0)
+            until = int(np.argmax(changed)) if changed.any() else len(later)
+            later[:until] = later[:until] | bit if high else later[:until] & ~np.asarray(bit).astype(later.dtype)
+
     def cut(self, after_ns: int) -> None:
         """Forget every change later than a time, but never the first."""
         self._end = self._first + max(1, int(np.searchsorted(self.t, after_ns, side="right")))
@@ -67,13 +77,15 @@ class Timeline:
         self._first += max(0, int(np.searchsorted(self.t, before_ns, side="right")) - 1)
 
     def _make_room(self, count: int) -> None:
-        """Room for `count` more: by moving what is left to the front, or into arrays twice as long."""
+        """Room for `count` more: by moving what is left to the front, into longer arrays or into shorter ones."""
         if self._end + count <= len(self._t):
             return
         size = len(self)
         room = len(self._t)
         while size + count > room // 2:
             room *= 2
+        while room > _ROOM and size + count < room // 8:
+            room //= 2
         t, words = np.empty(room, dtype=np.int64), np.empty(room, dtype=self._words.dtype)
         t[:size], words[:size] = self.t, self.words
         self._t, self._words, self._first, self._end = t, words, 0, size

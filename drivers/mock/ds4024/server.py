@@ -87,6 +87,11 @@ class ScopeServer:
         """The VISA resource string for the raw socket."""
         return f"TCPIP0::127.0.0.1::{self._socket.port}::SOCKET"
 
+    @property
+    def mapped_port(self) -> int | None:
+        """The port of the portmapper, if there is one."""
+        return None if self._mapper is None else self._mapper.port
+
     def close(self) -> None:
         """Stop serving."""
         self._vxi11.close()

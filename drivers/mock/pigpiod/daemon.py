@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drivers.mock.clock import at_one_time
 from drivers.mock.pigpiod import bitbang, buses, gpio, others, pwm
 from drivers.mock.pigpiod.alerts import SAMPLE_US, Alerts
 from drivers.mock.pigpiod.header import Pins
@@ -39,10 +40,11 @@ class Daemon:
         axon_pin: int | None = None,
         sample_us: int = SAMPLE_US,
         pipes: Path | None = None,
+        jumpers: Collection[tuple[int, int]] = (),
     ) -> None:
         self.lock = threading.RLock()
         self.clock: Callable[[], int] = board.clock
-        self.pins: Pins = Pins(board, wiring, axon_pin=axon_pin)
+        self.pins: Pins = Pins(board, wiring, axon_pin=axon_pin, jumpers=jumpers)
         held = HELD_BLOCKS if "out_of_control_blocks" in faults else 0
         self.memory = WaveMemory(board.misused, held_blocks=held)
         slowness = next((SLOWNESS[fault] for fault in SLOWNESS if fault in faults), 1.0)
@@ -74,7 +76,10 @@ class Daemon:
             if cmd == Command.NOIB and connection is not None:
                 return self.alerts.open(connection, self.tick_us())
             handler = _COMMANDS.get(cmd)
-            return int(Code.UNKNOWN_COMMAND) if handler is None else handler(self, p1, p2, extension)
+            if handler is None:
+                return int(Code.UNKNOWN_COMMAND)
+            with at_one_time(self.clock):
+                return handler(self, p1, p2, extension)
         except Refused as refused:
             return int(refused.code)
 

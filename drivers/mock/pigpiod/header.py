@@ -7,7 +7,8 @@ Peripherals, chapter 6). Waves and commands write latches, whatever the pin's mo
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,20 @@ Words = NDArray[np.int64]
 class Pins:
     """Levels of GPIO 0-31 in time. Every change of a wired pin is played on the board, which records misuse.
 
-    `axon_pin` is the GPIO that the board's axon is wired to, where it is.
+    `axon_pin` is the GPIO that the board's axon is wired to, where it is; `jumpers` are wires between two free pins.
     """
 
-    def __init__(self, board: Board, wiring: Wiring, *, axon_pin: int | None = None) -> None:
+    def __init__(
+        self,
+        board: Board,
+        wiring: Wiring,
+        *,
+        axon_pin: int | None = None,
+        jumpers: Collection[tuple[int, int]] = (),
+    ) -> None:
         self._board = board
         self._axon_pin = axon_pin
+        self._jumpers = tuple(jumpers)
         self._clock = board.clock
         self._bits = {line.pin: 1 << bit for bit, line in enumerate(wiring.lines())}
         self._outside: dict[int, int] = {}
@@ -91,7 +100,16 @@ class Pins:
         latch = self._latch.at(at_ns)
         if self._trains:
             latch = self._trains.over(np.array([at_ns]), np.array([latch])).item()
-        return latch & outputs | self._inputs.at(at_ns) & ~outputs
+        level: int = self._tied(latch & outputs | self._inputs.at(at_ns) & ~outputs, outputs)
+        return level
+
+    def _tied(self, words: Any, outputs: Any) -> Any:
+        """Levels, numbers or arrays, with what the jumpers make of them: an output decides for an input."""
+        for ends in self._jumpers:
+            for here, there in (ends, ends[::-1]):
+                driven = (outputs >> there & 1) & ~(outputs >> here)
+                words = words & ~(driven << here) | ((words >> there & 1) & driven) << here
+        return words
 
     def changes(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
         """Level changes in (t0, t1]: times and words; of changes at one time the last."""
@@ -101,7 +119,7 @@ class Pins:
         t = np.unique(np.concatenate([*edges, self._trains.edges(t0_ns, t1_ns)]))
         latch, outputs, inputs = (_at(line, t) for line in lines)
         latch = self._trains.over(t, latch)
-        words: Words = latch & outputs | inputs & ~outputs
+        words: Words = self._tied(latch & outputs | inputs & ~outputs, outputs)
         changed = words != np.concatenate([[self.levels(t0_ns)], words[:-1]])
         return t[changed], words[changed]
 
@@ -139,12 +157,12 @@ class Pins:
         return shown
 
     def write(self, mask: int, level: int, at_ns: int) -> None:
-        """Set or clear latches; what is queued later stays as it is."""
+        """Set or clear latches, each until what is queued changes it."""
         old = self._latch.at(at_ns)
         new = old | mask if level else old & ~mask
         if new == old:
             return
-        self._latch.insert(at_ns, new)
+        self._latch.set(at_ns, mask, bool(level))
         outputs = self._outputs.at(at_ns)
         changed = outputs & (new ^ old)
         lines = sum(bit for pin, bit in self._bits.items() if changed >> pin & 1)
@@ -207,7 +225,12 @@ class Pins:
         self._board.misused(what)
 
     def _driven(self) -> int:
-        return sum(self._outside.get(pin, int(self.pulls[pin] == PULL_UP)) << pin for pin in range(USER_GPIOS))
+        levels = [self._outside.get(pin, int(self.pulls[pin] == PULL_UP)) for pin in range(USER_GPIOS)]
+        for ends in self._jumpers:
+            for here, there in (ends, ends[::-1]):
+                if self.pulls[here] == PULL_OFF and here not in self._outside:
+                    levels[here] = levels[there]
+        return sum(level << pin for pin, level in enumerate(levels))
 
     def _regate(self) -> None:
         """A mode, a pull or what drives a pin has changed: show it, now and in what is queued."""

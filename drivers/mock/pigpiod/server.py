@@ -36,7 +36,8 @@ class PigpiodServer:
     Faults: `dies_in_shot` (no command after the first wave that drives a line is answered), `out_of_control_blocks`
     (another program's waves hold most of the memory), `doubled_clock`, `slow_clock` (all waves ×2, ×1.13 too long),
     `connection_refused`, `lost_reports` and `lost_samples` (see `alerts`). `axon_pin` is the GPIO that the axon is
-    wired to, `sample_us` how often pins are sampled (`pigpiod -s`), `pipes` where named pipes are made (none without).
+    wired to, `sample_us` how often pins are sampled (`pigpiod -s`), `pipes` where named pipes are made (none without),
+    `jumpers` pairs of free pins that are wired together.
     Misuse is recorded by the board and the daemon goes on as the real one does; leaving the context raises the first.
     `latency_s` is how long every answer takes.
     """
@@ -52,6 +53,7 @@ class PigpiodServer:
         axon_pin: int | None = None,
         sample_us: int = SAMPLE_US,
         pipes: Path | None = None,
+        jumpers: Collection[tuple[int, int]] = (),
     ) -> None:
         unknown = set(faults) - FAULTS
         if unknown:
@@ -59,7 +61,9 @@ class PigpiodServer:
         if sample_us not in SAMPLES_US:
             raise InputError(f"pigpiod samples every {', '.join(map(str, SAMPLES_US))} µs, not every {sample_us}")
         self._faults = frozenset(faults)
-        self._daemon = Daemon(board, wiring, self._faults, axon_pin=axon_pin, sample_us=sample_us, pipes=pipes)
+        self._daemon = Daemon(
+            board, wiring, self._faults, axon_pin=axon_pin, sample_us=sample_us, pipes=pipes, jumpers=jumpers
+        )
         self._latency_s = latency_s
         self._pauses = Pauses(board.rough, board.seed)
         self._connections: set[socket.socket] = set()

@@ -185,3 +185,20 @@ def test_a_named_pipe_carries_reports_and_what_nobody_reads_is_dropped(tmp_path:
     sequence = np.frombuffer(data, dtype="<u2")[::6].astype(int)
     assert 4_000 < len(sequence) <= 65_536 // 12  # of 9,600: a pipe holds 64 KiB
     assert (np.diff(sequence) >= 1).all()
+
+
+def test_a_pin_that_is_written_while_a_wave_plays_stays_written(bench: Bench) -> None:
+    mask = 1 << 6
+    for pin in (PIN, 6):
+        bench.pi.write(pin, 0)
+    bench.pi.wave_add_generic([pigpio.pulse(mask, 0, 100), pigpio.pulse(0, mask, 100)])
+    bench.pi.wave_send_repeat(bench.pi.wave_create())
+    bench.passes(1_000)
+    bench.pi.write(PIN, 1)
+    bench.pi.write(6, 0)
+    for _ in range(5):
+        bench.passes(1_050)
+        assert bench.pi.read(PIN) == 1
+    bench.watch(6)
+    bench.passes(2_000)
+    assert len(bench.reports(6)) == 20  # the wave goes on with its own pin
