@@ -183,6 +183,7 @@ class Acquisition:
         self.record: Record | None = None
         self.running = True
         self._probes = probes
+        self._shown: Record | None = None  # what a running instrument shows until it has something newer
         self._sequence = 0
         self._since_ns = 0
         self._searched_ns = 0
@@ -201,6 +202,7 @@ class Acquisition:
         """Wait for one trigger; the memory is empty until it comes."""
         self.run(now_ns)
         self._single, self.record, self._searched_ns = True, None, now_ns
+        self._shown = None
 
     def stop(self, now_ns: int, setup: Setup) -> None:
         """Keep the latest complete record of a run; a single shot without a trigger leaves the memory empty."""
@@ -214,10 +216,15 @@ class Acquisition:
 
     def halt_empty(self) -> None:
         """Stop with nothing in memory, as a fault."""
-        self.running, self.record = False, None
+        self.running, self.record, self._shown = False, None, None
 
     def latest(self, now_ns: int, setup: Setup) -> Record | None:
-        """What a running instrument shows; None until the first record is complete, or without a trigger."""
+        """What a running instrument shows, which is the last complete record; None before the first."""
+        self._shown = self._newest(now_ns, setup) or self._shown
+        return self._shown
+
+    def _newest(self, now_ns: int, setup: Setup) -> Record | None:
+        """A record of now; None if it is not complete yet, or without a trigger."""
         post_ns = round((setup.horizontal.record_s - setup.horizontal.pre_s) * 1e9)
         first_ns = max(self._since_ns + round(setup.horizontal.pre_s * 1e9), now_ns - HISTORY_NS)
         if now_ns - post_ns < first_ns:
