@@ -83,7 +83,7 @@ class Board:
         self.pulses_total = 0
         self.resets_total = 0
         self.rough = rough
-        self._model = neuron_model(device).model_copy(update={"slow_overdrive_v": rough.slow_overdrive_v})
+        self._model = neuron_model(device).model_copy(update=rough.at_the_node)
         self.seed = seed
         self._faults = frozenset(faults)
         self._lock = threading.RLock()

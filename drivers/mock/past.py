@@ -17,13 +17,12 @@ from drivers.edges import DENDRITE, RESET, SELECT0, SYNC, Levels, Times
 from drivers.errors import InputError
 from drivers.mock.analog import coupled, shaped, wandering
 from drivers.mock.physics.membrane import Segments, membrane_volts
-from drivers.mock.roughness import SMOOTH, Roughness
+from drivers.mock.roughness import LOGIC_V, MEMBRANE_SHARE, SMOOTH, Roughness
 
 if TYPE_CHECKING:
     from drivers.mock.physics.neuron import NeuronModel
     from drivers.settings import BoardSettings
 
-LOGIC_V = 3.3
 BITS = {"dendrite": DENDRITE, "reset": RESET, "sync": SYNC}
 
 
@@ -93,7 +92,7 @@ class Past:
             volts = self._clean_volts(signal, t_ns)
             if signal == "membrane":
                 volts = volts + coupled(
-                    t_ns, dendrite_ns, np.diff(dendrite_v), rough.crosstalk / 10, rough.crosstalk_decay_s
+                    t_ns, dendrite_ns, np.diff(dendrite_v), rough.crosstalk * MEMBRANE_SHARE, rough.crosstalk_decay_s
                 )
                 injected = np.where(np.diff(dendrite_v) < 0, -rough.charge_injection_v, 0.0)
                 volts += coupled(t_ns, dendrite_ns, injected, 1.0, max(self.model.node_s, 1e-9))

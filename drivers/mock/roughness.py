@@ -14,6 +14,9 @@ import numpy as np
 from drivers.errors import InputError
 
 MOST = 3.0
+LOGIC_V = 3.3
+MEMBRANE_SHARE = 0.1  # of the crosstalk: its wire is short, and its node has 1 nF
+LEAST_DECAY_S = 1e-9
 
 
 def _size(value: float, source: str) -> float:
@@ -51,6 +54,16 @@ class Roughness:
     usb_jitter_s: float = _size(0.5e-3, "mean of what a USB transfer to the Pico takes longer now and then; assumed")
     pause_share: float = _size(5e-4, "share of requests at which the host is paused: paging, other programs; assumed")
     pause_s: float = _size(30e-3, "how long each time; assumed")
+
+    @property
+    def at_the_node(self) -> dict[str, float]:
+        """What acts where the neuron decides: parameters of its model."""
+        return {
+            "slow_overdrive_v": self.slow_overdrive_v,
+            "injected_v": self.charge_injection_v,
+            "crosstalk_v": LOGIC_V * self.crosstalk * MEMBRANE_SHARE,
+            "crosstalk_s": max(self.crosstalk_decay_s, LEAST_DECAY_S),
+        }
 
     @property
     def rough(self) -> bool:

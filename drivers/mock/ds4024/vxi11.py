@@ -157,7 +157,7 @@ class Vxi11Server:
             return None
         number = call.word()
         link = self._links.get(number)
-        if link is None:
+        if link is None or link.owner is not sock:  # a link is its connection's; assumed
             return words(BAD_LINK, 0, 0)
         return handler(number, link, call)
 

@@ -8,7 +8,8 @@ becomes
   random fraction of the way to the high-resistance state: "most pulses change little, some jump".
 
 While no pulse is applied a fixed current turns R into the membrane voltage, which approaches I_sense·R with the time
-constant of its node: V_m = I_sense·R·(1 − exp(−t/τ_node)), starting from 0 after every pulse. The comparator fires when
+constant of its node: V_m = I_sense·R·(1 − exp(−t/τ_node)), starting from 0 after every pulse, or where the pulse's end
+has pushed it (charge injection, crosstalk). The comparator fires when
 V_m passes V_th + offset + noise (one draw a sensing interval); the axon rises after its delay, and the board meanwhile
 returns the memristor to a freshly drawn low-resistance state. A slot's reset does the same. Pulses that arrive while
 the board is doing that have no effect. The leak is slow against the node, so y counts as constant while V_m rises.
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
 OVERDRIVE_SHARES = (0.25, 2.0)  # of axon_delay_s: 300 ns with a large overdrive; assumed with hardly any
+CROSSTALK_ROUNDS = 3  # to find when a threshold is passed that dies away meanwhile: to 1 ns
 REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
 
 
@@ -63,6 +65,9 @@ class NeuronModel(BaseModel):
     slow_overdrive_v: float = Field(
         default=0.0, ge=0, description="overdrive at which the comparator takes axon_delay_s; 0: always does"
     )
+    injected_v: float = Field(default=0.0, ge=0, description="what a pulse's end takes off the node: a switch's charge")
+    crosstalk_v: float = Field(default=0.0, ge=0, description="what its edge takes off besides, dying away")
+    crosstalk_s: float = Field(default=80e-9, gt=0, description="time constant of the latter")
     step_drift_per_gigapulse: float = Field(default=0.0, description="relative change of step in 1e9 pulses")
     lrs_drift_per_gigapulse: float = Field(default=0.0, description="change of ln R_LRS in 1e9 pulses")
     change_at_pulses: int | None = Field(default=None, ge=0, description="from here on the step is changed abruptly")
@@ -193,7 +198,7 @@ def sense(
         start, end = state.since_s[who], end_s[who]
         theta = _threshold(model, vth_v, keys[who], k, again)
         v_end = model.i_sense_a * model.r_lrs_ohm * np.exp(state.y[who])
-        cross = start + _rise_time(model, theta, v_end)
+        cross = start + rise_time(model, theta, v_end, after_pulse=k >= 0 and again == 0)
         fired = np.flatnonzero((cross < end) & (start < end))
         who, cross = who[fired], cross[fired]
         if len(who):
@@ -220,12 +225,22 @@ def _delay(model: NeuronModel, board: BoardSettings, overdrive_v: Floats) -> Flo
     return board.axon_delay_s * np.clip(share, *OVERDRIVE_SHARES)
 
 
-def _rise_time(model: NeuronModel, theta: Floats, v_end: Floats) -> Floats:
-    """When a node that starts at 0 passes theta on its way to v_end; inf if it never does."""
-    ratio = theta / v_end
+def rise_time(model: NeuronModel, theta: Floats, v_end: Floats, *, after_pulse: bool) -> Floats:
+    """When a node passes theta on its way to v_end; inf if it never does.
+
+    It starts at 0, or below it where the end of a pulse has taken charge off it; for a while the edge of that pulse
+    takes off more.
+    """
+    start_v = -model.injected_v if after_pulse else 0.0
     time = np.full(len(theta), np.inf)
-    passes = ratio < 1
-    time[passes] = -model.node_s * np.log1p(-np.maximum(ratio[passes], 0.0))
+    passes = theta / v_end < 1
+    goal, end = theta[passes], v_end[passes]
+    found = -model.node_s * np.log1p(-np.maximum((goal - start_v) / (end - start_v), 0.0))
+    if after_pulse and model.crosstalk_v > 0:
+        for _ in range(CROSSTALK_ROUNDS):
+            lifted = np.minimum(goal + model.crosstalk_v * np.exp(-found / model.crosstalk_s), (goal + end) / 2)
+            found = -model.node_s * np.log1p(-np.maximum((lifted - start_v) / (end - start_v), 0.0))
+    time[passes] = found
     return time
 
 

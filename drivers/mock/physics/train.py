@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.mock.physics.neuron import DRAWS, OVERDRIVE_SHARES, REFIRE, Floats, Midway, NeuronModel, State, Trains
+from drivers.mock.physics.neuron import (
+    DRAWS,
+    OVERDRIVE_SHARES,
+    REFIRE,
+    Floats,
+    Midway,
+    NeuronModel,
+    State,
+    Trains,
+    rise_time,
+)
 from drivers.mock.physics.random import U64, normal, uniforms_at
 
 if TYPE_CHECKING:
@@ -79,6 +89,13 @@ class _Neuron:
         low, high = OVERDRIVE_SHARES
         return delay_s * min(max(math.sqrt(slow_v / max(overdrive_v, 1e-6)), low), high)
 
+    def _rise_time(self, ratio: float, *, after_pulse: bool) -> float:
+        """The node's, as in `physics.neuron`."""
+        if not after_pulse or not (self._model.injected_v or self._model.crosstalk_v):
+            return -self._model.node_s * math.log1p(-max(ratio, 0.0))
+        end_v = np.array([self._low_v * math.exp(self.y)])
+        return float(rise_time(self._model, ratio * end_v, end_v, after_pulse=True)[0])
+
     def sense(self, k: int, noise_v: float | None, end: float, again: int = 0) -> None:
         """The comparator until `end`; after pulse k, whose first draw of noise may be known, having fired so often."""
         self.again = again
@@ -89,7 +106,7 @@ class _Neuron:
             ratio = (self._theta_v + level) / (self._low_v * math.exp(self.y))
             if ratio >= 1:
                 return
-            cross = self.since - self._model.node_s * math.log1p(-max(ratio, 0.0))
+            cross = self.since + self._rise_time(ratio, after_pulse=k >= 0 and self.again == 0)
             if cross >= end:
                 return
             self.again += 1

@@ -8,7 +8,7 @@ import pytest
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
-from drivers.mock.past import LOGIC_V
+from drivers.mock.roughness import LOGIC_V
 from drivers.settings import BoardSettings
 
 FOUR = BoardSettings(addresses=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -81,3 +81,19 @@ def test_pauses_come_at_their_rate() -> None:
     assert set(drawn.tolist()) == {0.0, 0.03}
     assert (drawn > 0).mean() == pytest.approx(0.1, abs=0.03)
     assert Pauses(SMOOTH, 1).next_s() == Pauses(SMOOTH, 1).transfer_s() == 0
+
+
+def test_the_membrane_that_a_probe_sees_is_the_one_that_decides() -> None:
+    """With charge injection and crosstalk: the comparator fires when what a probe shows passes V_th."""
+    clock = Clock()
+    rough = replace(SMOOTH, charge_injection_v=15e-3, crosstalk=0.09, crosstalk_decay_s=80e-9, scope_offset_codes=0.1)
+    board = Board(load_device("ideal"), BoardSettings(addresses=0), clock=clock, rough=rough)
+    board.set_threshold(0.4)
+    edges = np.array([1_000, 3_000, 8_000, 9_000, 20_000, 21_000])
+    board.play(1_000_000, edges, np.array([2, 0, 1, 0, 1, 0], dtype=np.uint32))
+    clock.ns = 2_000_000
+    rises, _ = board.axon(0, clock.ns)
+    assert len(rises) == 2
+    fires = rises - round(board.settings.axon_delay_s * 1e9)
+    shown = board.volts("membrane", np.concatenate([[1_000_000], fires]))[1:]
+    assert shown == pytest.approx(0.4, abs=2e-3)

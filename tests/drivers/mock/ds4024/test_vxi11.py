@@ -245,6 +245,15 @@ def wait_until(done: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def test_nobody_uses_or_ends_the_link_of_another_connection(server: ScopeServer) -> None:
+    with Caller(server) as one, Caller(server) as other:
+        link = one.link()
+        for procedure in (11, 12, 13, 15, 18, 19, 23):
+            assert other.done(procedure, words(link, 0, 0, 0, 0, 0))[0] == 4
+        one.write(link, b"*IDN?")
+        assert one.read(link, 1000)[2].startswith(b"RIGOL")
+
+
 LOCK, UNLOCK, WAIT = 18, 19, 1
 LOCKED, NOT_HELD, ABORTED, TIMED_OUT, NO_LINK = 11, 12, 23, 15, 4
 

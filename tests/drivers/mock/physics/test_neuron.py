@@ -7,7 +7,7 @@ import pytest
 
 from drivers.device import load_device
 from drivers.errors import InputError
-from drivers.mock.physics.neuron import Firings, NeuronModel, Trains, fire, neuron_model, regular_trains
+from drivers.mock.physics.neuron import Firings, NeuronModel, Trains, fire, neuron_model, regular_trains, rise_time
 from drivers.mock.physics.random import normal, sequence_keys, uniform
 from drivers.mock.physics.train import go_on
 from drivers.settings import BoardSettings
@@ -155,3 +155,31 @@ def test_a_neuron_that_fires_by_itself_does_so_alike_whenever_it_is_looked_at(cu
         start = end
     assert np.concatenate(found) == pytest.approx(whole.axon_s, abs=1e-12)
     assert len(whole.axon_s) > 50
+
+
+PUSHED = NOMINAL.model_copy(update={"injected_v": 0.015, "crosstalk_v": 0.03})
+
+
+def test_what_a_pulse_takes_off_the_node_delays_the_firing_by_what_an_integration_gives() -> None:
+    """Charge injection and crosstalk act where the comparator looks, not only on a probe."""
+    theta, end_v = np.array([0.3, 0.55, 0.7]), np.array([0.7, 0.72, 0.75])
+    t = np.arange(0, 20e-6, 1e-9)
+    for k in range(3):
+        pull = -PUSHED.injected_v * np.exp(-t / PUSHED.node_s) - PUSHED.crosstalk_v * np.exp(-t / PUSHED.crosstalk_s)
+        volts = end_v[k] * (1 - np.exp(-t / PUSHED.node_s)) + pull
+        passes_s = t[np.argmax(volts >= theta[k])]
+        found = rise_time(PUSHED, theta, end_v, after_pulse=True)[k]
+        assert found == pytest.approx(passes_s, abs=2e-9)
+        assert found > rise_time(PUSHED, theta, end_v, after_pulse=False)[k]
+    assert np.isinf(rise_time(PUSHED, np.array([0.8]), np.array([0.7]), after_pulse=True)).all()
+
+
+def test_a_pushed_node_fires_later_and_one_neuron_as_many_do() -> None:
+    period = np.full(1, 10e-6)
+    trains = regular_trains(np.full(1, 60), 3e-6, period, 1e-6, 3e-6 + 60 * period + 8e-6)
+    key = sequence_keys(3, 0, 1)
+    whole, clean = fire(PUSHED, BOARD, 0.5, trains, key), fire(NOMINAL, BOARD, 0.5, trains, key)
+    alone, _ = go_on(PUSHED, BOARD, 0.5, trains, key, None)
+    assert alone == pytest.approx(whole.axon_s, abs=1e-12)
+    assert len(whole.axon_s) > 5
+    assert whole.axon_s[0] > clean.axon_s[0]
