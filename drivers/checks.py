@@ -102,6 +102,20 @@ def fires(bench: Bench, file: BenchFile) -> bool:
     return bool((quiet.spikes == 0).all() and (loud.spikes[loud.frame.played] > 0).all())
 
 
+def heeds_threshold(bench: Bench, file: BenchFile) -> bool:
+    """Whether anything changes between the highest V_th and the lowest, be it only what a reader refuses to count."""
+    found = []
+    for vth_v in (file.limits.vth_max_v, file.limits.vth_min_v):
+        try:
+            found.append(str(_play(bench, file, vth_v, max(1, file.board.addresses)).spikes))
+        except UnsafeError:
+            raise
+        except BenchError as error:
+            found.append(str(error))
+    bench.make_safe()
+    return found[0] != found[1]
+
+
 def _levels(capture: Capture) -> Iterator[Check]:
     for trace in capture.traces:
         if trace.name in ("sync", "dendrite"):

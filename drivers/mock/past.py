@@ -57,8 +57,9 @@ class Past:
         if "stuck_axon_high" in self.faults:
             return np.array([t0_ns]), np.array([t1_ns])
         if "inverted_comparator" in self.faults:
-            falls = np.append(rise[1:], t1_ns) if len(rise) else rise
-            return rise + width, falls
+            low = self._rises(t0_ns - width, t1_ns)
+            rises, falls = np.append(t0_ns, low + width), np.append(low, t1_ns)
+            return rises[rises < falls], falls[rises < falls]
         return rise, rise + width
 
     def axon_levels(self, t0_ns: int, t1_ns: int) -> tuple[Times, NDArray[np.bool_]]:

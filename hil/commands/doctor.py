@@ -136,40 +136,53 @@ def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
     except (BenchError, InputError) as error:
         yield failed("loopback", error, "mend the parts above first")
     if found and _about_polarity(found[-1]):
-        yield _polarity(file, device)
+        yield _polarity(file, device, counter=COUNTER_SEES in found[-1].detail)
+
+
+COUNTER_SEES, SCOPE_SEES = "the axon is high at rest", "comparator's polarity"  # of an axon on the wrong level
 
 
 def _about_polarity(check: Check) -> bool:
-    """Whether an oscilloscope saw an axon that rests on the wrong level."""
-    return not check.ok and "comparator's polarity" in check.detail
+    """Whether a reader saw an axon that rests on the wrong level."""
+    return not check.ok and (COUNTER_SEES in check.detail or SCOPE_SEES in check.detail)
 
 
-def _polarity(file: BenchFile, device: str) -> Check:
-    """Whether an axon on the wrong level is stuck or upside down: read the other way round, does it fire?"""
-    from drivers.checks import fires
-    from drivers.opening import make_bench
+def _polarity(file: BenchFile, device: str, *, counter: bool) -> Check:
+    """Whether an axon on the wrong level is stuck or upside down."""
+    from drivers.checks import failed
 
     turned = not file.spikes.inverted
-    other = file.model_copy(update={"spikes": file.spikes.model_copy(update={"inverted": turned})})
     level = "high" if turned else "low"
     try:
-        with make_bench(other, load_device(device), traces=True) as bench:
-            upside_down = fires(bench, other)
-    except BenchError:
-        upside_down = False
+        upside_down, remedy = _upside_down(file, device, counter=counter)
+    except BenchError as error:
+        return failed("axon level", error, f"the axon rests {level}: check the comparator's inputs and the axon wire")
     if upside_down:
-        return Check(
-            "axon polarity",
-            False,
-            f"the axon rests {level} and goes the other way with every spike",
-            f"exchange the comparator's inputs, or set spikes.inverted = {str(turned).lower()}",
-        )
+        return Check("axon polarity", False, f"the axon rests {level} and goes the other way with every spike", remedy)
     return Check(
         "axon level",
         False,
         f"the axon stays {level} whatever V_th is",
         f"axon stuck {level}: check the comparator's output and the axon wire for a short, and its supply",
     )
+
+
+def _upside_down(file: BenchFile, device: str, *, counter: bool) -> tuple[bool, str]:
+    """Whether the axon on the wrong level moves where the neuron fires, and what to do then. Raises BenchError.
+
+    A counter cannot read it the other way round, but what it misses depends on V_th unless the axon is stuck.
+    """
+    from drivers.checks import fires, heeds_threshold
+    from drivers.opening import make_bench
+
+    remedy = "exchange the comparator's inputs"
+    if counter:
+        with make_bench(file, load_device(device)) as bench:
+            return heeds_threshold(bench, file), remedy
+    turned = not file.spikes.inverted
+    other = file.model_copy(update={"spikes": file.spikes.model_copy(update={"inverted": turned})})
+    with make_bench(other, load_device(device), traces=True) as bench:
+        return fires(bench, other), f"{remedy}, or set spikes.inverted = {str(turned).lower()}"
 
 
 def _print(check: Check) -> None:

@@ -69,16 +69,25 @@ ADVICE = {  # of the bench pigpio + scope, or pico + pico for faults of the Pico
     "axon_echo": r"check that the probe's switch|check the axon wire",
     "axon_narrow": r"check the axon (wire|line)",
 }
+BY_READER = {  # faults that readers see differently
+    (("pigpio", "gpio"), "stuck_axon_high"): r"axon stuck high",
+    (("pigpio", "gpio"), "inverted_comparator"): r"exchange the comparator's inputs",
+    (("pico", "pico"), "stuck_axon_high"): r"axon stuck high",
+    (("pico", "pico"), "stuck_axon_low"): r"axon stuck low",
+    (("pico", "pico"), "inverted_comparator"): r"exchange the comparator's inputs",
+    (("pico", "scope"), "inverted_comparator"): r"exchange the comparator's inputs",
+}
 PARTS = {"board": BOARD_FAULTS, "pigpiod": PIGPIOD_FAULTS, "scope": SCOPE_FAULTS, "pico": PICO_FAULTS}
 
 
-def diagnosed(fault: str, folder: Path) -> list[Check]:
+def diagnosed(fault: str, folder: Path, parts: tuple[str, str] | None = None) -> list[Check]:
     """Every check of a bench with one fault; the device is its own, as only one program may have one."""
     part = next(part for part, faults in PARTS.items() if fault in faults)
-    device = folder / f"{fault}.toml"
+    parts = parts or (("pico", "pico") if part == "pico" else ("pigpio", "scope"))
+    name = "-".join([fault, *parts])
+    device = folder / f"{name}.toml"
     nominal = (files("drivers.mock") / "devices" / "nominal.toml").read_text(encoding="utf-8")
-    device.write_text(nominal.replace('id = "nominal"', f'id = "{fault}"'))
-    parts = ("pico", "pico") if part == "pico" else ("pigpio", "scope")
+    device.write_text(nominal.replace('id = "nominal"', f'id = "{name}"'))
     with twin(*parts, str(device), faults={part: (fault,)}) as (file, board):
         found = [check for check in checks(quick(file), str(device), loopback=True) if check.name != "calibration"]
         board.misuse.take()
@@ -117,6 +126,14 @@ def test_faults_are_named_by_the_first_advice(found: dict[str, list[Check]]) -> 
         if not re.search(ADVICE[fault] or "^$", first):
             wrong[fault] = first
     assert not wrong
+
+
+@pytest.mark.parametrize(("parts", "fault"), BY_READER)
+def test_every_reader_tells_a_stuck_axon_from_one_upside_down(
+    parts: tuple[str, str], fault: str, tmp_path: Path
+) -> None:
+    bad = [c for c in diagnosed(fault, tmp_path, parts) if not c.ok and not c.name.endswith("at rest")]
+    assert re.search(BY_READER[parts, fault], bad[0].advice), bad
 
 
 def test_without_the_loopback_it_says_what_only_that_can_tell(tmp_path: Path) -> None:
