@@ -39,8 +39,13 @@ def test_pigs_makes_waves_scripts_and_serial_data(served: Served) -> None:
     pigs(served, "wvclr")
     assert int(pigs(served, "wvas 13 9600 8 2 0 104 105")) > 0
     pigs(served, f"wvtx {pigs(served, 'wvcre')}")
-    time.sleep(0.3)
-    assert pigs(served, "slr 13 10").split() == ["2", "104", "105"]
+    heard: list[str] = []
+    for _ in range(100):  # on a busy machine the twin's time is slow
+        heard += pigs(served, "slr 13 10").split()[1:]
+        if len(heard) >= 2:
+            break
+        time.sleep(0.1)
+    assert heard == ["104", "105"]
 
 
 def test_pig2vcd_writes_what_moves(served: Served) -> None:

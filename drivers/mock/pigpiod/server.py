@@ -171,6 +171,7 @@ class PigpiodServer:
 class _Tcp(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 100  # as the daemon's
 
     def __init__(self, address: tuple[str, int], owner: PigpiodServer) -> None:
         self.owner = owner
