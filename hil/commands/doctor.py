@@ -156,7 +156,9 @@ def _polarity(file: BenchFile, device: str, *, counter: bool) -> Check:
     try:
         upside_down, remedy = _upside_down(file, device, counter=counter)
     except BenchError as error:
-        return failed("axon level", error, f"the axon rests {level}: check the comparator's inputs and the axon wire")
+        return failed(
+            "axon level", error, f"axon stuck {level} at times: check the axon wire and the comparator's output"
+        )
     if upside_down:
         return Check("axon polarity", False, f"the axon rests {level} and goes the other way with every spike", remedy)
     return Check(
