@@ -126,7 +126,6 @@ def _watch(connection: socket.socket, pi: pigpio.pi) -> None:
     pi.notify_begin(handle, LINE)
 
 
-
 def _come_and_go(server: PigpiodServer, core: int, pi: pigpio.pi) -> None:
     with socket.create_connection((server.host, server.port)) as short:
         _watch(short, pi)
