@@ -173,3 +173,23 @@ def test_e_stop_acts_while_the_host_reads_nothing(server: PicoServer, port: seri
     link.begin()
     assert link.ask("beat")["latch"] == "estop"
     link.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        (protocol.seal("77 beat"), 5),
+        (protocol.request(78, "data", protocol.data_args(78, 9, 0, b"\x05\x01" * 700)), 700),
+    ],
+    ids=["typed", "payload"],
+)
+def test_e_stop_acts_in_the_middle_of_a_line(server: PicoServer, port: serial.Serial, line: bytes, at: int) -> None:
+    """How soon is measured on the emulated Pico (tests/firmware/test_uf2.py)."""
+    playing(server, port)
+    port.write(line[:at])
+    time.sleep(0.05)
+    server.pins.estop_high = False
+    assert soon(lambda: parked(server))
+    port.write(line[at:] + protocol.seal("79 beat"))
+    said = until(port, b"OK 79 ")
+    assert b"latch=estop" in until(port, b"\n", said.rpartition(b"OK 79 ")[2])
