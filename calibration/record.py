@@ -192,7 +192,7 @@ def load_record(path: Path) -> CalibrationRecord:
         raise InputError(f"calibration file {path}: {error.strerror or error}") from error
     except ValidationError as error:
         raise InputError(f"calibration file {path}: {validation_line(error)}") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"calibration file {path}: not a calibration record ({error})") from error
     if record.format > FORMAT:
         raise InputError(f"calibration file {path} has format {record.format}; this version reads up to {FORMAT}")

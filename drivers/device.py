@@ -72,10 +72,10 @@ def parse_toml(model: type[T], text: str, what: str) -> T:
     """Validate TOML text; raises InputError with every wrong field, its value and why, in one line."""
     try:
         return model.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{what}: not valid TOML: {error}") from error
     except ValidationError as error:
         raise InputError(f"{what}: {validation_line(error)}") from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets without end
+        raise InputError(f"{what}: not valid TOML: {error}") from error
 
 
 def validation_line(error: ValidationError) -> str:
@@ -83,6 +83,8 @@ def validation_line(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         where = ".".join(str(p) for p in item["loc"]) or "file"
-        shown = "" if item["type"] in ("missing", "extra_forbidden") or not item["loc"] else f" = {item['input']!r}"
+        shown = (
+            "" if item["type"] in ("missing", "extra_forbidden") or not item["loc"] else f" = {item['input']!r:.200}"
+        )
         parts.append(f"{where}{shown}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(parts)

@@ -151,7 +151,7 @@ def spike_settings(settings: SpikeSettings, changes: Collection[str]) -> SpikeSe
             )
         try:
             values[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"--set {change!r}: {text!r} is not a number or true/false") from error
     try:
         return SpikeSettings.model_validate(values)

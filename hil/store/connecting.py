@@ -13,6 +13,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from hil.store import suspicion
+
 _BUSY_S = 10.0
 _LOG_IN_USE = b"\x02\x02"  # bytes 18 and 19 of the file: write-ahead log (SQLite file format, section 1.3)
 
@@ -49,6 +51,7 @@ def _open(path: Path, how: str, undo: ExitStack) -> sqlite3.Connection:
         f"{path.absolute().as_uri()}?{how}", uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
     )
     try:
+        suspicion.bound(connection)
         connection.execute("SELECT count(*) FROM sqlite_master")  # the first look opens the log
         connection.execute("PRAGMA trusted_schema = OFF")  # a file from anywhere runs nothing of its own
     except BaseException:

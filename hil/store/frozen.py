@@ -26,6 +26,7 @@ from drivers.device import validation_line
 from drivers.errors import InputError, RunFileError
 from drivers.settings import PLACES
 from hil.store.runfile import RunFile
+from hil.store.suspicion import from_json
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -95,7 +96,7 @@ def kind_of(run: RunFile) -> Kind:
         if kind in facts:
             return kind
     with suppress(ValueError, TypeError, AttributeError):
-        command = json.loads(run.fact("config")).get("command")
+        command = from_json(run.path, "config", run.fact("config")).get("command")
         if command in OF_DIGITS:
             return "run" if command == "run" else "evaluate"
     raise RunFileError(f"run file {run.path} is damaged: it does not say what kind it is")
@@ -123,7 +124,7 @@ def settings_of(run: RunFile, model: type[Model], *kinds: Kind) -> Model:
 def raw_settings(run: RunFile) -> dict[str, Any]:
     """The frozen settings as they were written down; raises RunFileError."""
     frozen = run.facts["config"] if "config" in run.facts else run.fact(kind_of(run))
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         found = json.loads(frozen) if isinstance(frozen, str) else frozen
         if isinstance(found, dict):
             return found
@@ -135,7 +136,7 @@ def identity_of(run: RunFile) -> dict[str, str] | None:
     if "identity" in run.facts:
         found: dict[str, str] = run.facts["identity"]
         return found
-    return next((json.loads(text) for _, kind, text in run.events() if kind == "parts"), None)
+    return next((from_json(run.path, "parts", text) for _, kind, text in run.events() if kind == "parts"), None)
 
 
 def changed_parts(run: RunFile, identity: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,13 @@ TRACE_COLUMNS = (
     *("name", "samples", "y_increment_v", "y_origin", "y_reference", "x_increment_s", "x_origin_s", "settings"),
     "codes",
 )
+SHOT_INTS = (
+    *("image", "noise", "attempt", "layer", "first_slot", "slots", "pulses_before", "total_pulses", "total_spikes"),
+    *("resets", "bad_slots", "stray_before", "stray_guard", "stray_after"),
+)
+TRACE_INTS = ("samples", "y_origin", "y_reference")
+TRACE_FLOATS = ("y_increment_v", "x_increment_s", "x_origin_s")
+_MOST = 1 << 62
 _INT, _FLOAT, _BOOL = np.dtype("<i4"), np.dtype("<f8"), np.dtype("?")
 
 
@@ -110,9 +118,20 @@ def trace_values(trace: Trace) -> tuple[Any, ...]:
     )
 
 
+def _check(row: dict[str, Any], ints: tuple[str, ...], floats: tuple[str, ...]) -> None:
+    """Raise ValueError for numbers that are none: a column of SQLite may hold anything."""
+    for name in ints:
+        if not isinstance(row[name], int) or abs(row[name]) > _MOST:
+            raise ValueError(f"{name} is {row[name]!r:.50}")
+    for name in floats:
+        if not isinstance(row[name], int | float) or not math.isfinite(row[name]):
+            raise ValueError(f"{name} is {row[name]!r:.50}")
+
+
 def to_trace(values: tuple[Any, ...]) -> Trace:
     """The inverse of `trace_values`; raises ValueError when the codes are not what was packed."""
     name, samples, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, settings, packed = values
+    _check(dict(zip(TRACE_COLUMNS, values, strict=True)), TRACE_INTS, TRACE_FLOATS)
     codes = unpack_codes(packed, samples)
     if len(codes) != samples:
         raise ValueError(f"{len(codes)} codes where {samples} were recorded")
@@ -122,6 +141,7 @@ def to_trace(values: tuple[Any, ...]) -> Trace:
 def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
     """The inverse of `shot_values`; raises ValueError when an array is not what was packed."""
     row = dict(zip(SHOT_COLUMNS, values, strict=True))
+    _check(row, SHOT_INTS, ("bench_s",))
     n = row["slots"]
     ints = {name: unpack_array(row[name], _INT, n) for name in ("channel", "position", "pulses", "spikes")}
     frame = Frame(

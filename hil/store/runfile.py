@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from drivers.errors import HilWarning, RunFileError
 from drivers.signals import Capture, FrameKey
+from hil.store import suspicion
 from hil.store.connecting import connect, lacks_its_log, log_of
 from hil.store.creation import create_file
 from hil.store.journal import Connection, Journal
@@ -119,6 +120,7 @@ class RunFile:
             # back after a power cut, because only its folder forgot it, would be played into what came later.
             self._journal.execute("PRAGMA synchronous = EXTRA")
             self._journal.execute("PRAGMA journal_mode = WAL")
+        suspicion.check_schema(self.path, self._journal.all("SELECT type, name, sql FROM sqlite_master"))
         version = self._journal.one("PRAGMA user_version")[0]
         if version > SCHEMA_VERSION:
             raise RunFileError(
@@ -129,7 +131,7 @@ class RunFile:
         for key, value, check in self._journal.all("SELECT key, value, digest FROM run"):
             if digest((key, value)) != check:
                 raise RunFileError(f"run file {self.path} is damaged: its {key} fails its checksum")
-            self._facts[key] = json.loads(value)
+            self._facts[str(key)] = suspicion.fact(self.path, str(key), str(value))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -204,7 +206,8 @@ class RunFile:
         if not whole or any(digest(trace[:-1]) != trace[-1] for trace in found):
             raise self._damaged(shot, row)
         wanted = [trace for trace in found if traces is None or trace[0] in traces]
-        return to_capture(row[:-1], tuple(to_trace(trace[:-1]) for trace in wanted))
+        with self._whole(shot, row):
+            return to_capture(row[:-1], tuple(to_trace(trace[:-1]) for trace in wanted))
 
     def counts(self, shot: int) -> Capture:
         """A recorded shot without its traces, which are not even read: for whoever wants many; raises as `load`."""
@@ -214,7 +217,16 @@ class RunFile:
         checks = self._journal.all("SELECT digest FROM traces WHERE shot = ? ORDER BY name", (shot,))
         if digest(row[:-1], *(check for (check,) in checks)) != row[-1]:
             raise self._damaged(shot, row)
-        return to_capture(row[:-1], ())
+        with self._whole(shot, row):
+            return to_capture(row[:-1], ())
+
+    @contextmanager
+    def _whole(self, shot: int, row: tuple[Any, ...]) -> Iterator[None]:
+        """Checksums tell of accidents; whoever made a file on purpose could make them too."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError) as error:
+            raise self._damaged(shot, row) from error
 
     def _damaged(self, shot: int, row: tuple[Any, ...]) -> DamagedShotError:
         return DamagedShotError(
@@ -297,7 +309,17 @@ class RunFile:
         rows = self._journal.all(
             "SELECT noise, image, label, answer, detail, digest FROM results ORDER BY noise, image"
         )
-        return [json.loads(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
+        found = [self.result_of(row[4]) for row in rows if digest(row[:-1]) == row[-1]]
+        return [detail for detail in found if detail is not None]
+
+    @staticmethod
+    def result_of(text: object) -> dict[str, Any] | None:
+        """What became of a digit; None where that is not told in full, so that it is made again."""
+        try:
+            detail = json.loads(str(text))
+        except (ValueError, RecursionError):
+            return None
+        return detail if isinstance(detail, dict) and suspicion.is_result(detail) else None
 
     def add_event(self, kind: str, text: str) -> None:
         """Record that something happened."""
@@ -318,7 +340,8 @@ class RunFile:
     def notes(self) -> list[Noted]:
         """What shots have to say, by kind."""
         rows = self._journal.all("SELECT notes FROM shots WHERE damaged = 0 AND notes <> '[]' ORDER BY id")
-        return by_kind(json.loads(row[0]) for row in rows)
+        found = [suspicion.from_json(self.path, "notes", row[0]) for row in rows]
+        return by_kind([str(note) for note in notes] for notes in found if isinstance(notes, list))
 
     def totals(self) -> dict[str, Any]:
         """Sums over all shots: shots, pulses, spikes, resets, bench_s, samples and bytes of traces, bad slots."""

@@ -5,11 +5,13 @@ Nothing is held between two looks, so that the process that writes can neither b
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
+from drivers.errors import RunFileError
 from hil.store.rows import digest
+from hil.store.suspicion import from_json
 
 if TYPE_CHECKING:
     from hil.store.runfile import RunFile
@@ -74,10 +76,26 @@ class Tail:
         if afresh and not began:
             self.shot = self.result = self.event = 0
             events = run.query(_EVENTS, (0,))
-        shots = [ShotCost(*(*cost, tuple(json.loads(notes)))) for *cost, notes in run.query(_SHOTS, (self.shot,))]
+        shots = [_cost(run, row) for row in run.query(_SHOTS, (self.shot,))]
         results = run.query(_RESULTS, (self.result,))
         self.event = events[-1][0] if events else self.event
         self.shot = shots[-1].id if shots else self.shot
         self.result = results[-1][0] if results else self.result
-        sound = [json.loads(row[5]) for row in results if digest(row[1:-1]) == row[-1]]
-        return News(shots, sound, [(at, kind, text) for _, at, kind, text in events], afresh)
+        sound = [run.result_of(row[5]) for row in results if digest(row[1:-1]) == row[-1]]
+        return News(
+            shots,
+            [detail for detail in sound if detail is not None],
+            [(at, kind, text) for _, at, kind, text in events],
+            afresh,
+        )
+
+
+def _cost(run: RunFile, row: tuple[Any, ...]) -> ShotCost:
+    """One shot's; raises RunFileError where a column holds something else than it should."""
+    *cost, notes = row
+    found = from_json(run.path, "notes", notes)
+    for field, value in zip(fields(ShotCost), cost, strict=False):
+        kinds: type | UnionType = {"int": int, "str": str, "float": int | float}[str(field.type)]
+        if not isinstance(value, kinds) or (isinstance(value, int) and abs(value) >= 1 << 62):
+            raise RunFileError(f"run file {run.path} is damaged: shot {cost[0]} has {field.name} = {value!r:.50}")
+    return ShotCost(*(*cost, tuple(map(str, found)) if isinstance(found, list) else ()))

@@ -18,6 +18,7 @@ from hil.store.runfile import DamagedShotError, RunFile, damaged_shots
 from tests.hil.rig import bench, frames, new_run, rows, same
 
 ROOT = Path(__file__).parents[3]
+RESULT = {"noise": 0, "answer": 7, "pulses": 1, "spikes": 1, "bench_s": 0.1, "saturated": 0, "stray": 0}
 
 
 @pytest.fixture
@@ -68,8 +69,8 @@ def test_the_same_shot_is_never_recorded_twice(recorded: tuple[Path, list[Captur
 
 def test_results_and_events(tmp_path: Path) -> None:
     with new_run(tmp_path / "r.sqlite") as run:
-        run.add_result({"noise": 0, "index": 3, "label": 7, "answer": 7, "confidence": 0.1 + 0.2})
-        run.add_result({"noise": 0, "index": 2, "label": 1, "answer": 7, "confidence": 1.0})
+        run.add_result({**RESULT, "index": 3, "label": 7, "confidence": 0.1 + 0.2})
+        run.add_result({**RESULT, "index": 2, "label": 1, "confidence": 1.0})
         run.add_event("begun", "with a µ")
         assert [r["index"] for r in run.results()] == [2, 3]
         assert run.results()[1]["confidence"] == 0.1 + 0.2

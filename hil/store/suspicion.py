@@ -1,0 +1,85 @@
+"""A file from anywhere: what is looked at before anything of it is believed.
+
+A schema may hold views, triggers, virtual tables and generated columns, which run when a table is read (SQLite
+documentation, "Defense Against The Dark Arts"): a view that never ends hangs whoever reads it. What hil writes it
+knows word by word, and everything else is refused. Facts are looked at by their kind, and a value may be only so
+long.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from drivers.errors import RunFileError
+from hil.store.schema import statements
+
+MOST_VALUE_BYTES = 256 << 20  # of one value: the codes of a shot are some 10 MB at the most
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("begun", "command", "device"), (str,)),
+    **dict.fromkeys(("identity", "sources", "software"), (dict,)),
+    "odometer": (int,),
+    "tick_s": (int, float),
+}
+_RECALIBRATION = {"record": str, "file": str, "curve": dict, "after_shot": int}
+
+
+def bound(connection: sqlite3.Connection) -> None:
+    """Let no value of a file be longer than any that hil wrote."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_VALUE_BYTES)
+
+
+def check_schema(path: Path, found: Iterable[tuple[str, str, str | None]]) -> None:
+    """Raise RunFileError for anything that hil does not write itself; `found` are type, name and SQL of each."""
+    ours = statements()
+    for kind, name, sql in found:
+        if sql is not None and sql not in ours:
+            raise RunFileError(
+                f"run file {path} holds the {kind} {name!r}, which is not as hil writes it: whoever made it meant "
+                "something else with it, and it is not read"
+            )
+
+
+def from_json(path: Path, what: str, text: object) -> Any:
+    """A value of a run file; raises RunFileError where it is no JSON, also for brackets or digits without end."""
+    try:
+        return json.loads(str(text))
+    except (ValueError, RecursionError) as error:
+        raise RunFileError(f"run file {path} is damaged: its {what} is no JSON ({error})") from error
+
+
+def fact(path: Path, key: str, text: str) -> Any:
+    """One fact; raises RunFileError where it is not of its kind."""
+    value = from_json(path, key, text)
+    kinds = _KINDS.get(key, (object,))
+    fine = isinstance(value, kinds) and not (isinstance(value, bool) and int in kinds)
+    if key == "identity" and fine:
+        fine = all(isinstance(part, str) for part in value.values())
+    if key == "sources" and fine:
+        fine = all(part is None or isinstance(part, str) for part in value.values())
+    if key == "tick_s" and fine:
+        fine = math.isfinite(value) and 0 < value < 1
+    if key == "odometer" and fine:
+        fine = 0 <= value < 1 << 62
+    if key.startswith("recalibration/"):
+        fine = isinstance(value, dict) and all(isinstance(value.get(k), of) for k, of in _RECALIBRATION.items())
+    if not fine:
+        raise RunFileError(f"run file {path} is damaged: its {key} is {text[:60]!r}")
+    return value
+
+
+_WHOLE_NUMBERS = ("noise", "index", "label", "answer", "pulses", "spikes", "saturated", "stray")
+_LATER_ONES = ("recalibrations", "resets", "retaken_shots", "retaken_slots", "retaken_pulses")
+
+
+def is_result(detail: dict[str, Any]) -> bool:
+    """Whether this is what `hil.run.digits.DigitResult` holds, of this version or an earlier one."""
+    numbers = [detail.get(name) for name in _WHOLE_NUMBERS] + [detail.get(name, 0) for name in _LATER_ONES]
+    shares = [detail.get(name) for name in ("confidence", "bench_s")]
+    return all(isinstance(n, int) and not isinstance(n, bool) and abs(n) < 1 << 62 for n in numbers) and all(
+        isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in shares
+    )
