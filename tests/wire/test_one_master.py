@@ -22,26 +22,25 @@ def test_doctor_during_a_run_changes_no_count(source: str, reader: str) -> None:
     frame = probe_frame("test", SlotTiming(), range(1, 41))
     wanted = list(range(1, 41))  # the ideal device fires at every pulse
     with twin_bench(source, reader) as (bench, _):
-        ended = threading.Event()
+        looked = threading.Event()
         rows: list[str] = []
 
         def look() -> None:
             for _ in range(50):
                 rows.extend(check.detail for check in check_parts(bench.file) if not check.ok)
-                if ended.is_set():
-                    return
+            looked.set()
 
         doctor = threading.Thread(target=look)
         bench.set_threshold(0.7)
         doctor.start()
         try:
-            for _ in range(5):
+            while not looked.is_set() and doctor.is_alive():
                 (capture,) = bench.play([frame])
                 assert capture.ok.all()
                 assert capture.spikes.tolist() == wanted
         finally:
-            ended.set()
             doctor.join(60)
+        assert looked.is_set()
         assert rows
         assert all(f"is in use by bench '{bench.file.name}'" in row for row in rows)
 

@@ -18,7 +18,16 @@ from hil.store.runfile import DamagedShotError, RunFile, damaged_shots
 from tests.hil.rig import bench, frames, new_run, rows, same
 
 ROOT = Path(__file__).parents[3]
-RESULT = {"noise": 0, "answer": 7, "pulses": 1, "spikes": 1, "bench_s": 0.1, "saturated": 0, "stray": 0}
+RESULT = {
+    "noise": 0,
+    "answer": 7,
+    "confidence": 1.0,
+    "pulses": 1,
+    "spikes": 1,
+    "bench_s": 0.1,
+    "saturated": 0,
+    "stray": 0,
+}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from hil.store.tail import Tail
 from tests.hil.rig import bench, frames, new_run
+from tests.hil.store.test_runfile import RESULT
 
 
 def test_every_shot_result_and_event_is_read_once(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_every_shot_result_and_event_is_read_once(tmp_path: Path) -> None:
         ids: list[int] = []
         for number, _ in enumerate(RecordingBench(bench(), run).play(frames(2, 24))):
             if number == 2:
-                run.add_result({"noise": 0, "index": 0, "label": 7, "answer": 7})
+                run.add_result({**RESULT, "label": 7, "index": 0})
             with RunFile.open(path) as reader:
                 ids += [shot.id for shot in tail.read(reader).shots]
         run.add_event("complete", "")
@@ -41,7 +42,7 @@ def test_what_is_taken_back_makes_everything_new(tmp_path: Path) -> None:
     with new_run(path) as run:
         run.add_event("begun", "now")
         list(RecordingBench(bench(), run).play(frames(2, 24)))
-        run.add_result({"noise": 0, "index": 1, "label": 7, "answer": 7})
+        run.add_result({**RESULT, "label": 7, "index": 1})
         run.add_event("note", "")
         with RunFile.open(path) as reader:
             before = tail.read(reader)

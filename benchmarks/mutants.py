@@ -1,0 +1,112 @@
+"""Do the tests of a module notice when it is wrong? Mutants by cosmic-ray, of ten modules on which numbers depend.
+
+    python -m benchmarks.mutants [--sample 12] [--seed 1] [--module slots]      (needs the extra `mutants`)
+
+Of each module a seeded sample is tried (`--sample 0`: all, which takes hours) in a copy of this checkout, with that
+module's own tests. A mutant that survives is a gap, unless benchmarks/mutants.toml says why it is no other program.
+Ends with code 1 where a tenth or more of those tried are gaps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TESTS = {
+    "drivers/decode/spikes.py": "tests/drivers/decode/test_spikes.py tests/drivers/decode/test_defects.py",
+    "drivers/decode/slots.py": "tests/drivers/decode",
+    "drivers/decode/schmitt.py": "tests/drivers/decode",
+    "drivers/pigpio/waves.py": "tests/drivers/pigpio/test_waves.py",
+    "hil/network/encode.py": "tests/hil/network",
+    "calibration/transfer.py": "tests/calibration/test_transfer.py tests/calibration/test_plausible.py",
+    "calibration/sentinel.py": "tests/calibration/test_sentinel.py tests/hil/run/test_judge.py",
+    "hil/store/runfile.py": "tests/hil/store/test_runfile.py tests/hil/store/test_recording.py",
+    "firmware/protocol.py": "tests/firmware/test_protocol.py",
+    "drivers/wear/passport.py": "tests/drivers/wear/test_passport.py",
+}
+COPIED = ("hil", "drivers", "calibration", "firmware", "tests", "examples", "pyproject.toml", "benchmarks", "docs")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
+# What changes no behaviour: annotations are not evaluated (PEP 563), so `int | None` may become anything.
+MEANINGLESS = ("core/ReplaceBinaryOperator_BitOr", "core/AddNot_Assert")
+LIMIT_S = 300.0  # for the tests of one mutant
+MOST_GAPS = 0.1
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A mutant that no test noticed: where, and the line as it was."""
+
+    module: str
+    operator: str
+    line: int
+    text: str
+
+    def accepted(self, known: list[dict[str, str]]) -> str:
+        """Why it is no other program; empty where nobody has said so."""
+        for one in known:
+            if (one["module"], one["line"], one["operator"]) == (self.module, self.text, self.operator):
+                return one["reason"]
+        return ""
+
+
+def tried(module: str, sample: int, seed: int) -> tuple[int, list[Survivor]]:
+    """How many mutants of a module were tried, and which survived. Works in the current folder, a copy."""
+    from cosmic_ray.commands import init
+    from cosmic_ray.mutating import mutate_and_test
+    from cosmic_ray.work_db import WorkDB, use_db
+    from cosmic_ray.work_item import TestOutcome, WorkerOutcome
+
+    lines = Path(module).read_text(encoding="utf-8").splitlines()
+    with use_db("mutants.sqlite", WorkDB.Mode.create) as db:
+        init([Path(module)], db, {})
+        items = [item for item in db.work_items if not item.mutations[0].operator_name.startswith(MEANINGLESS)]
+    random.Random(f"{seed} {module}").shuffle(items)  # noqa: S311 (a sample, no secret)
+    done, left = 0, []
+    command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider {TESTS[module]}"
+    for item in items[: sample or None]:
+        result = mutate_and_test(item.mutations, command, LIMIT_S)
+        if result.worker_outcome != WorkerOutcome.NORMAL or result.test_outcome == TestOutcome.INCOMPETENT:
+            continue
+        done += 1
+        mutation = item.mutations[0]
+        line = mutation.start_pos[0]
+        if result.test_outcome == TestOutcome.SURVIVED:
+            left.append(Survivor(module, mutation.operator_name, line, lines[line - 1].strip()))
+            print(f"  survived: {module}:{line} {mutation.operator_name}: {left[-1].text}", flush=True)
+    return done, left
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sample", type=int, default=12, help="mutants of each module, 0 for all (default: 12)")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
+    parser.add_argument("--module", help="only modules whose name has this in it")
+    args = parser.parse_args()
+    known = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8")).get("accepted", [])
+    all_done = all_gaps = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            source, copy = ROOT / name, Path(folder) / name
+            shutil.copytree(source, copy, ignore=LEFT_OUT) if source.is_dir() else shutil.copyfile(source, copy)
+        os.chdir(folder)
+        os.environ |= {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        for module in [module for module in TESTS if args.module is None or args.module in module]:
+            done, left = tried(module, args.sample, args.seed)
+            gaps = [one for one in left if not one.accepted(known)]
+            print(f"{module:27} {done:4} tried, {len(left)} survived, {len(gaps)} of them gaps", flush=True)
+            all_done, all_gaps = all_done + done, all_gaps + len(gaps)
+    share = all_gaps / max(all_done, 1)
+    print(f"{all_done} mutants tried, seed {args.seed}: {all_gaps} gaps, {share:.1%} (below {MOST_GAPS:.0%} wanted)")
+    sys.exit(0 if share < MOST_GAPS else 1)
+
+
+if __name__ == "__main__":
+    main()
