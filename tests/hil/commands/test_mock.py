@@ -63,6 +63,7 @@ def test_what_is_served_is_complete_tells_misuse_and_ends_when_told(
         witness.check()
         pi = pigpio.pi(file.pigpio.host, file.pigpio.port)
         assert pi.write(17, 1) == 0  # dendrite, while no address is closed
+        assert pi.write(17, 0) == 0
         assert pi.set_PWM_dutycycle(25, 128) == 0
         pi.stop()
         assert server.stderr is not None
