@@ -48,6 +48,8 @@ class Judge:
 
     On drift it tells; then, by `policy`, goes on as calibrated ("warn"), ends the run ("stop"), or says that the curve
     is `stale` ("recalibrate"). Without a policy it only refuses, as in a replay, where nothing can be done any more.
+    Each helping of a digit has a sentinel of its own: what is learnt of the curve's error at few pulses a slot says
+    little of that at many.
     `alarms` were told and `renewals` followed, in all of the run; `frames` were judged since the last of either here.
     """
 
@@ -58,6 +60,7 @@ class Judge:
     renewals: int = 0
     frames: int = 0
     alarmed: tuple[int, int] | None = None  # noise and image of the frame that the last alarm came with
+    later: dict[int, Sentinel] = field(default_factory=dict)  # of second helpings and on
     _measured: bool = False  # the curve, in this run
 
     @property
@@ -72,7 +75,7 @@ class Judge:
         self.frames += 1
         if self.policy is None or self.stale:  # frames that were under way when the curve was found to be stale
             return
-        drift = self.sentinel.feed(expected, found)
+        drift = self._sentinel_of(key.helping).feed(expected, found)
         if drift is None or (self.policy == "warn" and self.alarms and self.frames < QUIET_FRAMES):
             return
         self.alarms += 1
@@ -87,18 +90,24 @@ class Judge:
                 "hil characterize, then begin anew"
             )
 
+    def _sentinel_of(self, helping: int) -> Sentinel:
+        return self.sentinel if helping == 0 else self.later.setdefault(helping, Sentinel(self.sentinel.limit))
+
     def state(self) -> dict[str, Any]:
         """All that a later frame's judgement depends on, as JSON values: recorded with every result."""
         counts = {"alarms": self.alarms, "renewals": self.renewals, "frames": self.frames, "measured": self._measured}
-        return {**counts, "alarmed": self.alarmed, "sentinel": self.sentinel.state()}
+        later = {"later": {str(n): one.state() for n, one in self.later.items()}} if self.later else {}
+        return {**counts, "alarmed": self.alarmed, "sentinel": self.sentinel.state(), **later}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a recorded state."""
         self.alarms, self.renewals, self.frames = state["alarms"], state["renewals"], state["frames"]
         self.alarmed = tuple(state["alarmed"]) if state["alarmed"] is not None else None
         self._measured, self.sentinel = state["measured"], Sentinel.of(state["sentinel"])
+        self.later = {int(n): Sentinel.of(one) for n, one in state.get("later", {}).items()}
 
     def renewed(self) -> None:
         """The curve has been measured again, or found in the run file."""
         self.sentinel, self.frames, self._measured = Sentinel(self.sentinel.limit), 0, True
+        self.later.clear()
         self.renewals += 1

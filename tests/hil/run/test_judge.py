@@ -58,3 +58,24 @@ def test_drift_makes_the_curve_stale_and_drift_at_once_again_ends_it(
 
     with pytest.raises(CalibrationError, match="faster than calibrating it again can follow"):
         again()
+
+
+def test_what_is_learnt_of_the_curve_at_few_pulses_is_not_held_against_many(
+    measured: tuple[TransferCurve, np.ndarray],
+) -> None:
+    """A curve that is wrong by its own error, too low at few pulses and too high at many: nothing drifts."""
+    curve, told = measured[0], list[str]()
+    found = Judge("warn", told.append)
+    few, many = np.full(4_000, 4, dtype=np.int32), np.full(4_000, 30, dtype=np.int32)
+    error = curve.sd_spikes / np.sqrt(curve.slots)
+    rng = np.random.default_rng(3)
+    for helping, pulses, off in [(0, few, +1.7)] * 50 + [(1, many, -1.7)] * 50:
+        n = pulses[0]
+        mean, sd = curve.mean_spikes[n] + off * error[n], curve.sd_spikes[n]
+        spikes = np.zeros(len(pulses), dtype=np.int32)
+        spikes[0] = round(rng.normal(mean * len(pulses), sd * np.sqrt(len(pulses))))
+        found(FrameKey("test", helping=helping), curve, pulses, spikes)
+    assert not told
+    restored = Judge("warn", told.append)
+    restored.restore(found.state())
+    assert restored.state() == found.state()
