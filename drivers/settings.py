@@ -136,7 +136,7 @@ class SpikeSettings(Section):
     A line has pulses where it passes its threshold by half the hysteresis; where they begin and end follows from the
     levels that the trace itself shows. `sync_threshold_v` and `sync_hysteresis_v` are those of the axon unless given.
     Axon pulses narrower than `min_width_s` (a quarter of board.axon_width_s unless given) are glitches. A shot of which
-    `doubtful_share` of the slots, and more than one, hold something doubtful is not trusted at all.
+    `doubtful_share` of the slots, and at least three, hold something doubtful is not trusted at all.
     """
 
     threshold_v: float = Field(default=1.65, ge=-1000, le=1000, description="what pulses pass; half of 3.3 V")

@@ -23,12 +23,11 @@ _SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples
 
 def faint_pulses(reading: Reading) -> FloatArray:
     """(n, 2) s: where the trace rises as a low pulse would, more than a pulse's width from any pulse found."""
-    if not reading.height:
-        return np.empty((0, 2))
+    height = reading.height or reading.swing  # where no pulse tells, what the settings expect of one
     width = 1 << min(reading.window, _WIDEST).bit_length() - 1
     noise = reading.noise_of(width)
-    _, none = limits(noise / reading.height)
-    least = max(none * reading.height, _SURE * noise)
+    _, none = limits(noise / height)
+    least = max(none * height, _SURE * noise)
     size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples))
     found = [np.empty((0, 2), dtype=np.intp), *_runs(reading, width, size, np.ceil(high * width).astype(np.uint16))]
     spans = np.concatenate(found).astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s

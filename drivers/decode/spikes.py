@@ -31,6 +31,7 @@ _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, no
 _WIDTHS = (0.5, 2.5)  # of the board's width: what typical axon pulses may measure, with slow edges
 _FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower than the board makes them
 _GLITCHES = 3  # more than the pulses, and the line is not what it should be
+_DOUBTFUL_LEAST = 3  # slots: fewer say little of the others, however short the shot
 _DISPLACED, _DISPLACED_SHARE = 2, 0.005  # pulses, and share of all, that rise where no neuron of a network fires
 _ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
 
@@ -259,7 +260,7 @@ def _typical(pulses: Pulses) -> float:
 
 
 def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:
-    if len(here) and here.sum() > 1 and here.mean() >= settings.doubtful_share:
+    if here.sum() >= _DOUBTFUL_LEAST and here.mean() >= settings.doubtful_share:
         return f"{here.sum()} of {len(here)} slots are doubtful, at least spikes.doubtful_share: none is trusted"
     return ""
 

@@ -142,6 +142,16 @@ def test_a_wider_pulse_than_the_board_makes_is_named() -> None:
     assert "not board.axon_width_s = 2e-06" in capture.notes[-1]
 
 
+@pytest.mark.parametrize("seed", [100, 101, 112, 116, 127, 129])
+def test_a_line_whose_every_pulse_is_a_runt_is_not_taken_for_silence(seed: int) -> None:
+    """None passes the threshold, so that no pulse tells what others must look like."""
+    try:
+        capture = captured(lambda w, _: defects.runts(w, 1.0 / 3.3, 1.0), seed, 26.0)
+    except CaptureError:
+        return
+    assert not (capture.ok & (capture.spikes != 2)).any()
+
+
 def test_a_doubtful_slot_costs_itself_only() -> None:
     """One spike in slot 7 is followed by half a pulse."""
     shot, _ = known_shot(2)
