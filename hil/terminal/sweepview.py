@@ -1,4 +1,4 @@
-"""What a person sees during a calibration: a progress line, and the points measured so far as a live plot."""
+"""What a person sees during a calibration: progress with the time left, and the points measured so far as a plot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from hil.terminal.chart import chart
@@ -27,7 +27,7 @@ class SweepView:
         self._quiet = quiet or not console.is_terminal
         self._width = max(20, min(console.width - 14, 70))
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn(), console=console
+            TextColumn("{task.description}"), BarColumn(bar_width=16), TimeRemainingColumn(), console=console
         )
         self._task = self._progress.add_task("starting", total=1.0)
         self._live = Live(self._progress, console=console, transient=True, auto_refresh=not self._quiet)
@@ -45,7 +45,9 @@ class SweepView:
             self._live.stop()
 
     def show(self, done: float, text: str) -> None:
-        """Move the progress line."""
+        """Move the progress line; one that goes back is of the next sweep, with a time of its own."""
+        if done < self._progress.tasks[0].completed:
+            self._progress.reset(self._task)
         self._progress.update(self._task, completed=done, description=text)
 
     def plot(self, x: list[float], y: list[float], axes: Axes) -> None:
