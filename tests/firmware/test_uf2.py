@@ -241,7 +241,8 @@ def test_e_stop_does_so_while_a_line_is_typed(ready: EmulatedPico) -> None:
     ready.run(0.3)
     press(ready, "half a line typed")
     ready.send(line[-1:])
-    assert ready.until(lambda: b"OK 77" in ready.said and b"latch=estop" in ready.said, 100)
+    assert ready.until(lambda: b"OK 77" in ready.said and ready.said.endswith(b"\n"), 100)
+    assert b"latch=estop" in ready.said
     ready.forget_said()
 
 
@@ -253,7 +254,7 @@ def test_e_stop_does_so_in_the_middle_of_a_payload(ready: EmulatedPico) -> None:
     ready.run(5)
     press(ready, "half a payload sent")
     ready.send(line[700:])
-    assert ready.until(lambda: b"ERR 78 state" in ready.said, 200)
+    assert ready.until(lambda: b"ERR 78 state" in ready.said and ready.said.endswith(b"\n"), 200)
     ready.forget_said()
     assert ready.ask("beat")["latch"] == "estop"
 
