@@ -30,8 +30,8 @@ SHOT_INTS = (
     *("image", "noise", "attempt", "layer", "first_slot", "slots", "pulses_before", "total_pulses", "total_spikes"),
     *("resets", "bad_slots", "stray_before", "stray_guard", "stray_after"),
 )
-TRACE_INTS = ("samples", "y_origin", "y_reference")
-TRACE_FLOATS = ("y_increment_v", "x_increment_s", "x_origin_s")
+TRACE_INTS = ("samples", "y_reference")
+TRACE_FLOATS = ("y_increment_v", "y_origin", "x_increment_s", "x_origin_s")
 _MOST = 1 << 62
 _INT, _FLOAT, _BOOL = np.dtype("<i4"), np.dtype("<f8"), np.dtype("?")
 

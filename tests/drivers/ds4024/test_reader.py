@@ -409,7 +409,7 @@ def test_usb_without_its_library_says_what_to_install(monkeypatch: pytest.Monkey
         raise ValueError("PyUSB does not seem to be properly installed.\nPlease refer …")
 
     monkeypatch.setattr(pyvisa.ResourceManager, "open_resource", missing)
-    with pytest.raises(InputError, match=r"libusb.*pip install pyusb.*udev rule"):
+    with pytest.raises(InputError, match=r"libusb.*PyUSB \(`pip install .*\[usb\].*udev rule"):
         ScopeLink("USB0::0x1AB1::0x04B1::DS4A000000001::INSTR", 1.0, Pace()).open()
 
 
