@@ -144,7 +144,9 @@ class Acceptance:
             return Done("digits", "failed", found.get("error", "no digits"))
         right, of = sum(d["answer"] == d["label"] for d in found["digits"]), len(found["digits"])
         chance = float(binomtest(right, of, 0.1, "greater").pvalue)  # of so many by guessing
-        detail = f"{right} of {of} right (by guessing: {chance:.2g}), utilisation {found['utilisation']:.0%}"
+        share = found["utilisation"]
+        detail = f"{right} of {of} right (by guessing: {chance:.2g})"
+        detail += f", utilisation {share:.0%}" if share is not None else ""
         good = chance <= GUESSING_MOST
         return Done("digits", "ok" if good else "failed", detail, found, (picture,) if picture.exists() else ())
 

@@ -126,7 +126,7 @@ def play(
     results = results_of(run_file)
     if as_json:
         recorded = {"notes": [asdict(noted) for noted in run_file.notes()], "run_file": str(run_file.path)}
-        print(json.dumps({**summary(results, wall_s, live.bench_s), **recorded}))
+        print(json.dumps({**summary(config, results, wall_s, live.bench_s), **recorded}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
         for name, seconds in spent_s(bench).items():
@@ -159,14 +159,14 @@ def row(result: DigitResult) -> str:
     )
 
 
-def summary(results: list[DigitResult], wall_s: float, bench_s: float) -> dict[str, object]:
-    """The JSON object of `hil run`; `accuracy` is null where no digit has a label."""
+def summary(config: RunConfig, results: list[DigitResult], wall_s: float, bench_s: float) -> dict[str, object]:
+    """The JSON object of `hil run`; `accuracy` is null where no digit has a label, `utilisation` where no bench waits."""
     labelled = sum(r.labelled for r in results)
     return {
         "digits": [result.to_dict() for result in results],
         "accuracy": sum(r.correct for r in results) / labelled if labelled else None,
         "wall_s": wall_s,
-        "utilisation": bench_s / wall_s,
+        "utilisation": None if config.bench.kind == "mock" else bench_s / wall_s,
     }
 
 
@@ -175,10 +175,9 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
     labelled, right = sum(r.labelled for r in results), sum(r.correct for r in results)
     score = f"{right} of {labelled} right" if labelled else f"{len(results)} digits that nobody labelled"
     saturated = sum(r.saturated for r in results)
-    lines = [
-        f"{score}; {heading(config)}",
-        f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, utilisation {bench_s / wall_s:.0%}",
-    ]
+    simulated = config.bench.kind == "mock"
+    share = "simulated" if simulated else f"utilisation {bench_s / wall_s:.0%}"
+    lines = [f"{score}; {heading(config)}", f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, {share}"]
     if shots := sum(r.retaken_shots for r in results):
         slots, pulses = sum(r.retaken_slots for r in results), sum(r.retaken_pulses for r in results)
         lines.append(f"{slots:,} slots were late or unreadable and played again in {shots:,} shots, {pulses:,} pulses")

@@ -114,3 +114,12 @@ def test_a_missing_record_is_refused_by_name(tmp_path: Path, capsys: pytest.Capt
         main(["calibrate", "transfer", "--bench", str(tmp_path / "b.toml"), "--out", str(tmp_path / "gone.json")]) == 0
     )
     assert main(["run", "--digits", "0", "--physical", "conv1:0", "--bench", str(tmp_path / "b.toml")]) == 0
+
+
+def test_a_simulated_bench_has_no_utilisation(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """It takes as long as this machine does, which says nothing of a bench."""
+    argv = ["run", "--digits", "0:1", "--physical", "conv1:0"]
+    assert main([*argv, "--out", str(tmp_path / "a.sqlite")]) == 0
+    assert "s of bench time, simulated" in capsys.readouterr().out
+    assert main([*argv, "--json", "--out", str(tmp_path / "b.sqlite")]) == 0
+    assert json.loads(capsys.readouterr().out)["utilisation"] is None
