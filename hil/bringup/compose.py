@@ -5,12 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile, parse_toml
 from drivers.settings import (
     BoardSettings,
+    GpioSettings,
     Limits,
     PanelSettings,
     PicoSettings,
@@ -24,7 +25,9 @@ from drivers.signals import SlotTiming
 from hil.bringup.template import key_lines, section_lines
 
 Pulses = Literal["pigpio", "pico"]
-Reader = Literal["scope", "pico", "both"]
+Reader = Literal["scope", "pico", "both", "gpio", "gpio+scope"]
+AUDIT_EVERY = 20  # shots; an oscilloscope reads for many times as long as a shot plays
+READERS: tuple[Reader, ...] = get_args(Reader)
 # The pins of docs/how-to/board.md
 PI_WIRING: dict[str, Any] = {"dendrite": 17, "reset": 27, "sync": 22, "select": [23, 24, 25, 12]}
 PICO_WIRING: dict[str, Any] = {"dendrite": 2, "reset": 3, "sync": 4, "select": [5, 6, 7, 8]}
@@ -57,10 +60,15 @@ class Answers:
         """Whether a Pico has any part in it."""
         return self.pulses == "pico" or self.reader in ("pico", "both") or self.threshold == "pico"
 
+    @property
+    def has_scope(self) -> bool:
+        """Whether an oscilloscope reads the axon, or audits who does."""
+        return self.reader in ("scope", "both", "gpio+scope")
+
     def missing(self) -> frozenset[str]:
         """Dotted keys that must be stated and are not."""
         asked = {"device": self.device, "limits.vth_min_v": self.vth_min_v, "limits.vth_max_v": self.vth_max_v}
-        if self.reader != "pico":
+        if self.has_scope:
             asked["scope.resource"] = self.scope
         return frozenset(key for key, value in asked.items() if value in (None, ""))
 
@@ -78,11 +86,13 @@ def bench_text(answers: Answers) -> str:
         "device": answers.device,
         "vth_v": 0.7,
         "pulse_source": answers.pulses,
-        "axon_reader": answers.reader,
+        "axon_reader": answers.reader.split("+") if "+" in answers.reader else answers.reader,
     }
     lines = ["# A bench of this project, written by `hil bench init`. Every key that it may have is here.", ""]
     for key in ("name", "kind", "pulse_source", "axon_reader", "device", "vth_v"):
         lines += key_lines(key, BenchFile.model_fields[key], top[key], stated=key not in missing)
+    if "+" in answers.reader:
+        lines += key_lines("audit_every", BenchFile.model_fields["audit_every"], AUDIT_EVERY)
     lines += [*key_lines("calibration", BenchFile.model_fields["calibration"], None)]
     tables: list[tuple[str, Any, Mapping[str, Any]]] = [
         ("slot", SlotTiming, SLOT),
@@ -93,8 +103,12 @@ def bench_text(answers: Answers) -> str:
     ]
     if answers.pulses == "pigpio":
         tables.append(("pigpio", PigpioSettings, answers.pigpiod.model_dump()))
+    if answers.reader in ("gpio", "gpio+scope"):
+        tables.append(("gpio", GpioSettings, {}))
+    if answers.has_scope:
+        tables.append(("scope", ScopeSettings, {"resource": answers.scope}))
     if answers.reader != "pico":
-        tables += [("scope", ScopeSettings, {"resource": answers.scope}), ("spikes", SpikeSettings, {})]
+        tables.append(("spikes", SpikeSettings, {}))
     if answers.has_pico:
         dac = "none" if answers.threshold != "pico" else "mcp4728"
         tables.append(("pico", PicoSettings, {"port": answers.pico_port, "dac": dac}))

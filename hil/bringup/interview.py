@@ -10,7 +10,7 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile, load_device
 from drivers.settings import Limits, ScopeSettings
 from hil.bringup.ask import NOT_GUESSED, ask, ask_field, one_of
-from hil.bringup.compose import Answers
+from hil.bringup.compose import READERS, Answers
 
 LOWEST = f"{NOT_GUESSED}it lies below what the sense current makes of your device's low resistance"
 HIGHEST = f"{NOT_GUESSED}it lies above what the sense current makes of your device's highest resistance"
@@ -22,7 +22,11 @@ def complete_bench(answers: Answers, stated: Collection[str]) -> Answers:
     print("Return takes what stands in brackets; Ctrl-C writes nothing.", file=sys.stderr)
     for name, choices, why in (
         ("pulses", ("pigpio", "pico"), "who makes the pulses: the Pi itself, or a Pico"),
-        ("reader", ("scope", "pico", "both"), "who counts axon spikes: the oscilloscope, a Pico, or both"),
+        (
+            "reader",
+            READERS,
+            "who counts axon spikes: the oscilloscope, a Pico, both, the Pi itself where it makes the pulses",
+        ),
         (
             "threshold",
             ("pico", "mcp4728", "mcp4725", "manual"),
@@ -33,7 +37,7 @@ def complete_bench(answers: Answers, stated: Collection[str]) -> Answers:
             answers = replace(
                 answers, **{name: ask(name, f"{why} ({', '.join(choices)})", one_of(*choices), getattr(answers, name))}
             )
-    if answers.reader != "pico" and "scope" not in stated:
+    if answers.has_scope and "scope" not in stated:
         field = ScopeSettings.model_fields["resource"]
         answers = replace(answers, scope=ask_field("scope.resource", field, answers.scope or None))
     if "addresses" not in stated:

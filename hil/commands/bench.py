@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--vth-min", type=float, metavar="VOLTS", help="V_th at which your device fires without pulses")
     new.add_argument("--vth-max", type=float, metavar="VOLTS", help="V_th that no state of your device reaches")
     new.add_argument("--pulses", choices=("pigpio", "pico"), help="default: a Pico if there is one, else pigpio")
-    new.add_argument("--reader", choices=("scope", "pico", "both"), help="default: what is there")
+    new.add_argument("--reader", choices=("scope", "pico", "both", "gpio", "gpio+scope"), help="default: what is there")
     new.add_argument("--threshold", choices=("pico", "mcp4728", "mcp4725", "manual"), help="default: where a DAC is")
     new.add_argument("--addresses", type=int, metavar="N", help="select addresses wired, 0 to 4 (default: 4)")
     new.add_argument("--scope", default="", metavar="RESOURCE", help="VISA resource of the oscilloscope")

@@ -160,7 +160,7 @@ def row(result: DigitResult) -> str:
 
 
 def summary(config: RunConfig, results: list[DigitResult], wall_s: float, bench_s: float) -> dict[str, object]:
-    """The JSON object of `hil run`; `accuracy` is null where no digit has a label, `utilisation` where no bench waits."""
+    """The JSON object of `hil run`; `accuracy` is null where no digit has a label, `utilisation` of a simulation."""
     labelled = sum(r.labelled for r in results)
     return {
         "digits": [result.to_dict() for result in results],

@@ -31,6 +31,8 @@ COMPOSITIONS = {
     "pigpio-scope": ["--pulses", "pigpio", "--reader", "scope", "--threshold", "mcp4728", *SCOPE],
     "pigpio-pico": ["--pulses", "pigpio", "--reader", "pico", "--threshold", "pico"],
     "pico-pico": ["--pulses", "pico", "--reader", "pico", "--threshold", "pico", "--no-panel"],
+    "pigpio-gpio": ["--pulses", "pigpio", "--reader", "gpio", "--threshold", "mcp4728"],
+    "pigpio-gpio-scope": ["--pulses", "pigpio", "--reader", "gpio+scope", "--threshold", "mcp4728", *SCOPE],
     "pico-both": ["--pulses", "pico", "--reader", "both", "--threshold", "pico", *SCOPE],
 }
 
