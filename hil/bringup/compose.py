@@ -27,6 +27,7 @@ from hil.bringup.template import key_lines, section_lines
 Pulses = Literal["pigpio", "pico"]
 Reader = Literal["scope", "pico", "both", "gpio", "gpio+scope"]
 AUDIT_EVERY = 20  # shots; an oscilloscope reads for many times as long as a shot plays
+Table = tuple[str, Any, Mapping[str, Any]]  # its name, its model, what is stated of it
 READERS: tuple[Reader, ...] = get_args(Reader)
 # The pins of docs/how-to/board.md
 PI_WIRING: dict[str, Any] = {"dendrite": 17, "reset": 27, "sync": 22, "select": [23, 24, 25, 12]}
@@ -94,7 +95,7 @@ def bench_text(answers: Answers) -> str:
     if "+" in answers.reader:
         lines += key_lines("audit_every", BenchFile.model_fields["audit_every"], AUDIT_EVERY)
     lines += [*key_lines("calibration", BenchFile.model_fields["calibration"], None)]
-    tables: list[tuple[str, Any, Mapping[str, Any]]] = [
+    tables: list[Table] = [
         ("slot", SlotTiming, SLOT),
         ("board", BoardSettings, BOARD | {"addresses": answers.addresses}),
         ("limits", Limits, _stated(vth_min_v=answers.vth_min_v, vth_max_v=answers.vth_max_v)),
@@ -103,12 +104,7 @@ def bench_text(answers: Answers) -> str:
     ]
     if answers.pulses == "pigpio":
         tables.append(("pigpio", PigpioSettings, answers.pigpiod.model_dump()))
-    if answers.reader in ("gpio", "gpio+scope"):
-        tables.append(("gpio", GpioSettings, {}))
-    if answers.has_scope:
-        tables.append(("scope", ScopeSettings, {"resource": answers.scope}))
-    if answers.reader != "pico":
-        tables.append(("spikes", SpikeSettings, {}))
+    tables += _reader_tables(answers)
     if answers.has_pico:
         dac = "none" if answers.threshold != "pico" else "mcp4728"
         tables.append(("pico", PicoSettings, {"port": answers.pico_port, "dac": dac}))
@@ -122,6 +118,18 @@ def bench_text(answers: Answers) -> str:
     else:
         tomllib.loads(text)
     return text
+
+
+def _reader_tables(answers: Answers) -> list[Table]:
+    """What the readers need beside the Pico's own table."""
+    tables: list[Table] = []
+    if answers.reader in ("gpio", "gpio+scope"):
+        tables.append(("gpio", GpioSettings, {}))
+    if answers.has_scope:
+        tables.append(("scope", ScopeSettings, {"resource": answers.scope}))
+    if answers.reader != "pico":
+        tables.append(("spikes", SpikeSettings, {}))
+    return tables
 
 
 def _stated(**values: float | None) -> dict[str, float]:
