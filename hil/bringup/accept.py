@@ -38,6 +38,24 @@ WAITS_S = 60.0  # for a hand
 AS_PLANNED_LEAST = 0.99  # of the known slots; a run takes late ones again
 GUESSING_MOST = 0.01  # chance of as many right answers by guessing
 CALIBRATING = 510_000  # pulses of threshold and transfer: measured on the simulated device `nominal`
+USUAL_S = {  # of each step that is told as it begins: seconds with a simulated Pico, paced to real time, and three digits
+    "doctor and loopback": 2.0,
+    "slot timing and known pulses": 1.0,
+    "thresholds and transfer": 17.0,
+    "digits": 6.0,
+    "replay": 2.0,
+    "host killed": 10.0,
+    "what a Pico does by itself": 20.0,
+}
+
+
+def left_s(step: str, elapsed_s: float) -> float:
+    """About how long it still takes when this step begins: as usual, or slower by as much as it was until now."""
+    names = list(USUAL_S)
+    usual = list(USUAL_S.values())
+    at = names.index(step)
+    before = sum(usual[:at])
+    return sum(usual[at:]) * (max(1.0, elapsed_s / before) if before else 1.0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def _all_of(file: BenchFile, device: DeviceFile) -> list[str]:
 
 
 def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -> int:
-    from hil.bringup.accept import Acceptance
+    from hil.bringup.accept import Acceptance, left_s
     from hil.bringup.verdict import supported, write_report
 
     folder = args.out or Path("accept") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{file.name.replace(' ', '-')}"
@@ -67,8 +68,13 @@ def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -
     hands = _ask if sys.stdin.isatty() else None
     status = Console(stderr=True).status("", refresh_per_second=4)
 
+    began = 0.0
+
     def begin(step: str) -> None:
-        status.update(f"{step}, since {datetime.now():%H:%M:%S} …")
+        nonlocal began
+        began = began or time.monotonic()  # when somebody had said yes
+        left = f"about {left_s(step, time.monotonic() - began):.0f} s left"
+        status.update(f"{step}, since {datetime.now():%H:%M:%S} …  {left}")
         status.start()
 
     acceptance = Acceptance(args.bench, file, args.digits, folder.absolute(), args.device, locks, begin, hands)

@@ -19,7 +19,7 @@ from drivers.pico.proof import Found
 from drivers.settings import PicoSettings
 from drivers.wear.passport import load_passport, passport_folder
 from hil.bringup import picoproof
-from hil.bringup.accept import Acceptance
+from hil.bringup.accept import USUAL_S, Acceptance, left_s
 from hil.bringup.done import Done
 from hil.bringup.verdict import CLAIMS, supported, write_report
 from hil.cli import main
@@ -33,6 +33,15 @@ PICO = (
     picoproof.SILENT_HOST,
     picoproof.DEAD_IN_PAYLOAD,
 )
+
+
+def test_the_time_left_is_the_usual_one_or_as_much_longer_as_it_has_been_so_far() -> None:
+    steps = list(USUAL_S)
+    assert left_s(steps[0], 0.0) == sum(USUAL_S.values())
+    usual = USUAL_S[steps[0]] + USUAL_S[steps[1]]
+    assert left_s(steps[2], usual / 2) == sum(USUAL_S.values()) - usual
+    assert left_s(steps[2], 3 * usual) == 3 * (sum(USUAL_S.values()) - usual)
+    assert left_s(steps[-1], 0.0) == USUAL_S[steps[-1]]
 
 
 @pytest.mark.slow
