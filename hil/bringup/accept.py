@@ -38,7 +38,7 @@ WAITS_S = 60.0  # for a hand
 AS_PLANNED_LEAST = 0.99  # of the known slots; a run takes late ones again
 GUESSING_MOST = 0.01  # chance of as many right answers by guessing
 CALIBRATING = 510_000  # pulses of threshold and transfer: measured on the simulated device `nominal`
-USUAL_S = {  # of each step that is told as it begins: seconds with a simulated Pico, paced to real time, and three digits
+USUAL_S = {  # of each step that is told as it begins: with a simulated Pico paced to real time, and three digits
     "doctor and loopback": 2.0,
     "slot timing and known pulses": 1.0,
     "thresholds and transfer": 17.0,
