@@ -198,13 +198,15 @@ class EmulatedPico:
         return self.reply(protocol.request(self._number, "data", args))
 
     def reply(self, line: bytes, within_ms: float = 2000) -> dict[str, str]:
-        """Send a line and await its reply."""
+        """Send a line and await the reply with its number, as the driver does; others came late."""
         self.send(line)
-        if not self.until(lambda: b"\n" in self.said[self._read :], within_ms):
-            raise TimeoutError(f"no reply to {line[:30]!r}; it said {bytes(self.said[-300:])!r}")
-        got, _, _ = bytes(self.said[self._read :]).partition(b"\n")
-        self._read += len(got) + 1
-        number, fields, code, said = protocol.parse_reply(got.rstrip(b"\r"))
+        asked, number = int(line.split(b" ", 1)[0]), None
+        while number != asked:
+            if not self.until(lambda: b"\n" in self.said[self._read :], within_ms):
+                raise TimeoutError(f"no reply to {line[:30]!r}; it said {bytes(self.said[-300:])!r}")
+            got, _, _ = bytes(self.said[self._read :]).partition(b"\n")
+            self._read += len(got) + 1
+            number, fields, code, said = protocol.parse_reply(got.rstrip(b"\r"))
         if code:
             raise protocol.ProtocolError(code, said, number)
         return fields

@@ -234,14 +234,14 @@ def test_e_stop_does_so_while_the_host_reads_nothing(ready: EmulatedPico) -> Non
 def test_e_stop_does_so_while_a_line_is_typed(ready: EmulatedPico) -> None:
     """Half of one, and characters that still come."""
     long_shot(ready)
-    line = sealed("77 beat")
+    line = sealed("9077 beat")
     ready.send(line[:5])
     ready.run(3)
     ready.send(line[5:-1])
     ready.run(0.3)
     press(ready, "half a line typed")
     ready.send(line[-1:])
-    assert ready.until(lambda: b"OK 77" in ready.said and ready.said.endswith(b"\n"), 100)
+    assert ready.until(lambda: b"OK 9077" in ready.said and ready.said.endswith(b"\n"), 100)
     assert b"latch=estop" in ready.said
     ready.forget_said()
 
@@ -249,12 +249,12 @@ def test_e_stop_does_so_while_a_line_is_typed(ready: EmulatedPico) -> None:
 def test_e_stop_does_so_in_the_middle_of_a_payload(ready: EmulatedPico) -> None:
     """The loop waits for the rest of it, in bulk."""
     long_shot(ready)
-    line = protocol.request(78, "data", protocol.data_args(78, 9, 0, b"\x05\x01" * 700))
+    line = protocol.request(9078, "data", protocol.data_args(9078, 9, 0, b"\x05\x01" * 700))
     ready.send(line[:700])
     ready.run(5)
     press(ready, "half a payload sent")
     ready.send(line[700:])
-    assert ready.until(lambda: b"ERR 78 state" in ready.said and ready.said.endswith(b"\n"), 200)
+    assert ready.until(lambda: b"ERR 9078 state" in ready.said and ready.said.endswith(b"\n"), 200)
     ready.forget_said()
     assert ready.ask("beat")["latch"] == "estop"
 
@@ -325,8 +325,8 @@ def test_the_reply_to_an_unknown_request_names_what_is_known(pico: EmulatedPico)
 def test_a_host_killed_in_a_payload_leaves_the_board_parked(ready: EmulatedPico) -> None:
     """The last on this chip: its own watchdog resets it then."""
     long_shot(ready)
-    args = protocol.data_args(77, 9, 0, b"\x05\x01" * 700)
-    ready.send(protocol.request(77, "data", args)[:700])
+    args = protocol.data_args(9077, 9, 0, b"\x05\x01" * 700)
+    ready.send(protocol.request(9077, "data", args)[:700])
     killed = ready.ns
     assert ready.until(lambda: at_rest(ready) and ready.dac[-1][1] == PARKED, 2100, 5)
     print(f"parked {(ready.dac[-1][0] - killed) / 1e6:.0f} ms after the host was gone")
