@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile, parse_toml
+from drivers.errors import InputError
 from drivers.settings import (
     BoardSettings,
     GpioSettings,
@@ -29,6 +30,7 @@ Reader = Literal["scope", "pico", "both", "gpio", "gpio+scope"]
 AUDIT_EVERY = 20  # shots; an oscilloscope reads for many times as long as a shot plays
 Table = tuple[str, Any, Mapping[str, Any]]  # its name, its model, what is stated of it
 READERS: tuple[Reader, ...] = get_args(Reader)
+PI_COUNTS: tuple[Reader, ...] = ("gpio", "gpio+scope")
 # The pins of docs/how-to/board.md
 PI_WIRING: dict[str, Any] = {"dendrite": 17, "reset": 27, "sync": 22, "select": [23, 24, 25, 12]}
 PICO_WIRING: dict[str, Any] = {"dendrite": 2, "reset": 3, "sync": 4, "select": [5, 6, 7, 8]}
@@ -36,6 +38,11 @@ PANEL: dict[str, Any] = {"enable": 26, "estop": 6, "lamp": 16}
 # … and what its simulated node, one-shot and comparator need
 SLOT: dict[str, Any] = {"dendrite_clock_hz": 50e3, "reset_width_s": 10e-6, "guard_s": 4e-6, "settle_s": 12e-6}
 BOARD: dict[str, Any] = {"axon_width_s": 4.7e-6, "axon_delay_s": 1.6e-6}
+
+
+def readers_beside(pulses: Pulses) -> tuple[Reader, ...]:
+    """Who may count where these pulses are made."""
+    return tuple(one for one in READERS if pulses == "pigpio" or one not in PI_COUNTS)
 
 
 @dataclass(frozen=True)
@@ -77,8 +84,12 @@ class Answers:
 def bench_text(answers: Answers) -> str:
     """The commented bench file; keys that nobody stated stand in it as comments.
 
-    Raises InputError where nothing is missing and it still is no valid bench file.
+    Raises InputError where the parts do not go together, or nothing is missing and it still is no valid bench file.
     """
+    if answers.reader in PI_COUNTS and answers.pulses != "pigpio":
+        raise InputError(
+            f"--reader {answers.reader}: pigpiod samples that GPIO, so the Pi makes the pulses: --pulses pigpio"
+        )
     missing = answers.missing()
     selects = (PI_WIRING if answers.pulses == "pigpio" else PICO_WIRING)["select"][: answers.addresses]
     top = {
@@ -123,7 +134,7 @@ def bench_text(answers: Answers) -> str:
 def _reader_tables(answers: Answers) -> list[Table]:
     """What the readers need beside the Pico's own table."""
     tables: list[Table] = []
-    if answers.reader in ("gpio", "gpio+scope"):
+    if answers.reader in PI_COUNTS:
         tables.append(("gpio", GpioSettings, {}))
     if answers.has_scope:
         tables.append(("scope", ScopeSettings, {"resource": answers.scope}))

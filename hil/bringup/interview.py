@@ -10,7 +10,7 @@ from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile, load_device
 from drivers.settings import Limits, ScopeSettings
 from hil.bringup.ask import NOT_GUESSED, ask, ask_field, one_of
-from hil.bringup.compose import READERS, Answers
+from hil.bringup.compose import Answers, readers_beside
 
 LOWEST = f"{NOT_GUESSED}it lies below what the sense current makes of your device's low resistance"
 HIGHEST = f"{NOT_GUESSED}it lies above what the sense current makes of your device's highest resistance"
@@ -20,23 +20,11 @@ ENDURANCE = NOT_GUESSED + "its sheet or its maker states it, and beyond it the d
 def complete_bench(answers: Answers, stated: Collection[str]) -> Answers:
     """Ask for everything of a bench that is not among the `stated`; raises InputError where nobody answers."""
     print("Return takes what stands in brackets; Ctrl-C writes nothing.", file=sys.stderr)
-    for name, choices, why in (
-        ("pulses", ("pigpio", "pico"), "who makes the pulses: the Pi itself, or a Pico"),
-        (
-            "reader",
-            READERS,
-            "who counts axon spikes: the oscilloscope, a Pico, both, the Pi itself where it makes the pulses",
-        ),
-        (
-            "threshold",
-            ("pico", "mcp4728", "mcp4725", "manual"),
-            "what makes V_th: the Pico's DAC, one on I²C, a supply",
-        ),
-    ):
-        if name not in stated:
-            answers = replace(
-                answers, **{name: ask(name, f"{why} ({', '.join(choices)})", one_of(*choices), getattr(answers, name))}
-            )
+    answers = _chosen(answers, stated, "pulses", ("pigpio", "pico"), "who makes the pulses: the Pi itself, or a Pico")
+    why = "who counts axon spikes: the oscilloscope, a Pico, both, the Pi itself where it makes the pulses"
+    answers = _chosen(answers, stated, "reader", readers_beside(answers.pulses), why)
+    why = "what makes V_th: the Pico's DAC, one on I²C, a supply"
+    answers = _chosen(answers, stated, "threshold", ("pico", "mcp4728", "mcp4725", "manual"), why)
     if answers.has_scope and "scope" not in stated:
         field = ScopeSettings.model_fields["resource"]
         answers = replace(answers, scope=ask_field("scope.resource", field, answers.scope or None))
@@ -61,6 +49,14 @@ def complete_bench(answers: Answers, stated: Collection[str]) -> Answers:
         why = f"{Limits.model_fields['vth_max_v'].description}; V above {low:g} to 5. {HIGHEST}"
         answers = replace(answers, vth_max_v=ask("limits.vth_max_v", why, above))
     return answers
+
+
+def _chosen(answers: Answers, stated: Collection[str], name: str, choices: tuple[str, ...], why: str) -> Answers:
+    """One of several, unless it is stated."""
+    if name in stated:
+        return answers
+    said = ask(name, f"{why} ({', '.join(choices)})", one_of(*choices), getattr(answers, name))
+    return replace(answers, **{name: said})
 
 
 def complete_device(

@@ -144,7 +144,7 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _answers(args: argparse.Namespace) -> Any:
-    from hil.bringup.compose import Answers
+    from hil.bringup.compose import PI_COUNTS, Answers
 
     host, _, port = args.pigpiod.rpartition(":")
     if not host or not port.isdigit():
@@ -157,7 +157,8 @@ def _answers(args: argparse.Namespace) -> Any:
     if not args.only_print:
         found = _looked(pigpiod)
         there = found.pop("there")
-        pulses = pulses or ("pico" if "Pico" in there or "pigpiod" not in there else "pigpio")
+        pico = "Pico" in there or "pigpiod" not in there
+        pulses = pulses or ("pico" if pico and reader not in PI_COUNTS else "pigpio")
         scope = "oscilloscope" in there
         reader = reader or ("both" if scope and "Pico" in there else "scope" if scope else "pico")
         threshold = threshold or ("pico" if "Pico" in there else "mcp4728" if "dac" in there else "manual")

@@ -265,3 +265,10 @@ def test_a_person_who_does_not_answer_has_nothing_written(
     assert main(["bench", "init", *flags]) == 2
     assert "device was not answered" in capsys.readouterr().err
     assert not list(tmp_path.glob("*.toml"))
+
+
+def test_a_pi_that_counts_makes_the_pulses_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A template, too, is never one that could not be."""
+    assert main(["bench", "init", "--print", "--pulses", "pico", "--reader", "gpio"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, "--pulses pigpio" in said.err) == ("", True)
