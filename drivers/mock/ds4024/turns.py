@@ -1,7 +1,11 @@
-"""Whose turn it is at an instrument with several VXI-11 links: the lock, and what ends a wait for it or for data."""
+"""Whose turn it is at an instrument with several VXI-11 links: the lock, and what ends a wait for it or for data.
+
+Rules are those of the VXI-11 specification, revision 1.0 (1995).
+"""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -9,18 +13,21 @@ NO_ERROR, LOCKED_BY_ANOTHER, NO_LOCK_HELD, ABORTED = 0, 11, 12, 23
 
 
 class Turns:
-    """One lock for all links. Numbers are links; results are errors of the VXI-11 specification, 0 for none."""
+    """One lock for all links. Numbers are links; results are errors of the specification, 0 for none."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._holder: int | None = None
-        self._waiting: set[int] = set()
-        self._aborted: set[int] = set()
+        self._waits = itertools.count(1)
+        self._waiting: dict[int, int] = {}  # the wait in which a link is
+        self._aborted: set[int] = set()  # waits
         self._closed = False
 
     def take(self, link: int, timeout_s: float) -> int:
-        """Lock for a link, waiting for it at most so long. A link that holds the lock does not get it twice."""
+        """Lock for a link, waiting for it at most so long; not twice for one link (rule B.6.72), nor after a wait."""
         with self._changed:
+            if self._holder == link:
+                return LOCKED_BY_ANOTHER
             error = self._wait(link, lambda: self._holder is None, timeout_s)
             if error == NO_ERROR:
                 self._holder = link
@@ -46,11 +53,16 @@ class Turns:
         with self._changed:
             return self._wait(link, lambda: False, timeout_s) == ABORTED
 
-    def abort(self, link: int) -> None:
-        """End what a link waits for; without effect if it waits for nothing."""
+    def in_progress(self, link: int) -> int | None:
+        """The wait in which a link is, for `abort`; None if it waits for nothing (observation B.6.24)."""
         with self._changed:
-            if link in self._waiting:
-                self._aborted.add(link)
+            return self._waiting.get(link)
+
+    def abort(self, wait: int) -> None:
+        """End a wait; without effect if it has ended meanwhile."""
+        with self._changed:
+            if wait in self._waiting.values():
+                self._aborted.add(wait)
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -61,10 +73,10 @@ class Turns:
 
     def _wait(self, link: int, done: Callable[[], bool], timeout_s: float) -> int | None:
         """0 once it is done, ABORTED, or None when time is up."""
-        self._waiting.add(link)
-        self._changed.wait_for(lambda: done() or link in self._aborted or self._closed, timeout_s)
-        self._waiting.discard(link)
-        if link in self._aborted:
-            self._aborted.discard(link)
+        wait = self._waiting[link] = next(self._waits)
+        self._changed.wait_for(lambda: done() or wait in self._aborted or self._closed, timeout_s)
+        del self._waiting[link]
+        if wait in self._aborted:
+            self._aborted.discard(wait)
             return ABORTED
         return NO_ERROR if done() else None

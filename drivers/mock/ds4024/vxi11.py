@@ -1,8 +1,9 @@
 """A VXI-11 core server: instrument messages over ONC-RPC, for one simulated instrument.
 
-Follows the VXI-11 specification, revision 1.0 (procedures, flags, error numbers), with its lock and its abort channel,
-which has a port of its own. Listens on a loopback port; `TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without a
-portmapper.
+Follows the VXI-11 specification, revision 1.0 (July 1995; procedures, flags, error numbers; rules are named where they
+decide), with its lock and its abort channel, which has a port of its own. There is no interrupt channel, and a message
+that the instrument has begun to carry out is not aborted. Listens on a loopback port;
+`TCPIP0::127.0.0.1,PORT::inst0::INSTR` reaches it without a portmapper.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ CORE_PROGRAM, CORE_VERSION = 0x0607AF, 1
 CREATE_LINK, DEVICE_WRITE, DEVICE_READ, DEVICE_READSTB, DEVICE_CLEAR, DESTROY_LINK = 10, 11, 12, 13, 15, 23
 DEVICE_LOCK, DEVICE_UNLOCK = 18, 19
 ABORT_PROGRAM, ABORT_VERSION, DEVICE_ABORT = 0x0607B0, 1, 1
-NOT_SUPPORTED = frozenset({14, 16, 17, 20, 22, 25, 26})
-NO_ERROR, NOT_ACCESSIBLE, BAD_LINK, UNSUPPORTED, NO_RESOURCES, IO_TIMEOUT = 0, 3, 4, 8, 9, 15
+DEVICE_TRIGGER, DEVICE_REMOTE, DEVICE_LOCAL, DEVICE_ENABLE_SRQ, DEVICE_DOCMD = 14, 16, 17, 20, 22
+CREATE_INTR_CHAN, DESTROY_INTR_CHAN = 25, 26
+NO_ERROR, NOT_ACCESSIBLE, BAD_LINK, PARAMETER, NO_CHANNEL, UNSUPPORTED, NO_RESOURCES = 0, 3, 4, 5, 6, 8, 9
+IO_TIMEOUT = 15
+NOT_SUPPORTED = (DEVICE_TRIGGER, DEVICE_REMOTE, DEVICE_LOCAL, DEVICE_DOCMD)
+ALSO_RETURNED = {DEVICE_WRITE: 1, DEVICE_READ: 2, DEVICE_READSTB: 1, DEVICE_DOCMD: 1}  # words beside the error
+INTERRUPTS = (0x0607B1, 1)  # program and version
 DEVICE = b"inst0"  # the only one
 MOST_LINKS = 64  # at a time; assumed
 FLAG_WAIT_LOCK, FLAG_END, FLAG_TERM_CHAR = 1, 8, 128
@@ -120,13 +126,18 @@ class Vxi11Server:
                 self._turns.give(number)
 
     def _serve_aborts(self, sock: socket.socket) -> None:
+        """What is aborted is answered after the answer to device_abort (rule B.6.107)."""
+        waits: list[int] = []
         while (record := receive_record(sock)) is not None:
-            reply = answer(record, ABORT_PROGRAM, ABORT_VERSION, self._abort)
+            reply = answer(record, ABORT_PROGRAM, ABORT_VERSION, lambda n, call: self._abort(n, call, waits))
             if reply is None:
                 return
             sock.sendall(marked(reply))
+            while waits:
+                self._turns.abort(waits.pop())
 
-    def _abort(self, procedure: int, call: Call) -> bytes | None:
+    def _abort(self, procedure: int, call: Call, waits: list[int]) -> bytes | None:
+        """Find what a link waits for, whoever has the lock (rule B.6.109)."""
         if procedure == 0:
             return b""
         if procedure != DEVICE_ABORT:
@@ -134,7 +145,8 @@ class Vxi11Server:
         number = call.word()
         if number not in self._links:
             return words(BAD_LINK)
-        self._turns.abort(number)
+        if (wait := self._turns.in_progress(number)) is not None:
+            waits.append(wait)
         return words(NO_ERROR)
 
     def _procedure(self, procedure: int, call: Call, sock: socket.socket) -> bytes | None:
@@ -142,8 +154,10 @@ class Vxi11Server:
             return b""
         if procedure == CREATE_LINK:
             return self._create_link(call, sock)
-        if procedure in NOT_SUPPORTED:
-            return words(UNSUPPORTED, 0) if procedure == 22 else words(UNSUPPORTED)
+        if procedure == CREATE_INTR_CHAN:
+            return _no_interrupts(call)
+        if procedure == DESTROY_INTR_CHAN:
+            return words(NO_CHANNEL)  # rule B.6.92
         handler = {
             DEVICE_WRITE: self._write,
             DEVICE_READ: self._read,
@@ -151,31 +165,32 @@ class Vxi11Server:
             DEVICE_CLEAR: self._clear,
             DEVICE_LOCK: self._lock,
             DEVICE_UNLOCK: self._unlock,
+            **dict.fromkeys(NOT_SUPPORTED, lambda *_: _refused(procedure, UNSUPPORTED)),
+            DEVICE_ENABLE_SRQ: _enable_service,
             DESTROY_LINK: self._destroy_link,
         }.get(procedure)
         if handler is None:
             return None
         number = call.word()
         link = self._links.get(number)
-        if link is None or link.owner is not sock:  # a link is its connection's; assumed
-            return words(BAD_LINK, 0, 0)
+        if link is None or link.owner is not sock:  # a server is one connection's (figure B.11), and has its links
+            return _refused(procedure, BAD_LINK)
         return handler(number, link, call)
 
     def _create_link(self, call: Call, sock: socket.socket) -> bytes:
         _client, lock, lock_timeout_ms = (call.word() for _ in range(3))
         if call.opaque().lower() != DEVICE:
             return words(NOT_ACCESSIBLE, 0, 0, 0)
+        number = next(self._numbers)
+        error = self._turns.take(number, lock_timeout_ms * 1e-3) if lock else NO_ERROR
+        if error:  # and there has been no link that anybody could abort (observation B.6.2)
+            return words(error, 0, 0, 0)
         with self._opening:
             if len(self._links) >= MOST_LINKS:
+                self._turns.give(number)
                 return words(NO_RESOURCES, 0, 0, 0)
             self._instrument.opened()
-            number = next(self._numbers)
             self._links[number] = Link(sock)
-        error = self._turns.take(number, lock_timeout_ms * 1e-3) if lock else NO_ERROR
-        if error:
-            with self._opening:
-                del self._links[number]
-            return words(error, 0, 0, 0)
         return words(NO_ERROR, number, self.abort_port, self._piece)
 
     def _lock(self, number: int, _link: Link, call: Call) -> bytes:
@@ -192,8 +207,12 @@ class Vxi11Server:
     def _write(self, number: int, link: Link, call: Call) -> bytes:
         _io_timeout, lock_timeout_ms, flags = (call.word() for _ in range(3))
         data = call.opaque()
+        if len(data) > self._piece:  # rule B.6.16
+            return words(PARAMETER, 0)
         if error := self._locked_out(number, flags, lock_timeout_ms):
             return words(error, 0)
+        if not data:  # the instrument does nothing (observation B.6.6)
+            return words(NO_ERROR, 0)
         if len(link.incoming) + len(data) > MOST_RECORD:
             link.incoming.clear()
             return words(NO_RESOURCES, 0)
@@ -207,6 +226,8 @@ class Vxi11Server:
     def _read(self, number: int, link: Link, call: Call) -> bytes:
         size, io_timeout_ms, lock_timeout_ms, flags, term_char = (call.word() for _ in range(5))
         error = self._locked_out(number, flags, lock_timeout_ms)
+        if not error and not size:  # rule B.6.23, 1 b
+            return words(NO_ERROR, REASON_COUNT) + opaque(b"")
         if not error and not link.outgoing:
             error = ABORTED if self._turns.idle(number, io_timeout_ms * 1e-3) else IO_TIMEOUT
         if error:
@@ -245,3 +266,20 @@ class Vxi11Server:
             self._links.pop(number, None)
         self._turns.give(number)
         return words(NO_ERROR)
+
+
+def _refused(procedure: int, error: int) -> bytes:
+    """An error with what a procedure returns beside it, empty."""
+    return words(error, *[0] * ALSO_RETURNED.get(procedure, 0))
+
+
+def _enable_service(_number: int, _link: Link, _call: Call) -> bytes:
+    """Taken with or without the lock (rule B.6.95); without an interrupt channel nothing is sent (rule B.6.110)."""
+    return words(NO_ERROR)
+
+
+def _no_interrupts(call: Call) -> bytes:
+    """That no interrupt channel can be established, or that what is asked for is none (rules B.6.83 to B.6.88)."""
+    _host, _port, program, version, family = (call.word() for _ in range(5))
+    known = (program, version) == INTERRUPTS and family in (0, 1)
+    return words(NO_CHANNEL if known else UNSUPPORTED)

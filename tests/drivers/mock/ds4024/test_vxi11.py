@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -129,10 +130,35 @@ def test_fragments_are_put_together(server: ScopeServer) -> None:
         assert caller.read(link, 100)[2] == b"1\n"
 
 
-@pytest.mark.parametrize("procedure", [14, 16, 17, 20, 22, 25, 26])
-def test_procedures_that_are_not_offered_say_so(server: ScopeServer, procedure: int) -> None:
+@pytest.mark.parametrize(("procedure", "beside"), [(14, 0), (16, 0), (17, 0), (22, 1)])
+def test_procedures_that_are_not_offered_say_so(server: ScopeServer, procedure: int, beside: int) -> None:
     with Caller(server) as caller:
-        assert caller.done(procedure, words(caller.link(), 0, 0, 0))[0] == 8
+        link = caller.link()
+        assert caller.done(procedure, words(link, 0, 0, 0)) == (8, *[0] * beside)
+        assert caller.done(procedure, words(link + 1, 0, 0, 0)) == (4, *[0] * beside)
+
+
+def test_there_is_no_interrupt_channel(server: ScopeServer) -> None:
+    """Rules B.6.83, B.6.87, B.6.92 and B.6.93."""
+    with Caller(server) as caller:
+        here = 0x7F000001, 1024
+        assert caller.done(25, words(*here, 0x0607B1, 1, 0)) == (6,)
+        assert caller.done(25, words(*here, 0x0607B0, 1, 0)) == (8,)
+        assert caller.done(26, b"") == (6,)
+        link = caller.link()
+        assert caller.done(20, words(link, 1) + opaque(b"mine")) == (0,)
+        assert caller.done(20, words(link + 1, 1) + opaque(b"mine")) == (4,)
+
+
+def test_what_is_too_long_empty_or_asks_for_nothing(server: ScopeServer) -> None:
+    """Rule B.6.16, observation B.6.6 and rule B.6.23."""
+    with Caller(server) as caller:
+        link = caller.link()
+        assert caller.write(link, bytes((1 << 20) + 1)) == (5, 0)
+        caller.write(link, b"*IDN?")
+        assert caller.write(link, b"") == (0, 0)
+        assert caller.read(link, 0, timeout_ms=30_000) == (0, 1, b"")
+        assert caller.read(link, 5) == (0, 1, b"RIGOL")
 
 
 def test_status_clear_and_destroy(server: ScopeServer) -> None:
@@ -152,7 +178,7 @@ def test_foreign_programs_versions_and_arguments_are_refused(server: ScopeServer
         assert caller.call(0, b"", program=100_000)[16:] == words(1)
         assert caller.call(0, b"", version=7)[16:] == words(2, 1, 1)
         assert caller.call(99, b"")[16:] == words(3)
-        assert caller.call(11, words(1))[16:] in (words(4), words(0, 4, 0, 0))
+        assert caller.call(11, words(1))[16:] == words(0, 4, 0)  # Device_WriteResp: error, size
         assert caller.call(10, words(1, 0, 0, 999) + b"short")[16:] == words(4)
         assert caller.call(0, b"")[16:] == words(0)
 
@@ -263,7 +289,7 @@ def test_while_a_link_holds_the_lock_others_are_refused(server: ScopeServer) -> 
         ours, theirs = one.link(), other.link()
         assert other.done(UNLOCK, words(theirs)) == (NOT_HELD,)
         assert one.done(LOCK, words(ours, 0, 0)) == (0,)
-        assert one.done(LOCK, words(ours, 0, 0)) == (LOCKED,)  # not twice
+        assert one.done(LOCK, words(ours, WAIT, 0xFFFF_FFFF)) == (LOCKED,)  # not twice, and not after a wait: B.6.72
         assert other.done(LOCK, words(theirs, 0, 0)) == (LOCKED,)
         assert other.done(LOCK, words(theirs, WAIT, 20)) == (LOCKED,)
         assert other.done(11, words(theirs, 1000, 0, 8) + opaque(b"*IDN?"))[0] == LOCKED
@@ -306,6 +332,33 @@ def test_the_abort_channel_ends_a_wait(server: ScopeServer) -> None:
             assert waiting.result()[0] == ABORTED
         caller.write(link, b"*IDN?")
         assert caller.read(link, 1000)[2].startswith(b"RIGOL")
+
+
+def test_what_is_aborted_answers_after_the_abort(server: ScopeServer) -> None:
+    """Rule B.6.107; who waits for a lock is aborted too, by whoever holds none (rules B.6.76 and B.6.109)."""
+    with Caller(server) as one, Caller(server) as other:
+        assert one.done(LOCK, words(one.link(), 0, 0)) == (0,)
+        link = other.link()
+        with Caller(server, other.abort_port) as aborter, ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(other.done, LOCK, words(link, WAIT, 30_000))
+            wait_until(lambda: server._vxi11._turns.in_progress(link) is not None)
+            seen: list[bool] = []
+            signal = server._vxi11._turns.abort
+
+            def abort(wait: int) -> None:
+                seen.append(select.select([aborter.sock], [], [], 5)[0] != [])
+                signal(wait)
+
+            server._vxi11._turns.abort = abort  # type: ignore[method-assign]
+            aborter.send(words(1, 0, 2, 0x0607B0, 1, 1, 0, 0, 0, 0) + words(link))
+            assert waiting.result() == (ABORTED,)
+            assert seen == [True]  # the answer to device_abort was there before
+
+
+def test_an_abort_that_comes_too_late_ends_no_later_call(server: ScopeServer) -> None:
+    turns = server._vxi11._turns
+    turns.abort(1)
+    assert turns.allowed(7, 0.0) == 0
 
 
 def test_a_portmapper_names_the_port_by_tcp_and_by_datagram() -> None:
