@@ -118,6 +118,11 @@ class BenchFile(Section):
             raise ValueError(
                 f"axon_reader = gpio needs pulse_source = pigpio, whose daemon samples it, not {self.pulse_source}"
             )
+        if "pico" in self.readers and self.spikes.inverted:
+            raise ValueError(
+                "spikes.inverted = true: the Pico counts pulses that rise, and cannot be told otherwise; exchange the "
+                "comparator's inputs, or use axon_reader = scope"
+            )
         return self._pins_possible(self.wiring)
 
     def _pins_possible(self, wiring: Wiring) -> BenchFile:

@@ -172,19 +172,23 @@ def _polarity(file: BenchFile, device: str, *, counter: bool) -> Check:
 def _upside_down(file: BenchFile, device: str, *, counter: bool) -> tuple[bool, str]:
     """Whether the axon on the wrong level moves where the neuron fires, and what to do then. Raises BenchError.
 
-    A counter cannot read it the other way round, but what it misses depends on V_th unless the axon is stuck.
+    A counter cannot read it the other way round, but what it misses depends on V_th unless the axon is stuck. Of two
+    readers the one that saw it looks by itself: the other may be such a counter.
     """
     from drivers.checks import fires, heeds_threshold
     from drivers.opening import make_bench
 
     remedy = "exchange the comparator's inputs"
+    alone = file.model_copy(update={"axon_reader": next(r for r in file.readers if (r == "pico") == counter)})
     if counter:
-        with make_bench(file, load_device(device)) as bench:
-            return heeds_threshold(bench, file), remedy
+        with make_bench(alone, load_device(device)) as bench:
+            return heeds_threshold(bench, alone), remedy
     turned = not file.spikes.inverted
-    other = file.model_copy(update={"spikes": file.spikes.model_copy(update={"inverted": turned})})
+    other = alone.model_copy(update={"spikes": file.spikes.model_copy(update={"inverted": turned})})
     with make_bench(other, load_device(device), traces=True) as bench:
-        return fires(bench, other), f"{remedy}, or set spikes.inverted = {str(turned).lower()}"
+        if "pico" not in file.readers:
+            remedy += f", or set spikes.inverted = {str(turned).lower()}"
+        return fires(bench, other), remedy
 
 
 def _print(check: Check) -> None:

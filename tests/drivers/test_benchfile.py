@@ -164,6 +164,10 @@ def test_a_part_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path
         (text.replace('"scope"', '"pico"'), r"axon_reader = pico needs a \[pico\] table"),
         (text.replace('"scope"', '"both"'), r"axon_reader = pico needs a \[pico\] table"),
         (text[: text.index("[scope]")], r"axon_reader = scope needs a \[scope\] table"),
+        (
+            text.replace('"scope"', '"both"') + "[pico]\n[spikes]\ninverted = true\n",
+            r"spikes.inverted = true: the Pico",
+        ),
         (text + "[parts.knob]\n", r"\[parts.knob\]: bench 'bench 1' names no part 'knob'"),
     ):
         file.write_text(wrong)

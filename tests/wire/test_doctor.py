@@ -71,11 +71,17 @@ ADVICE = {  # of the bench pigpio + scope, or pico + pico for faults of the Pico
 }
 BY_READER = {  # faults that readers see differently
     (("pigpio", "gpio"), "stuck_axon_high"): r"axon stuck high",
-    (("pigpio", "gpio"), "inverted_comparator"): r"exchange the comparator's inputs",
+    (("pigpio", "gpio"), "stuck_axon_low"): r"axon stuck low",
+    (("pigpio", "gpio"), "inverted_comparator"): r"inputs, or set spikes.inverted = true$",
+    (("pigpio", "pico"), "stuck_axon_high"): r"axon stuck high",
+    (("pigpio", "pico"), "inverted_comparator"): r"inputs$",
+    (("pigpio", "gpio+pico"), "stuck_axon_high"): r"axon stuck high: check the comparator's output",
+    (("pigpio", "gpio+pico"), "inverted_comparator"): r"inputs$",  # a Pico cannot be told to read the other way round
+    (("pico", "scope+pico"), "inverted_comparator"): r"inputs$",
     (("pico", "pico"), "stuck_axon_high"): r"axon stuck high",
     (("pico", "pico"), "stuck_axon_low"): r"axon stuck low",
-    (("pico", "pico"), "inverted_comparator"): r"exchange the comparator's inputs",
-    (("pico", "scope"), "inverted_comparator"): r"exchange the comparator's inputs",
+    (("pico", "pico"), "inverted_comparator"): r"exchange the comparator's inputs$",
+    (("pico", "scope"), "inverted_comparator"): r"inputs, or set spikes.inverted = true$",
 }
 PARTS = {"board": BOARD_FAULTS, "pigpiod": PIGPIOD_FAULTS, "scope": SCOPE_FAULTS, "pico": PICO_FAULTS}
 
@@ -84,7 +90,7 @@ def diagnosed(fault: str, folder: Path, parts: tuple[str, str] | None = None) ->
     """Every check of a bench with one fault; the device is its own, as only one program may have one."""
     part = next(part for part, faults in PARTS.items() if fault in faults)
     parts = parts or (("pico", "pico") if part == "pico" else ("pigpio", "scope"))
-    name = "-".join([fault, *parts])
+    name = "-".join([fault, *parts]).replace("+", "-")
     device = folder / f"{name}.toml"
     nominal = (files("drivers.mock") / "devices" / "nominal.toml").read_text(encoding="utf-8")
     device.write_text(nominal.replace('id = "nominal"', f'id = "{name}"'))
