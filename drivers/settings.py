@@ -281,6 +281,12 @@ class PicoSettings(Section):
     heartbeat_timeout_s: float = Field(
         default=2.0, ge=0.1, le=60, description="the Pico makes the board safe after so much silence"
     )
+    reply_s: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=60,
+        description="how long an answer is waited for (default: 0.35, or HIL_PICO_REPLY_S)",
+    )
     dac: Literal["mcp4728", "mcp4725", "none"] = Field(
         default="mcp4728", description="the DAC on its I²C 0 (GPIO 0, 1)"
     )

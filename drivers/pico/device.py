@@ -68,7 +68,7 @@ class Pico:
         self._unread: deque[_Shot] = deque()
         self._prepared = self._closed = False
         self.elapsed_s = 0.0  # of the shot read last, as the Pico timed it: up to the start of a queued one; 1 ms steps
-        self.link = PicoLink(file.pico.port or find_port())
+        self.link = PicoLink(file.pico.port or find_port(), file.pico.reply_s)
         try:
             self._greet(file.pico.heartbeat_timeout_s / 4)
         except BaseException:

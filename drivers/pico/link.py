@@ -106,12 +106,16 @@ def latched(reason: str) -> UnsafeError:
 
 
 class PicoLink:
-    """One Pico. Every method raises ConnectionLostError once the board is lost or has rebooted."""
+    """One Pico. Every method raises ConnectionLostError once the board is lost or has rebooted.
 
-    def __init__(self, port: str) -> None:
+    `reply_s` is how long an answer is waited for, s, where it is not as long as for every Pico.
+    """
+
+    def __init__(self, port: str, reply_s: float | None = None) -> None:
         import serial
 
         self.port = port
+        self._stated_s = reply_s
         self._lock = threading.RLock()
         self._number = 0
         self._pending = b""
@@ -121,10 +125,14 @@ class PicoLink:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         try:
-            opened = serial.Serial(port, 115_200, timeout=0, write_timeout=REPLY_S, exclusive=True)
+            opened = serial.Serial(port, 115_200, timeout=0, write_timeout=self._reply_s, exclusive=True)
         except serial.SerialException as error:
             raise ConnectionLostError(f"the Pico at {port} cannot be opened: {_refusal(error)}") from error
         self._serial: Any = tapped_serial(opened, "pico")
+
+    @property
+    def _reply_s(self) -> float:
+        return REPLY_S if self._stated_s is None else self._stated_s
 
     # ---- requests -----------------------------------------------------------------------------------------------
 
@@ -175,7 +183,7 @@ class PicoLink:
 
     def _reply(self, number: int) -> tuple[dict[str, str], str, str] | None:
         """Fields, error code and text of the reply; code `checksum` where a line was garbled, None for none in time."""
-        until = time.monotonic() + REPLY_S
+        until = time.monotonic() + self._reply_s
         while (line := self._line(until)) is not None:
             try:
                 got, fields, code, text = protocol.parse_reply(line)
@@ -262,7 +270,7 @@ class PicoLink:
         """End the heartbeat and let go of the port; idempotent."""
         self._closing.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=2 * REPLY_S)
+            self._thread.join(timeout=2 * self._reply_s)
         with self._lock:  # a beat that is still awaited holds it, no longer than its tries last
             self._lost = self._lost or ConnectionLostError(f"the connection to the Pico at {self.port} is closed")
             self._serial.close()

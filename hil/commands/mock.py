@@ -63,6 +63,7 @@ NO_MICROPYTHON = (
 )
 _FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
+PICO_REPLY_S = 5.0
 ALIKE = 5  # how often misuse of one kind is told
 
 
@@ -299,6 +300,7 @@ resource = "{scope.vxi11_resource}"
 
 [pico]
 port = "{pico.port}"
+reply_s = {PICO_REPLY_S}  # it is a program on this machine, which may be busy
 
 [threshold]
 source = "pico"

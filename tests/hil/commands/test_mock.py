@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -10,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pigpio
@@ -20,10 +22,15 @@ from calibration.record import check_valid, load_record
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import load_device
 from drivers.errors import BenchError
+from drivers.mock.board import Board
+from drivers.mock.clock import TwinClock
+from drivers.mock.pico.server import micropython
 from drivers.witness import Witness
 from hil.cli import main
-from hil.commands.mock import calibrate
+from hil.commands.mock import _start, add_arguments, calibrate, calibration_path
 
+INTERPRETER = micropython() or sys.executable
+PARTS = ("board", "pigpiod", "scope", "pico")
 pytestmark = pytest.mark.wire
 ENDS_WITHIN_S = 2.0
 
@@ -81,6 +88,40 @@ def test_what_is_served_is_complete_tells_misuse_and_ends_when_told(
         took_s = time.monotonic() - began
         assert "2 misuses" in server.stderr.read()
     assert took_s < ENDS_WITHIN_S or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("source", "reader"), [("pigpio", "pico"), ("pico", "both")])
+def test_it_waits_for_what_it_has_started_and_calibrates_meanwhile(
+    source: str, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Pico's program does not begin before it is let: no bench file until then, and a valid one afterwards."""
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    slow = tmp_path / Path(INTERPRETER).name
+    slow.write_text(f'#!/bin/sh\nread go < "{held}"\nexec "{INTERPRETER}" "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr("drivers.mock.pico.server.micropython", lambda: str(slow))
+    out = tmp_path / "b.toml"
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(["serve", "--out", str(out), "--source", source, "--reader", reader])
+    device = load_device(args.device)
+    clock = TwinClock(paced=True)
+    board = Board(device, load_bench("mock").board, clock=clock)
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        stack.callback(clock.close)
+        starting = pool.submit(_start, args, board, device, {part: [] for part in PARTS}, stack)
+        while not calibration_path(out).exists():
+            assert not starting.done(), starting.exception()
+            time.sleep(0.01)
+        assert not out.exists()
+        with held.open("w") as gate:
+            gate.write("go\n")
+        starting.result()
+        capsys.readouterr()
+        assert main(["doctor", "--bench", str(out), "--json"]) == 0
+        checks = {c["name"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
+        assert load_record(calibration_path(out)).id in checks["calibration"]["detail"]
 
 
 def test_busy_ports_and_bad_places_are_refused_before_anything_else(
