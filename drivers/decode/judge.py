@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.lines import Reading, peaks
+from drivers.decode.lines import Reading
 from drivers.decode.schmitt import Pulses
+from drivers.decode.shapes import end_heights, middle_heights, tails, without_moment
 from drivers.signals import BoolArray, FloatArray
 
 PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
@@ -30,7 +31,7 @@ REST_MOVES = 0.65  # of the swing: rest may be so far from where it mostly is
 REST_STEPS = 0.12  # of the swing, from block to block but one
 _SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing
 _NOISE_STEPS = 1.6  # of the noise: six times what the means of two blocks differ by through noise alone
-GLITCH = 0.7  # of the swing: what is as high for a moment is a glitch and no noise
+GLITCH, MOMENTARY = 0.7, 0.5  # of the swing: what is as high for a moment, and at most so high else, is a glitch
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,18 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     heights = reading.heights / typical if typical else np.zeros(len(pulses))
     noise = reading.noise / typical if typical else 0.0
     sure, none = limits(noise)
+    if typical:
+        heights = heights - tails(reading.seen, pulses, heights >= sure) / typical
     glitch = (heights < none) | (pulses.width_s < shape.glitch_s)
+    glitch |= _momentary(reading, shape, ~glitch & (heights < sure))
     low = ~glitch & (heights < sure)
     real = ~glitch & ~low
     usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
     most = np.where(reading.torn, WIDE_TORN, WIDE)
     short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * step)
     wide = real & (pulses.width_s > most * usual + 2 * step)
+    # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
+    wide[wide] = (end_heights(reading.seen, pulses.where(wide)) > none * typical) | ~np.isfinite(pulses.fall_s[wide])
     tall = real & (heights > TALL)
     early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, 1.5 * step)
     doubted = low | short | wide | tall | early
@@ -89,8 +95,19 @@ def judge(reading: Reading, shape: Shape) -> Judged:
 
 def _glitches(reading: Reading, glitch: BoolArray) -> int:
     """How many of the moments passed over reach as high as pulses do."""
-    moments = peaks(reading, reading.pulses.where(glitch)) if glitch.any() else np.empty(0)
-    return int((moments > max(GLITCH * reading.swing, SURE * reading.levels.noise)).sum())
+    moments = middle_heights(reading.seen, reading.pulses.where(glitch)) if glitch.any() else np.empty(0)
+    return reading.beside + int((moments > max(GLITCH * reading.swing, SURE * reading.levels.noise)).sum())
+
+
+def _momentary(reading: Reading, shape: Shape, which: BoolArray) -> BoolArray:
+    """Which of the low pulses `which` are high for a glitch's time, and nothing but for that."""
+    found = which.copy()
+    moment = round(shape.glitch_s / reading.trace.x_increment_s)
+    if which.any() and reading.smoothed == 1 and moment:
+        tops, others = without_moment(reading.seen, reading.pulses.where(which), moment)
+        found[which] = (others < MOMENTARY * reading.swing) & (tops > GLITCH * reading.swing)
+        return found
+    return np.zeros_like(which)
 
 
 def limits(noise: float) -> tuple[float, float]:

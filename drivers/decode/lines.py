@@ -21,18 +21,19 @@ from drivers.decode.schmitt import (
     pulses_at,
     upright,
 )
+from drivers.decode.shapes import WINDOW, Seen, mean_heights, middle_heights
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
 HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
 JOINED = 0.9  # of a pulse's width: what rises sooner after a rise is the same pulse, torn
 MOMENT = 0.25  # of a pulse's width: what is narrower, with rest as long on either side, is no piece of a pulse
+WHOLE = 0.75  # of a pulse's width: what is as wide is no piece of a pulse
 _AXON_BLOCK, _LONG_BLOCK = 32, 8  # pulse widths that a block of levels holds
 _SMOOTHED_GAP = 0.7  # of the shortest gap between pulses may be averaged away
 _SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
-_WINDOW = 32  # samples of a pulse that are averaged at the most
-_CHUNK = 1 << 15  # pulses measured at a time
-_NOISY = 0.08  # of the swing: with more noise, neighbouring samples are averaged first, until there is less
+_CHUNK = 1 << 15  # samples averaged at a time
+_NOISY = 0.11  # of the swing: with more noise, neighbouring samples are averaged first, until there is less
 _UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
 _SHAPE_PULSES = 4096  # pulses that clipping is judged by
 _MOVES = 0.06  # of the swing: rest that moves more is a line that hums or drifts
@@ -55,7 +56,7 @@ class Line:
 class Reading:
     """The pulses of one trace with their mean heights over a pulse's width, (n,) codes above rest.
 
-    `torn` (n,) tells which were joined from pieces. `smoothed` neighbours were averaged before, because of noise;
+    `torn` (n,) tells which were joined from pieces; `beside` moments beside whole pulses were left out. `smoothed` neighbours were averaged before, because of noise;
     `trace` is what came of that.
     """
 
@@ -65,6 +66,7 @@ class Reading:
     pulses: Pulses
     heights: FloatArray
     torn: BoolArray
+    beside: int
     window: int
     swing: float
     smoothed: int
@@ -76,7 +78,12 @@ class Reading:
     @property
     def noise(self) -> float:
         """Codes rms of a height."""
-        return self.noise_of(min(self.window, _WINDOW))
+        return self.noise_of(min(self.window, WINDOW))
+
+    @property
+    def seen(self) -> Seen:
+        """The trace that was measured."""
+        return Seen(self.samples, self.levels, self.trace, self.window)
 
     @cached_property
     def height(self) -> float:
@@ -144,22 +151,33 @@ def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: 
     rise_s = found.rise_s + (0.5 - HIGH) * smoothed * trace.x_increment_s
     fall_s = found.fall_s - (0.5 - LOW) * smoothed * trace.x_increment_s
     found = replace(found, rise_s=rise_s, fall_s=fall_s)
+    found, beside = _without_moments(found, line.width_s, trace.x_increment_s)
     pulses, torn = joined(found, JOINED * line.width_s, MOMENT * line.width_s)
     window = max(1, round(line.width_s / trace.x_increment_s))
-    heights = _heights(samples, levels, trace, pulses, window)
-    return Reading(trace, samples, levels, pulses, heights, torn, window, swing, smoothed)
+    heights = mean_heights(Seen(samples, levels, trace, window), pulses)
+    return Reading(trace, samples, levels, pulses, heights, torn, beside, window, swing, smoothed)
 
 
 def _swing(reading: Reading, before: float) -> float:
     """The height of pulses at their middles, which slow edges leave higher than their means."""
-    middle = peaks(reading, reading.pulses)
+    middle = middle_heights(reading.seen, reading.pulses)
     real = middle[reading.heights > LOW * before]
     return max(float(np.median(real)) if len(real) else before, reading.height)
 
 
-def peaks(reading: Reading, pulses: Pulses) -> FloatArray:
-    """(n,) codes above rest in the middle of pulses."""
-    return _heights(reading.samples, reading.levels, reading.trace, pulses, 1)
+def _without_moments(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pulses, int]:
+    """Pulses without the moments that come just before or after a whole one; and how many there were.
+
+    A pulse that is whole by itself has lost no piece: what is beside it is a glitch, and must not move its edges.
+    """
+    if len(pulses) < 2:
+        return pulses, 0
+    whole = pulses.width_s >= WHOLE * width_s
+    near = np.diff(pulses.rise_s) < JOINED * width_s
+    after = np.concatenate([[False], whole[:-1] & (pulses.rise_s[1:] - pulses.fall_s[:-1] < width_s)])
+    moment = (pulses.width_s < MOMENT * width_s + step_s) & ~whole
+    moment &= after | np.concatenate([near & whole[1:], [False]])
+    return pulses.where(~moment), int(moment.sum())
 
 
 def joined(pulses: Pulses, within_s: float, moment_s: float) -> tuple[Pulses, BoolArray]:
@@ -179,22 +197,6 @@ def joined(pulses: Pulses, within_s: float, moment_s: float) -> tuple[Pulses, Bo
     torn = np.concatenate([~last[first], np.zeros(int(moment.sum()), dtype=np.bool_)])
     order = np.argsort(rise_s, kind="stable")
     return replace(pulses, rise_s=rise_s[order], fall_s=fall_s[order]), torn[order]
-
-
-def _heights(samples: Upright, levels: Levels, trace: Trace, pulses: Pulses, window: int) -> FloatArray:
-    """(n,) mean codes above rest over a window of so many samples in the middle of each pulse."""
-    count = min(window, _WINDOW)
-    steps = (np.arange(count) - (count - 1) / 2) * (window / count)
-    heights = np.empty(len(pulses))
-    for start in range(0, len(pulses), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        rise = (pulses.rise_s[part] - trace.x_origin_s) / trace.x_increment_s
-        fall = np.minimum((pulses.fall_s[part] - trace.x_origin_s) / trace.x_increment_s, rise + 2 * window)
-        middle = (rise + fall) / 2
-        index = np.rint(middle[:, None] + steps).astype(np.intp)
-        codes = samples.at(np.clip(index, 0, len(samples) - 1))
-        heights[part] = codes.mean(axis=1, dtype=np.float32) - levels.rest_at(middle)
-    return heights
 
 
 def _check_clipping(reading: Reading) -> None:
@@ -223,7 +225,7 @@ def _shapes(reading: Reading) -> list[tuple[NDArray[np.uint8], FloatArray, bool]
     rise = (some.rise_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
     fall = (some.fall_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
     long = np.minimum(fall, rise + 2 * reading.window + 2)
-    spread = (np.arange(_WINDOW) + 0.5) / _WINDOW
+    spread = (np.arange(WINDOW) + 0.5) / WINDOW
     inside = np.rint(rise[:, None] + (long - rise)[:, None] * spread).astype(np.intp).ravel()
     everywhere = np.linspace(0, len(reading.samples) - 1, min(len(reading.samples), 1 << 14)).astype(np.intp)
     shapes = []

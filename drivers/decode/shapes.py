@@ -1,0 +1,110 @@
+"""How high pulses are, and of what shape: mean heights, moments within them, how they end, and the tails that they leave.
+
+Everything is in codes above the rest level at that place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.decode.levels import Levels, Upright
+from drivers.decode.schmitt import Pulses
+from drivers.signals import BoolArray, FloatArray, Trace
+
+WINDOW = 32  # samples of a pulse that are averaged at the most
+_CHUNK = 1 << 15  # pulses measured at a time
+_TAIL = 4  # pulse widths after a rise, in which a tail is looked for
+_TAIL_PULSES, _TAIL_LEAST = 4096, 16  # pulses without neighbours that a tail is told by, at the most and at the least
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A trace whose pulses are measured: upright codes, their levels, and samples in the width of a pulse."""
+
+    samples: Upright
+    levels: Levels
+    trace: Trace
+    window: int
+
+    def index(self, time_s: FloatArray) -> FloatArray:
+        """Samples, whole or not, at times."""
+        return (time_s - self.trace.x_origin_s) / self.trace.x_increment_s
+
+    def at(self, middle: FloatArray, window: int) -> tuple[NDArray[np.uint8], FloatArray]:
+        """Codes (n, count) about each middle, `count` of them spread over `window` samples; and the rest there (n,)."""
+        count = min(window, WINDOW)
+        steps = (np.arange(count) - (count - 1) / 2) * (window / count)
+        index = np.rint(middle[:, None] + steps).astype(np.intp)
+        return self.samples.at(np.clip(index, 0, len(self.samples) - 1)), self.levels.rest_at(middle)
+
+    def middles(self, pulses: Pulses) -> FloatArray:
+        """(n,) samples: where pulses have their middle; of one much wider than a pulse, that of its beginning."""
+        rise = self.index(pulses.rise_s)
+        return (rise + np.minimum(self.index(pulses.fall_s), rise + 2 * self.window)) / 2
+
+    def mean(self, middle: FloatArray, window: int) -> FloatArray:
+        """(n,) mean over a window about each middle."""
+        found = np.empty(len(middle))
+        for start in range(0, len(middle), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            codes, rest = self.at(middle[part], window)
+            found[part] = codes.mean(axis=1, dtype=np.float32) - rest
+        return found
+
+
+def mean_heights(seen: Seen, pulses: Pulses) -> FloatArray:
+    """(n,) over a pulse's width in the middle of each."""
+    return seen.mean(seen.middles(pulses), seen.window)
+
+
+def middle_heights(seen: Seen, pulses: Pulses) -> FloatArray:
+    """(n,) of the sample in the middle of each."""
+    return seen.mean(seen.middles(pulses), 1)
+
+
+def end_heights(seen: Seen, pulses: Pulses) -> FloatArray:
+    """(n,) over a pulse's width before the end of each."""
+    fall = np.minimum(seen.index(pulses.fall_s), len(seen.samples))
+    return seen.mean(fall - seen.window / 2, seen.window)
+
+
+def without_moment(seen: Seen, pulses: Pulses, moment: int) -> tuple[FloatArray, FloatArray]:
+    """(n,) the mean of a pulse's `moment` highest samples, and the highest of its others."""
+    codes, rest = seen.at(seen.middles(pulses), seen.window)
+    split = codes.shape[1] - max(1, round(moment * codes.shape[1] / seen.window))
+    if split < 1:
+        return np.zeros(len(pulses)), np.zeros(len(pulses))
+    ordered = np.partition(codes, split - 1, axis=1)
+    return ordered[:, split:].mean(axis=1) - rest, ordered[:, split - 1] - rest
+
+
+def tails(seen: Seen, pulses: Pulses, real: BoolArray) -> FloatArray:
+    """(n,) how much of each pulse's mean height is what the real one before it has left, a line with slow edges.
+
+    Told by the mean of pulses that have no neighbour; as far as it only falls, so that no echo is taken for it.
+    """
+    left = np.zeros(len(pulses))
+    reach = _TAIL * seen.window
+    rise = seen.index(pulses.rise_s)
+    before = np.maximum.accumulate(np.where(real, np.arange(len(rise)), -1))
+    before = np.concatenate([[-1], before[:-1]]) if len(rise) else before
+    delay = seen.middles(pulses) - np.where(before >= 0, rise[np.maximum(before, 0)], -np.inf)
+    near = np.flatnonzero(delay < reach)
+    alone = np.flatnonzero(real & np.concatenate([[True], np.diff(rise) > reach]) & _followed_late(rise, reach))
+    if not len(near) or len(alone) < _TAIL_LEAST:
+        return left
+    alone = alone[:: -(-len(alone) // _TAIL_PULSES)]
+    shape = np.array([seen.mean(rise[alone] + k, 1).mean() for k in range(reach + seen.window)])
+    shape[int(shape.argmax()) :] = np.maximum(np.minimum.accumulate(shape[int(shape.argmax()) :]), 0)
+    sums = np.concatenate([[0.0], np.cumsum(shape)])
+    start = np.clip(delay[near] - seen.window / 2 + 0.5, 0, reach)
+    ends = np.interp(np.stack([start, start + seen.window]), np.arange(len(sums)), sums)
+    left[near] = (ends[1] - ends[0]) / seen.window
+    return left
+
+
+def _followed_late(rise: FloatArray, reach: int) -> BoolArray:
+    return np.concatenate([np.diff(rise) > reach, [True]])[: len(rise)]
