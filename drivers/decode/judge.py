@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.lines import Reading
 from drivers.decode.schmitt import Pulses
-from drivers.decode.shapes import end_heights, middle_heights, tails, without_moment
+from drivers.decode.shapes import aligned_heights, end_heights, middle_heights, tails, without_moment
 from drivers.signals import BoolArray, FloatArray
 
 PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
@@ -69,7 +69,9 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     noise = reading.noise / typical if typical else 0.0
     sure, none = limits(noise)
     if typical:
-        heights = heights - tails(reading.seen, pulses, heights >= sure) / typical
+        heights = heights - (left := tails(reading.seen, pulses, heights >= sure) / typical)
+        doubtful = (heights < sure) & (heights > none)
+        heights[doubtful] = aligned_heights(reading.seen, pulses, doubtful) / typical - left[doubtful]
     glitch = (heights < none) | (pulses.width_s < shape.glitch_s)
     glitch |= _momentary(reading, shape, ~glitch & (heights < sure))
     low = ~glitch & (heights < sure)

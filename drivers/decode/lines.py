@@ -56,8 +56,8 @@ class Line:
 class Reading:
     """The pulses of one trace with their mean heights over a pulse's width, (n,) codes above rest.
 
-    `torn` (n,) tells which were joined from pieces; `beside` moments beside whole pulses were left out. `smoothed` neighbours were averaged before, because of noise;
-    `trace` is what came of that.
+    `torn` (n,) tells which were joined from pieces; `beside` moments beside whole pulses were left out. `smoothed`
+    neighbours were averaged before, because of noise; `trace` is what came of that.
     """
 
     trace: Trace

@@ -1,4 +1,4 @@
-"""How high pulses are, and of what shape: mean heights, moments within them, how they end, and the tails that they leave.
+"""How high pulses are, and of what shape: mean heights, moments within them, how they end, and what tails they leave.
 
 Everything is in codes above the rest level at that place.
 """
@@ -69,6 +69,22 @@ def end_heights(seen: Seen, pulses: Pulses) -> FloatArray:
     """(n,) over a pulse's width before the end of each."""
     fall = np.minimum(seen.index(pulses.fall_s), len(seen.samples))
     return seen.mean(fall - seen.window / 2, seen.window)
+
+
+def aligned_heights(seen: Seen, pulses: Pulses, which: BoolArray) -> FloatArray:
+    """(chosen,) of the pulses `which`, over a pulse's width where they are highest, but for what belongs to others.
+
+    In noise a low pulse may seem to begin late or end early, and its middle is not where it seems.
+    """
+    middle = seen.middles(pulses)[which]
+    left = np.concatenate([[-np.inf], seen.index(pulses.fall_s)[:-1] + 1])[which] + seen.window / 2 - 0.5
+    right = np.concatenate([seen.index(pulses.rise_s)[1:] - 1, [np.inf]])[which] - seen.window / 2 + 0.5
+    best = seen.mean(middle, seen.window)
+    for shift in range(-(seen.window // 2), seen.window // 2 + 1):
+        moved = middle + shift
+        found = seen.mean(moved, seen.window)
+        best = np.where((moved >= left) & (moved <= right), np.maximum(best, found), best)
+    return best
 
 
 def without_moment(seen: Seen, pulses: Pulses, moment: int) -> tuple[FloatArray, FloatArray]:
