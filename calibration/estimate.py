@@ -52,8 +52,8 @@ class Estimate(Result):
         return f"> {ends[0]}{tail}" if self.lo is not None else f"< {ends[1]}{tail}"
 
 
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22:209, 1927)."""
+def wilson_interval(correct: float, total: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson, J. Am. Stat. Assoc. 22:209, 1927); `correct` may be a mean."""
     if total < 1 or not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} is not a share")
     share, z2 = correct / total, Z_95**2

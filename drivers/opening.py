@@ -41,3 +41,24 @@ def make_bench(
     if tape is None:
         return PiBench(file, device)
     return taped(tape, file, device, lambda: PiBench(file, device))
+
+
+def drifts(device: DeviceFile) -> bool:
+    """Whether a simulated device changes with the pulses that it has had; raises InputError where it has no model."""
+    from drivers.mock import drift
+
+    return drift.drifts(device)
+
+
+def steady(device: DeviceFile) -> DeviceFile:
+    """A simulated device as it is when new, for ever."""
+    from drivers.mock import drift
+
+    return drift.steady(device)
+
+
+def drifting(device: DeviceFile, share: float, pulses: int) -> DeviceFile:
+    """A simulated device whose mean step of ln R has changed by this share, evenly, after so many pulses."""
+    from drivers.mock import drift
+
+    return drift.drifting(device, share, pulses)

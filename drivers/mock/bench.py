@@ -155,6 +155,9 @@ class MockBench:
             tables.short = self._short_table(model, shot.timing, max(32, 1 << (most - 1).bit_length()), vth_v)
         spikes[short] = tables.short.sample(pulses[short], uniform(keys[short], _SPIKE_DRAW))
         long = np.flatnonzero(~short)
+        if len(long) and shot.timing.mode == "adaptive" and not tables.long_tried:
+            tables.long = gap_table(model, self.file.board, vth_v, _plan(shot.timing), _period_s(shot.timing))
+            tables.long_tried = True
         if len(long) and tables.long is not None:
             spikes[long] = tables.long.sample(pulses[long], keys[long])
         elif len(long):
@@ -162,13 +165,7 @@ class MockBench:
         return spikes
 
     def _tables_for(self, timing: SlotTiming, vth_v: float, model: NeuronModel) -> _Tables:
-        key = (timing, vth_v, model)
-        if key not in self._tables:
-            long = None
-            if timing.mode == "adaptive":
-                long = gap_table(model, self.file.board, vth_v, _plan(timing), _period_s(timing))
-            self._tables[key] = _Tables(None, long)
-        return self._tables[key]
+        return self._tables.setdefault((timing, vth_v, model), _Tables())
 
     def _short_table(self, model: NeuronModel, timing: SlotTiming, most: int, vth_v: float) -> SpikeTable:
         if timing.mode == "adaptive":
@@ -180,10 +177,11 @@ class MockBench:
 
 @dataclass
 class _Tables:
-    """What one V_th and timing of one (aged) model needs to be sampled."""
+    """What one V_th and timing of one (aged) model needs to be sampled; each made when first wanted."""
 
-    short: SpikeTable | None
-    long: GapTable | None
+    short: SpikeTable | None = None
+    long: GapTable | None = None
+    long_tried: bool = False  # not every model and timing has one
 
 
 def _plan(timing: SlotTiming) -> SlotPlan:

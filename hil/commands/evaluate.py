@@ -1,51 +1,43 @@
 """Accuracy on the test set, clean and with randomly chosen pixels set to zero, with its 95 % interval.
 
 The paper's experiment on the simulated neuron:   hil evaluate --noise 0,40
+Its Figure 4b, beside software alone:             hil evaluate --noise 0,20,40,60,80 --seeds 5 --figure noise.png
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import takewhile
-from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import Progress
-
-from calibration.estimate import wilson_interval
 from drivers.errors import HilError, InputError
 from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, add_wire_argument, settle
 from hil.commands.run import show_plan
-from hil.run.digits import Course, DigitResult, heading, recognise_digits
-from hil.run.judge import Judge
-from hil.run.opening import open_measured
+from hil.commands.working import Shown, add_workers_arguments, check_shared, check_workers, crew_of
+from hil.run.accuracy import Level
+from hil.run.digits import DigitResult, heading
 from hil.run.session import RUNS, begin, go_on, results_of
 from hil.store.notes import Noted
 from hil.terminal.ending import INTERRUPTED, stopped
-from hil.terminal.interrupt import StopRequest, ignore_all
+from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 from hil.terminal.where import tell_where
+from hil.workers.digits import parts_of, recognise_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from hil.network.weights import Weights
     from hil.run.config import RunConfig
 
-BATCH = 50  # images that go through the software layers at once: large enough for the matrix products, small in memory
-LOOKS_S = 0.2  # how often the progress of worker processes is looked at
-_DONE: Any = None  # of a worker process: how many digits all of them have done
-PART = 1_250  # images a worker is given at a time: each part costs it the tables of the simulated neuron
+MOST_SEEDS = 100
+Results = dict[int, list[DigitResult]]  # by seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,45 +49,102 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_argument(parser)
     parser.add_argument("--fidelity", choices=("pulses", "counts"), help="of the simulated neuron (default: counts)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="run file; a real bench is always recorded")
-    parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one a core; 1 on a real bench)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many seeds from --seed on (default: 1)")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw accuracy against zeroed pixels, beside software alone"
+    )
+    add_workers_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print; returns the exit code."""
+    check_workers(args.workers, args.cluster)
     config, weights = settle(
-        args, "evaluate", _digits(args.digits), _levels(args.noise), args.fidelity or "counts", traces=False
+        args, "evaluate", digits_of(args.digits), _levels(args.noise), args.fidelity or "counts", traces=False
     )
-    jobs = _jobs(args.jobs, config)
+    check_shared(config, args.workers, args.cluster)
+    recording = args.out is not None or config.bench.kind != "mock"
+    _check_seeds(args.seeds, recording=recording)
     tell_where(config.bench, config.device)
     began = time.perf_counter()
     notes: list[Noted] = []
-    if args.out is not None or config.bench.kind != "mock":
+    if recording:
         recorded = _recorded(args, config, weights)
         if recorded is None:
             return INTERRUPTED
-        results, notes = recorded
+        results, notes = {config.seed: recorded[0]}, recorded[1]
     else:
-        results = _evaluate(config, jobs, args.calibration, quiet=args.json)
-        if len(results) < len(config.images) * len(config.noise):
-            return _stopped_early(config, results)
+        results = _evaluated(args, config)
+    levels = _level_by_level(config, results)
+    if not _whole(config, results, args.seeds):
+        return _stopped_early(config, levels, args.seeds)
+    software: list[Level] | None = None
+    if args.figure is not None:
+        alone = config.model_copy(update={"physical": "none"})
+        beside = results if not config.parts else _evaluated(args, alone)
+        software = _level_by_level(alone, beside)
+        if not _whole(alone, beside, args.seeds):
+            return _stopped_early(config, levels, args.seeds)
+        from hil.report.accuracy_figure import draw_accuracy
+
+        draw_accuracy(args.figure, levels, software, heading(config))
     wall_s = time.perf_counter() - began
-    levels = [_level(noise, [r for r in results if r.noise == noise]) for noise in config.noise]
     if args.json:
         what = {"physical": config.physical, "play": config.play, "device": config.device.id}
-        print(json.dumps({**what, "levels": levels, "wall_s": wall_s, "notes": [asdict(noted) for noted in notes]}))
+        beside_it = {} if software is None else {"software": [level.to_dict() for level in software]}
+        known = {"levels": [level.to_dict() for level in levels], **beside_it, "wall_s": wall_s}
+        print(json.dumps({**what, **known, "notes": [asdict(noted) for noted in notes]}))
     else:
-        print(_table(config, levels, wall_s))
+        print(_table(config, levels, software, wall_s))
         for noted in notes:
             print(f"  {noted}")
     return 0
 
 
-def _stopped_early(config: RunConfig, results: list[DigitResult]) -> int:
+def _check_seeds(seeds: int, *, recording: bool) -> None:
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise InputError(f"--seeds {seeds}: allowed 1…{MOST_SEEDS}")
+    if seeds > 1 and recording:
+        raise InputError(f"--seeds {seeds}: a run file holds one seed; record each with --seed N --out FILE")
+
+
+def _evaluated(args: argparse.Namespace, config: RunConfig) -> Results:
+    """By seed; not all of them when somebody asked to stop."""
+    with ExitStack() as stack:
+        _, config = open_watched(config, stack, args.calibration, quiet=args.json)
+    seeds = range(config.seed, config.seed + args.seeds)
+    pieces = [part for seed in seeds for part in parts_of(config.model_copy(update={"seed": seed}))]
+    what = f"evaluating {config.physical}" if config.parts else "evaluating in software"
+    with Shown(quiet=args.json) as shown, crew_of(args.workers, args.cluster, len(pieces)) as crew:
+        watch = shown.watch(what, len(config.images) * len(config.noise) * args.seeds)
+        found = crew.work_off(recognise_part, pieces, watch)
+    results: Results = {seed: [] for seed in seeds}
+    for part, some in zip(pieces, found, strict=True):
+        results[part.config.seed] += some
+    return results
+
+
+def _whole(config: RunConfig, results: Results, seeds: int) -> bool:
+    return sum(map(len, results.values())) == len(config.images) * len(config.noise) * seeds
+
+
+def _level_by_level(config: RunConfig, results: Results) -> list[Level]:
+    """Of the levels that anything is known of."""
+    levels = []
+    for noise in config.noise:
+        by_seed = {seed: [one for one in some if one.noise == noise] for seed, some in results.items()}
+        known = {seed: some for seed, some in by_seed.items() if some}
+        if known:
+            levels.append(Level.of(noise, known))
+    return levels
+
+
+def _stopped_early(config: RunConfig, levels: list[Level], seeds: int) -> int:
     """Say what is known so far; returns the exit code."""
-    levels = [_level(noise, done) for noise in config.noise if (done := [r for r in results if r.noise == noise])]
-    print("\n".join(map(_table_row, levels)), file=sys.stderr)
+    print("\n".join(map(_row, levels)), file=sys.stderr)
+    done = sum(sum(level.digits) for level in levels)
     print(
-        f"stopped: {len(results):,} of {len(config.images) * len(config.noise):,} digits, and nothing recorded; "
+        f"stopped: {done:,} of {len(config.images) * len(config.noise) * seeds:,} digits, and nothing recorded; "
         "with --out FILE an evaluation is recorded and can be resumed",
         file=sys.stderr,
     )
@@ -127,7 +176,8 @@ def _recorded(
         return results_of(run_file), run_file.notes()
 
 
-def _digits(text: str | None) -> str | int:
+def digits_of(text: str | None) -> str | int:
+    """A:B, or how many from the first on."""
     if text is None:
         return 10_000
     return text if ":" in text else f"0:{text}"
@@ -144,124 +194,20 @@ def _levels(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(levels))
 
 
-def _jobs(wanted: int | None, config: RunConfig) -> int:
-    if wanted is not None and wanted < 1:
-        raise InputError(f"--jobs {wanted}: at least 1")
-    if config.bench.kind != "mock":
-        if wanted not in (None, 1):
-            raise InputError(f"--jobs {wanted}: bench {config.bench.name!r} is one piece of hardware; use --jobs 1")
-        return 1
-    return wanted or len(os.sched_getaffinity(0))
+def _table(config: RunConfig, levels: list[Level], software: list[Level] | None, wall_s: float) -> str:
+    several = len(levels[0].seeds) > 1
+    top = heading(config) + (f", mean of {len(levels[0].seeds)} seeds" if several else "")
+    columns = "zeroed  digits  accuracy  95 % interval     pulses a digit  spikes a digit  bench s a digit"
+    columns += "   spread" * several + "  software" * (software is not None)
+    beside: Sequence[Level | None] = software or [None] * len(levels)
+    return "\n".join([top, columns, *map(_row, levels, beside), f"{wall_s:.1f} s here"])
 
 
-def _evaluate(config: RunConfig, jobs: int, calibration: str | None, *, quiet: bool) -> list[DigitResult]:
-    with ExitStack() as stack:
-        _, config = open_watched(config, stack, calibration, quiet=quiet)
-    parts = _parts(config)
-    console = Console(stderr=True)
-    with (
-        StopRequest() as stopping,
-        Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress,
-    ):
-        task = progress.add_task("evaluating", total=len(config.images) * len(config.noise))
-
-        def advance(done: int) -> None:
-            progress.update(task, advance=done)
-
-        if jobs == 1 or len(parts) == 1:
-            return _work(config, calibration, advance, stopping)
-        progress.update(task, description=f"starting {jobs} processes", total=None)
-        # A fresh interpreter a worker: a fork would copy the threads of the matrix library in an unknown state.
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
-        fresh = get_context("spawn")
-        done = fresh.Value("q", 0)
-        with ProcessPoolExecutor(jobs, mp_context=fresh, initializer=_begin_worker, initargs=(done,)) as pool:
-            futures = [pool.submit(_work, part, calibration) for part in parts]
-            waiting = set(futures)
-            while waiting:
-                waiting = wait(waiting, LOOKS_S).not_done
-                if done.value:
-                    total = len(config.images) * len(config.noise)
-                    progress.update(task, description="evaluating", completed=done.value, total=total)
-                if stopping():
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
-            whole = takewhile(lambda future: future.done() and not future.cancelled(), futures)
-            return [result for future in whole for result in future.result()]
-
-
-def _begin_worker(done: Any) -> None:
-    """What a worker process does first; `done` counts the digits of all of them, for whoever watches."""
-    global _DONE  # noqa: PLW0603 (set once a process)
-    ignore_all()
-    _DONE = done
-
-
-def _count(digits: int) -> None:
-    if _DONE is not None:
-        with _DONE.get_lock():
-            _DONE.value += digits
-
-
-def _parts(config: RunConfig) -> list[RunConfig]:
-    """One configuration a level of noise and PART digits. Each part starts with a fresh odometer: evaluate a device
-    that drifts with --jobs 1.
-    """
-    images = config.images
-    return [
-        config.model_copy(update={"noise": (noise,), "digits": f"{start}:{min(start + PART, images.stop)}"})
-        for noise in config.noise
-        for start in range(images.start, images.stop, PART)
-    ]
-
-
-def _work(
-    config: RunConfig,
-    calibration: str | None = None,
-    advance: Callable[[int], None] = _count,
-    stopping: Callable[[], bool] = lambda: False,
-) -> list[DigitResult]:
-    from hil.network.weights import load_weights
-
-    weights = load_weights(config.weights_path)
-    results = []
-    with ExitStack() as stack:
-        bench, config = open_measured(config, stack, calibration)
-        judge = Judge(config.drift, lambda text: print(text, file=sys.stderr))
-        for result, _ in recognise_digits(config, weights, bench, Course(batch=BATCH, judge=judge)):
-            results.append(result)
-            advance(1)
-            if stopping():
-                break
-    return results
-
-
-def _level(noise: int, results: list[DigitResult]) -> dict[str, Any]:
-    correct = sum(r.correct for r in results)
-    return {
-        "noise": noise / 100,
-        "digits": len(results),
-        "correct": correct,
-        "accuracy": correct / len(results),
-        "interval": list(wilson_interval(correct, len(results))),
-        "pulses_per_digit": sum(r.pulses for r in results) / len(results),
-        "spikes_per_digit": sum(r.spikes for r in results) / len(results),
-        "bench_s_per_digit": sum(r.bench_s for r in results) / len(results),
-        "saturated_per_digit": sum(r.saturated for r in results) / len(results),
-    }
-
-
-def _table(config: RunConfig, levels: list[dict[str, Any]], wall_s: float) -> str:
-    lines = [
-        heading(config),
-        "zeroed  digits  accuracy  95 % interval     pulses a digit  spikes a digit  bench s a digit",
-    ]
-    return "\n".join([*lines, *map(_table_row, levels), f"{wall_s:.1f} s here"])
-
-
-def _table_row(level: dict[str, Any]) -> str:
+def _row(level: Level, software: Level | None = None) -> str:
+    low, high = level.interval
     return (
-        f"{level['noise']:>6.0%}  {level['digits']:>6}  {level['accuracy']:>8.2%}  "
-        f"{level['interval'][0]:.2%}…{level['interval'][1]:.2%}  {level['pulses_per_digit']:>14,.0f}  "
-        f"{level['spikes_per_digit']:>14,.0f}  {level['bench_s_per_digit']:>15.3f}"
+        f"{level.noise / 100:>6.0%}  {sum(level.digits):>6}  {level.accuracy:>8.2%}  {low:.2%}…{high:.2%}  "
+        f"{level.pulses_per_digit:>14,.0f}  {level.spikes_per_digit:>14,.0f}  {level.bench_s_per_digit:>15.3f}"
+        + ("" if level.spread is None else f"  {level.spread:>7.2%}")
+        + ("" if software is None else f"  {software.accuracy:>8.2%}")
     )

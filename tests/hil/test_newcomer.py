@@ -16,7 +16,7 @@ from hil.terminal.install import install_extra
     "command",
     [
         ["run", "--digits", "0:1", "--physical", "conv1:0"],
-        ["evaluate", "--digits", "1", "--physical", "conv1:0", "--jobs", "1"],
+        ["evaluate", "--digits", "1", "--physical", "conv1:0", "--workers", "1"],
         ["calibrate", "transfer", "--full-scale", "2"],
     ],
 )

@@ -26,7 +26,7 @@ def test_a_rule_is_found_on_digits_held_out_and_can_be_used(
     assert abs(found["accuracy"] - found["accuracy_with_all"]) <= 0.03
     results = {}
     for sure in (found["sure"], 1.0):
-        assert main(["evaluate", "--digits", "30", *how, "--sure", str(sure), "--json", "--jobs", "1"]) == 0
+        assert main(["evaluate", "--digits", "30", *how, "--sure", str(sure), "--json", "--workers", "1"]) == 0
         results[sure] = json.loads(capsys.readouterr().out)["levels"][0]["pulses_per_digit"]
     assert results[found["sure"]] < results[1.0] / 1.5
 

@@ -35,8 +35,8 @@ def test_run_without_the_neuron_is_the_software_network(capsys: pytest.CaptureFi
 
 
 def test_evaluate_in_one_or_more_processes_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    one = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--jobs", "1")
-    two = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--jobs", "2")
+    one = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--workers", "1")
+    two = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--workers", "2")
     assert one["levels"] == two["levels"]
     clean, noisy = one["levels"]
     assert clean["digits"] == noisy["digits"] == 600
@@ -70,7 +70,7 @@ def test_a_figure_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
         (["run", "--weights", "none.safetensors"], "weights file none.safetensors: No such file"),
         (["evaluate", "--noise", "0,140"], "--noise 140: allowed 0…100"),
         (["evaluate", "--noise", "some"], "--noise 'some'"),
-        (["evaluate", "--jobs", "0"], "--jobs 0: at least 1"),
+        (["evaluate", "--workers", "0"], "--workers 0: at least 1"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], argv: list[str], message: str) -> None:

@@ -141,7 +141,7 @@ def test_a_folder_serves_run_evaluate_and_plan(tmp_path: Path, capsys: pytest.Ca
     data = ["--data", str(tmp_path / "mine"), "--physical", "conv1:0", "--json"]
     assert main(["run", "--digits", "1:3", *data]) == 0
     assert [d["label"] for d in json.loads(capsys.readouterr().out)["digits"]] == LABELS[8:10].tolist()
-    assert main(["evaluate", "--jobs", "1", *data]) == 0
+    assert main(["evaluate", "--workers", "1", *data]) == 0
     assert json.loads(capsys.readouterr().out)["levels"][0]["digits"] == 5
     assert main(["plan", *data]) == 0
     capsys.readouterr()

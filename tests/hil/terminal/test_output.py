@@ -77,10 +77,10 @@ def test_every_signal_ends_alike(tmp_path: Path, number: signal.Signals, how: st
         assert 0 < len(run.results()) < 3000
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_an_evaluation_that_is_stopped_says_what_it_knows(tmp_path: Path, jobs: str) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_evaluation_that_is_stopped_says_what_it_knows(tmp_path: Path, workers: str) -> None:
     """Signalled as a terminal does: the whole group, workers included."""
-    command = [*HIL, "evaluate", "--physical", "none", "--noise", "0,20,40,60,80", "--jobs", jobs]
+    command = [*HIL, "evaluate", "--physical", "none", "--noise", "0,20,40,60,80", "--workers", workers]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         with pytest.raises(subprocess.TimeoutExpired):

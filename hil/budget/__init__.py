@@ -1,0 +1,1 @@
+"""Where a network loses its digits on the way from numbers to pulses, spikes and traces."""
