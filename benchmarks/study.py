@@ -2,21 +2,18 @@
 
 Prints how often the 95 % intervals of the window's edges, of the pulses to fire and of the leak cover the truth, how
 often the chosen V_th gives the asked gain within 5 %, what a threshold calibration spends, and how many times as many
-pulses a plain grid of thresholds needs to know the gain as well. `--devices N` chooses how many.
+pulses a plain grid of thresholds needs to know the gain as well. `--devices N` chooses how many, `--workers N` or
+`--cluster ADDRESS` (whose workers must have this folder on their path) who calibrates them; the verdicts are the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from benchmarks.devices import Truth, draw_device
 from calibration.estimate import Z_95, Estimate
@@ -28,6 +25,7 @@ from calibration.sweep import Sweep
 from drivers.benchfile import load_bench
 from drivers.errors import CalibrationError
 from drivers.mock.bench import MockBench
+from hil.commands.working import Shown, add_workers_arguments, crew_of
 
 TARGET = 4.0
 TOLERANCE = 0.05
@@ -108,15 +106,21 @@ def _grid_ratio(sweep: Sweep, found: ThresholdResult, limits_v: tuple[float, flo
     return float(grid**2 * sweep.pulses_spent / (adaptive**2 * found.pulses_spent))
 
 
+def verdict(number: int) -> Iterator[Verdict | str]:
+    """For a crew, `calibrate`."""
+    yield calibrate(number)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--devices", type=int, default=200)
-    devices = parser.parse_args().devices
+    add_workers_arguments(parser)
+    args = parser.parse_args()
+    devices = args.devices
     start = time.perf_counter()
-    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited by the workers, one a core
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        done = pool.map(calibrate, range(devices))
-        results = list(track(done, "calibrating", total=devices, console=Console(stderr=True)))
+    with Shown(quiet=False) as shown, crew_of(args.workers, args.cluster, devices) as crew:
+        found = crew.work_off(verdict, range(devices), shown.watch("calibrating", devices))
+    results = [one for some in found for one in some]
     verdicts = [r for r in results if isinstance(r, Verdict)]
     for refusal in (r for r in results if isinstance(r, str)):
         print(refusal)

@@ -47,6 +47,10 @@ class EmergencyStopError(UnsafeError):
     """The emergency stop is pressed."""
 
 
+class WorkerError(HilError):
+    """A process or a cluster that was to work has died."""
+
+
 class TwinError(HilError):
     """The simulated board was misused where hardware would quietly misbehave."""
 

@@ -6,12 +6,13 @@ processors of another kind that library may round otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from drivers.errors import BenchError, InputError
+from drivers.errors import InputError, WorkerError
+from hil.workers.crew import awaited, worked
 
 if TYPE_CHECKING:
     from hil.workers.crew import Watch, Work
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Piece = TypeVar("Piece")
 One = TypeVar("One")
 PATIENCE_S = 10  # for a scheduler that must answer
-LOOKS_S = 0.2
 
 
 class Cluster:
@@ -30,6 +30,7 @@ class Cluster:
             from distributed import Client
         except ModuleNotFoundError as error:
             raise InputError(f"--cluster {address}: needs Dask: pip install 'memristive-hil[cluster]'") from error
+        self._address = address
         try:
             self._client = Client(address, timeout=PATIENCE_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
@@ -38,14 +39,14 @@ class Cluster:
                 f"--cluster {address}: no scheduler answers there ({said or type(error).__name__})"
             ) from error
         try:
-            self._check(address)
+            self._check()
         except BaseException:
             self._client.close()
             raise
 
-    def _check(self, address: str) -> None:
+    def _check(self) -> None:
         """Somebody must be there, with our version."""
-        found = self._client.run(installed)
+        found, address = self._client.run(installed), self._address
         if not found:
             raise InputError(f"--cluster {address}: the scheduler has no workers; start some: dask worker {address}")
         mine = installed()
@@ -54,29 +55,20 @@ class Cluster:
                 raise InputError(f"--cluster {address}: {worker} has {theirs}, and here is {mine}: install the same")
 
     def work_off(self, work: Work[Piece, One], pieces: Sequence[Piece], watch: Watch) -> list[list[One]]:
-        """See `hil.workers.crew.Crew`; raises BenchError where the cluster fails."""
-        from distributed import wait
+        """See `hil.workers.crew.Crew`; when somebody asks to stop, pieces under way are waited for."""
+        from distributed import KilledWorker
 
-        futures: list[Any] = self._client.map(_worked, [work] * len(pieces), list(pieces), pure=False, batch_size=1)
-        known: dict[int, list[One]] = {}
-        while len(known) < len(pieces) and not watch.stopping():
-            waiting = [future for number, future in enumerate(futures) if number not in known]
-            try:
-                wait(waiting, timeout=LOOKS_S, return_when="FIRST_COMPLETED")
-            except TimeoutError:
-                continue
-            self._take(futures, known)
-            watch.tell(sum(map(len, known.values())))
-        self._client.cancel([future for number, future in enumerate(futures) if number not in known])
-        return [known.get(number, []) for number in range(len(pieces))]
+        pool = self._client.get_executor(pure=False)
+        futures = [pool.submit(worked, work, piece) for piece in pieces]
 
-    def _take(self, futures: Sequence[Any], known: dict[int, list[Any]]) -> None:
-        for number, future in enumerate(futures):
-            if number in known or not future.done():
-                continue
-            if future.cancelled():
-                raise BenchError(f"the cluster at {self._client.scheduler.address} gave a piece of the work up")
-            known[number] = future.result()  # raises what the worker raised
+        def count() -> int:
+            ended = (one for one in futures if one.done() and not one.cancelled())
+            return sum(len(one.result()) for one in ended if one.exception() is None)
+
+        try:
+            return awaited(futures, watch, count)
+        except KilledWorker as error:
+            raise WorkerError(f"--cluster {self._address}: a piece of the work killed its workers: {error}") from error
 
     def __enter__(self) -> Cluster:
         return self
@@ -93,7 +85,3 @@ def installed() -> str:
         return f"memristive-hil {version('memristive-hil')} and numpy {version('numpy')}"
     except PackageNotFoundError:
         return "no memristive-hil"
-
-
-def _worked(work: Callable[[Any], Any], piece: Any) -> list[Any]:
-    return list(work(piece))

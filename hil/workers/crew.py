@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from drivers.errors import WorkerError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -51,6 +54,31 @@ class Crew(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def awaited(
+    futures: Sequence[Future[list[One]]],
+    watch: Watch,
+    count: Callable[[], int],
+    give_up: Callable[[], None] = lambda: None,
+) -> list[list[One]]:
+    """The results of each, in order; `count` says how many there are meanwhile.
+
+    When somebody asks to stop, or one has failed, nothing is begun any more, and `give_up` ends what is under way.
+    """
+    waiting = set(futures)
+    while waiting:
+        finished, waiting = wait(waiting, LOOKS_S, return_when=FIRST_EXCEPTION)
+        watch.tell(count())
+        if waiting and (watch.stopping() or any(one.exception() is not None for one in finished)):
+            give_up()
+            for future in waiting:
+                future.cancel()
+            break
+    for future in futures:
+        if future.done() and not future.cancelled():
+            future.result()  # raises what the worker raised
+    return [[] if future.cancelled() else future.result() for future in futures]
 
 
 class Here:
@@ -99,19 +127,13 @@ class Processes:
         """See `Crew`."""
         pool = self._started()
         self._shared.done.value = 0
-        futures: list[Future[list[One]]] = [pool.submit(_worked, work, piece) for piece in pieces]
-        waiting = set(futures)
-        while waiting:
-            finished, waiting = wait(waiting, LOOKS_S)
-            if failed := next((one for one in finished if one.exception() is not None), None):
-                self._give_up(waiting)
-                failed.result()
-            if self._shared.done.value:
-                watch.tell(self._shared.done.value)
-            if watch.stopping():
-                self._give_up(waiting)
-                break
-        return [[] if future.cancelled() else future.result() for future in futures]
+        futures = [pool.submit(worked, work, piece) for piece in pieces]
+        try:
+            return awaited(futures, watch, lambda: int(self._shared.done.value), self._give_up)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process has died: was there memory enough? Fewer --workers need less"
+            ) from error
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -122,11 +144,9 @@ class Processes:
             )
         return self._pool
 
-    def _give_up(self, waiting: Iterable[Future[Any]]) -> None:
-        """What is under way ends after the result in hand, and nothing else is begun."""
+    def _give_up(self) -> None:
+        """What is under way ends after the result in hand."""
         self._shared.stop.value = 1
-        for future in waiting:
-            future.cancel()
 
     def __enter__(self) -> Processes:
         return self
@@ -158,7 +178,8 @@ def _begin(shared: _Shared, begin: Callable[[], None]) -> None:
     _SHARED = shared
 
 
-def _worked(work: Work[Piece, One], piece: Piece) -> list[One]:
+def worked(work: Work[Piece, One], piece: Piece) -> list[One]:
+    """What a worker does with a piece."""
     results: list[One] = []
     for one in work(piece):
         results.append(one)

@@ -35,11 +35,11 @@ def test_run_without_the_neuron_is_the_software_network(capsys: pytest.CaptureFi
 
 
 def test_evaluate_in_one_or_more_processes_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    one = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--workers", "1")
-    two = call(capsys, "evaluate", "--digits", "600", "--noise", "0,40", "--workers", "2")
+    one = call(capsys, "evaluate", "--digits", "60", "--noise", "0,40", "--workers", "1")
+    two = call(capsys, "evaluate", "--digits", "60", "--noise", "0,40", "--workers", "2")
     assert one["levels"] == two["levels"]
     clean, noisy = one["levels"]
-    assert clean["digits"] == noisy["digits"] == 600
+    assert clean["digits"] == noisy["digits"] == 60
     assert noisy["noise"] == 0.4
     low, high = clean["interval"]
     assert low < clean["accuracy"] < high
