@@ -28,7 +28,7 @@ from hil.terminal.ending import INTERRUPTED, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 from hil.terminal.where import tell_where
-from hil.workers.digits import parts_of, recognise_part
+from hil.workers.portions import parts_of, recognise_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

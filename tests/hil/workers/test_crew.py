@@ -20,7 +20,7 @@ from hil.run.digits import DigitResult
 from hil.run.opening import open_measured
 from hil.terminal.interrupt import ignore_all
 from hil.workers.crew import Crew, Here, Processes, Watch
-from hil.workers.digits import PART, Part, parts_of, recognise_part
+from hil.workers.portions import PART, Part, parts_of, recognise_part
 
 DRIFTING = """
 id = "drifting"
