@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ def to_record(config: CalibrateConfig, found: Findings, vth_v: float, run: RunFi
     A record with a curve of its base is as old as that.
     """
     kept, results = _kept(config, found, vth_v, run.fact("identity"))
-    made_at, pulses = datetime.fromisoformat(run.fact("begun")), config.odometer + found.pulses_spent
+    made_at, pulses = frozen.begun_at(run), config.odometer + found.pulses_spent
     if kept and config.base is not None:
         made_at, pulses = min(made_at, config.base.made_at), min(pulses, config.base.device_pulses)
     return CalibrationRecord(

@@ -29,7 +29,7 @@ from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from hil.calibrate.characterization import STEPS, CharacterizeConfig, characterize
 from hil.commands.runpath import latest_of
-from hil.store.frozen import agree, begin, changed_parts, resumed, settings_of
+from hil.store.frozen import agree, begin, begun_words, changed_parts, resumed, settings_of
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from hil.terminal.ending import stopped
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     out: Path = args.out or run_file.path.with_suffix("")
     drawn = [out.with_name(f"{out.name}{suffix}") for suffix in (".svg", ".png")]
     about = (
-        f"device {config.device.id} on {config.bench.name}, seed {config.seed}, begun {run_file.fact('begun')}, "
+        f"device {config.device.id} on {config.bench.name}, seed {config.seed}, begun {begun_words(run_file)}, "
         f"hil {hil.__version__}; {run_file.path.name}"
     )
     draw(found.panels, histogram(found.counts, LONGEST_TRAIN), found.gaps, fits, about, drawn)

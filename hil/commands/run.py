@@ -31,6 +31,7 @@ from hil.commands.options import (
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
+from hil.store.frozen import begun_words
 from hil.terminal.ending import stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
@@ -145,7 +146,7 @@ def draw(figure: Path, config: RunConfig, result: DigitResult, maps: dict[str, F
     from hil.run.config import noisy
 
     index = np.array([result.index])
-    about = f"{heading(config)}, seed {config.seed}, begun {run_file.fact('begun')}; {run_file.path.name}"
+    about = f"{heading(config)}, seed {config.seed}, begun {begun_words(run_file)}; {run_file.path.name}"
     shown = noisy(load_digits(config.source)[0][index], index, result.noise, config.seed)[0]
     draw_maps(figure, result, shown, maps, about)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,10 @@ def run_path(text: str) -> Path:
     """The path, or for `latest` that of the run that was begun last under runs/; for argparse."""
     if text != LATEST:
         return Path(text)
-    from hil.run.session import RUNS, SUFFIX
+    from hil.run.session import RUNS
+    from hil.store.frozen import KINDS
 
-    found = sorted(RUNS.glob(f"*{SUFFIX}"))  # their names begin with the time
-    if not found:
-        raise argparse.ArgumentTypeError(f"there is no run in {RUNS.absolute()}; `hil run` records one")
-    return found[-1]
+    return _latest(KINDS, RUNS, f"there is no run in {RUNS.absolute()}; `hil run` records one")
 
 
 def latest_of(kind: Kind, folder: Path) -> Callable[[str], Path]:
@@ -31,25 +30,30 @@ def latest_of(kind: Kind, folder: Path) -> Callable[[str], Path]:
     def run_path(text: str) -> Path:
         if text != LATEST:
             return Path(text)
-        found = sorted(_recorded(kind, folder))
-        if not found:
-            raise argparse.ArgumentTypeError(f"nothing in {folder.absolute()} was recorded by `hil {kind}`")
-        return found[-1][1]
+        return _latest((kind,), folder, f"nothing in {folder.absolute()} was recorded by `hil {kind}`")
 
     return run_path
 
 
-def _recorded(kind: Kind, folder: Path) -> Iterator[tuple[str, Path]]:
-    """When each run file of a kind was begun, and where it is."""
+def _latest(kinds: Collection[Kind], folder: Path, none: str) -> Path:
+    """By the time that the files hold: names of runs of one second do not sort, nor do those that people give."""
+    found = sorted(_recorded(kinds, folder))
+    if not found:
+        raise argparse.ArgumentTypeError(none)
+    return found[-1][1]
+
+
+def _recorded(kinds: Collection[Kind], folder: Path) -> Iterator[tuple[datetime, Path]]:
+    """When each run file of these kinds was begun, and where it is."""
     from drivers.errors import RunFileError
     from hil.run.session import SUFFIX
-    from hil.store.frozen import kind_of
+    from hil.store.frozen import begun_at, kind_of
     from hil.store.runfile import RunFile
 
     for path in folder.glob(f"*{SUFFIX}"):
         try:
             with RunFile.open(path) as run:
-                if kind_of(run) == kind:
-                    yield str(run.fact("begun")), path
+                if kind_of(run) in kinds:
+                    yield begun_at(run), path
         except RunFileError:
             continue  # some other file: nobody named it

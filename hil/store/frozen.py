@@ -76,7 +76,7 @@ def begin(
         "config": settings.model_dump_json(),
         "identity": dict(identity),
         "software": software(),
-        "begun": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "begun": datetime.now().astimezone().isoformat(timespec="microseconds"),
         "device": settings.device.id,
         "tick_s": settings.bench.tick_s,
         **more,
@@ -84,6 +84,23 @@ def begin(
     run = RunFile.create(path, facts, numbered=numbered)
     run.add_event("begun", f"{NOUNS[kind]} on {settings.bench.name}")
     return run
+
+
+def begun_at(run: RunFile) -> datetime:
+    """When a run was begun; raises RunFileError where its file says nothing that is a time with its zone."""
+    said = run.fact("begun")
+    try:
+        begun = datetime.fromisoformat(said)
+    except (TypeError, ValueError) as error:
+        raise RunFileError(f"{run.path}: begun is {said!r:.60}, which is no time") from error
+    if begun.tzinfo is None:
+        raise RunFileError(f"{run.path}: begun is {said!r:.60}, a time without its zone")
+    return begun
+
+
+def begun_words(run: RunFile) -> str:
+    """The same to the second, for people; raises RunFileError."""
+    return f"{begun_at(run):%Y-%m-%d %H:%M:%S %z}"
 
 
 def kind_of(run: RunFile) -> Kind:

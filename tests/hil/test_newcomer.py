@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from drivers.errors import RunFileError
 from hil.cli import main
+from hil.store.frozen import begun_at
+from hil.store.runfile import RunFile
 from hil.terminal.install import install_extra
 
 
@@ -38,6 +41,27 @@ def test_latest_is_the_run_begun_last(capsys: pytest.CaptureFixture[str]) -> Non
     assert "2 digits" in capsys.readouterr().out
     assert main(["report", "latest"]) == 0
     assert Path("runs/20261.html").exists()
+
+
+def test_runs_that_begin_within_a_second_are_told_apart(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.run.session._new_path", lambda _config: Path("runs/20261126-120000-run-nominal.sqlite"))
+    for digits in range(1, 4):
+        assert main(["run", "--digits", f"0:{digits}", "--physical", "conv1:0"]) == 0
+    capsys.readouterr()
+    assert main(["replay", "latest"]) == 0
+    assert "3 digits" in capsys.readouterr().out, "the last is -3, which sorts before the first of that name"
+
+
+def test_a_run_that_does_not_say_when_it_was_begun_is_named() -> None:
+    for begun in ("yesterday", "2026-11-26T12:00:00"):
+        path = Path(f"{begun}.sqlite")
+        with (
+            RunFile.create(path, {"begun": begun}) as run,
+            pytest.raises(RunFileError, match=rf"{re.escape(str(path))}: begun is .*(no time|without its zone)"),
+        ):
+            begun_at(run)
 
 
 def test_latest_is_taken_wherever_a_run_is(capsys: pytest.CaptureFixture[str]) -> None:

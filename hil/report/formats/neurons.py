@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from drivers.durable import replacing
 from drivers.errors import InputError
 from hil.report.formats.played import Played, played_shots, wanted_shots
+from hil.store.frozen import begun_at
 
 if TYPE_CHECKING:
     from hil.store.runfile import RunFile
@@ -31,8 +31,9 @@ def to_block(
     except ImportError as error:
         raise InputError("--to neo needs Neo: install it with `pip install 'memristive-hil[neo]'`") from error
     total = len(wanted_shots(run, digits))
-    begun = datetime.fromisoformat(run.fact("begun"))
-    block = neo.Block(name=run.path.stem, description="axon spikes of one memristive neuron", rec_datetime=begun)
+    block = neo.Block(
+        name=run.path.stem, description="axon spikes of one memristive neuron", rec_datetime=begun_at(run)
+    )
     for number, shot in enumerate(played_shots(run, digits), start=1):
         block.segments.append(_segment(neo, shot, number))
         if progress is not None:
@@ -110,7 +111,7 @@ def to_neo(
 ) -> int:
     """Write NWB, or NIX where the name ends in .nix, through Neo; returns the spikes with a time. Raises InputError."""
     block = to_block(run, digits, progress)
-    begun = datetime.fromisoformat(run.fact("begun"))
+    begun = begun_at(run)
     with replacing(path, "export") as partial, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pynwb, about what is empty
         try:
