@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="positive",
         help="weights: all-positive (default, the paper's), or differences of two positive halves",
     )
+    parser.add_argument(
+        "--sees",
+        choices=("on", "on-off"),
+        help="what conv1 sees of a pixel: how bright it is (default), or that and how dark it is",
+    )
     parser.add_argument("--start", metavar="NAME|FILE", help="weights to go on from (default: from nothing)")
     parser.add_argument("--teacher", metavar="NAME|FILE", help="weights of a network that says what it makes of images")
     parser.add_argument(
@@ -57,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--later",
         metavar="LAYER=N,…",
         help="later layers that are played too, and their full scales: conv2=64,fc1=128; see --coding excess",
+    )
+    parser.add_argument(
+        "--coding",
+        choices=("whole", "excess"),
+        default="whole",
+        help="what of conv1's drives is played: all (default), or what is above a unit's threshold",
     )
     parser.add_argument("--epochs", metavar="A,B,C", help="epochs of every stage (default: 10,10,12)")
     parser.add_argument("--limit", type=int, metavar="N", help="use only the first N training digits, to try it out")
@@ -83,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     start, teacher = (load_weights(name) if name is not None else None for name in (args.start, args.teacher))
     if start is not None and start.sign != args.sign:
         raise InputError(f"--start {args.start}: its weights are {start.sign}; give --sign {start.sign}")
+    if start is not None and args.sees not in (None, start.sees):
+        raise InputError(f"--start {args.start}: it sees {start.sees}; leave --sees out")
+    sees = start.sees if start is not None else args.sees or "on"
     console = Console(stderr=True)
     checkpoint = _checkpoint(args.out)
     digits = load_training(args.data, lambda text: console.print(text, highlight=False, soft_wrap=True))
@@ -93,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         stages,
         checkpoint,
         args.device,
-        Pupil(args.sign, neuron, start, teacher, parse_later(args.later) if args.later else ()),
+        Pupil(args.sign, neuron, start, teacher, parse_later(args.later) if args.later else (), sees, args.coding),
     )
     began = time.perf_counter()
     try:
@@ -177,6 +191,8 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
 
     finished = finish(folded(trainer.network), *trainer.digits, args.sign)
     options = [f"--seed {args.seed}"] + ([f"--sign {args.sign}"] if args.sign != "positive" else [])
+    options += [f"--sees {args.sees}"] if args.sees else []
+    options += [f"--coding {args.coding}"] if args.coding != "whole" else []
     given = ("start", "teacher", "calibration", "playing", "later", "epochs", "limit")
     options += [f"--{name} {value}" for name in given if (value := getattr(args, name)) is not None]
     options += [f"--device {args.device}"] if args.device != "cpu" else []
@@ -187,6 +203,7 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
         "threads": str(threads()),
         "data": f"MNIST training digits; the last {len(trainer.digits[1][0]):,} held out for validation",
         "sign": args.sign,
+        "sees": trainer.network.sees,
         "sources": ", ".join(trainer.sources) or "none",
         "neuron": trainer.network.neuron.name,
         "validation": ", ".join(map(str, trainer.accuracies())),

@@ -56,7 +56,8 @@ LAYERS = (
 def drives(layer: Layer, weights: LayerWeights, maps: Floats) -> Floats:
     """The weighted sums (images, units, positions) without bias: equation (2) for a convolution, (4) for a dense layer.
 
-    The border of a convolution's input is filled with zeros, so that its output has the same size.
+    The border of a convolution's input is filled with zeros, so that its output has the same size. A conv1 of two
+    channels sees a pixel twice, how bright it is and how dark: every neuron still receives a non-negative sum.
     """
     return _sums(layer, weights.weight, maps)
 
@@ -76,11 +77,25 @@ def _sums(layer: Layer, weight: Floats, maps: Floats) -> Floats:
         flat = maps.reshape(len(maps), -1)
         return (flat @ weight.T)[:, :, None]
     kernels = weight.reshape(len(weight), -1)
+    if weight.shape[1] == 2 * maps.shape[1]:
+        seen, dark = on_off_as_one(weight)
+        return _sums(layer, seen, maps) + dark[:, None]
     padded = np.pad(maps, ((0, 0), (0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     windows = sliding_window_view(padded, (KERNEL, KERNEL), axis=(2, 3))  # images, channels, rows, columns, 5, 5
     columns = windows.transpose(0, 1, 4, 5, 2, 3).reshape(len(maps), -1, layer.positions)
     sums: Floats = np.matmul(kernels, columns)
     return sums
+
+
+def on_off_as_one(weight: Floats) -> tuple[Floats, Floats]:
+    """(units, 2, 5, 5), what counts where a pixel x is bright and where 1 − x is → the same sums with less work.
+
+    on·x + off·(1 − x) = (on − off)·x + off summed up, also at the border, which is dark. Returns on − off
+    (units, 1, 5, 5) and the sums of off (units,).
+    """
+    on, off = np.split(weight, 2, axis=1)
+    dark: Floats = off.sum(axis=(1, 2, 3))
+    return on - off, dark
 
 
 def activations(layer: Layer, weights: LayerWeights, drive: Floats) -> Floats:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InputError
+from hil.network.layers import on_off_as_one
 
 Shapes = Mapping[str, tuple[int, ...]]
 _WEIGHED = ("Conv2d", "Affine", "Linear")
@@ -55,11 +56,14 @@ def from_graph(path: Path, graph: Any, shapes: Shapes) -> list[NirLayer]:
         )
     pairs = list(zip(shapes.values(), nodes, strict=True))
     weights = [_weight(path, name, node, shape) for shape, (name, node) in pairs]
+    on_off = _on_off(path, *nodes[0], weights[0])
+    if on_off is not None:
+        weights[0] = on_off
     halves = 2 if any(weight.min() < 0 for weight in weights) else 1
     layers: list[NirLayer] = []
     most = 1.0
     for weight, (_, (name, node)) in zip(weights, pairs, strict=True):
-        bias = _bias(path, name, node, len(weight))
+        bias = _bias(path, name, node, len(weight), as_kept=weight is on_off)
         layers.append(NirLayer(weight, bias, _full_scale(path, name, node, weight, halves, most)))
         most = max(float((np.maximum(weight, 0).reshape(len(weight), -1).sum(axis=1) * most + bias).max()), 1e-12)
     return layers
@@ -96,8 +100,20 @@ def _weight(path: Path, name: str, node: Any, shape: tuple[int, ...]) -> NDArray
     return found
 
 
-def _bias(path: Path, name: str, node: Any, units: int) -> NDArray[np.float32]:
-    bias = getattr(node, "bias", None)
+def _on_off(path: Path, name: str, node: Any, seen: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The weights of conv1 that our own export keeps where it sees pixels as bright and as dark; None: it does not."""
+    kept = node.metadata.get("on_off")
+    if kept is None:
+        return None
+    units, _, *kernel = seen.shape
+    found = _floats(path, f"{name} on_off", kept, (units, 2, *kernel))
+    if not np.array_equal(on_off_as_one(found)[0], seen):
+        raise InputError(f"{path}: {name}'s on_off is not what its weights are made of; take it out of the metadata")
+    return found
+
+
+def _bias(path: Path, name: str, node: Any, units: int, *, as_kept: bool = False) -> NDArray[np.float32]:
+    bias = node.metadata.get("bias") if as_kept else getattr(node, "bias", None)
     return np.zeros(units, dtype=np.float32) if bias is None else _floats(path, f"{name}.bias", bias, (units,))
 
 

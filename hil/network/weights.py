@@ -28,13 +28,20 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "fc2": (10, 1024),
 }
 
-
 Sign = Literal["positive", "differential"]
+Sees = Literal["on", "on-off"]
+CHANNELS: dict[Sees, int] = {"on": 1, "on-off": 2}
 SHIPPED = {
     "positive": "weights.safetensors",
     "sparing": "sparing.safetensors",
     "differential": "differential.safetensors",
 }
+
+
+def shapes_of(sees: Sees) -> dict[str, tuple[int, ...]]:
+    """The shapes of the layers' weights, of which conv1 sees so much of a pixel."""
+    units, _, *kernel = SHAPES["conv1"]
+    return {**SHAPES, "conv1": (units, CHANNELS[sees], *kernel)}
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,11 @@ class Weights:
     digest: str
     sign: Sign = "positive"
 
+    @property
+    def sees(self) -> Sees:
+        """What conv1 sees of a pixel: how bright it is, or that and how dark it is."""
+        return "on-off" if self.layers[0].weight.shape[1] == CHANNELS["on-off"] else "on"
+
 
 def load_weights(path: str | Path | None = None) -> Weights:
     """Read and check a weights file: by default, or by its name, one that ships with the package; or a NIR graph.
@@ -96,7 +108,8 @@ def load_weights(path: str | Path | None = None) -> Weights:
     except SafetensorError as error:
         raise InputError(f"weights file {name}: not a safetensors file ({error})") from error
     sign = _sign(name, metadata)
-    layers = tuple(_layer(name, layer, shape, tensors, sign) for layer, shape in SHAPES.items())
+    shapes = shapes_of(_sees(name, metadata))
+    layers = tuple(_layer(name, layer, shape, tensors, sign) for layer, shape in shapes.items())
     return Weights(layers, metadata, hashlib.sha256(raw).hexdigest(), sign)
 
 
@@ -132,6 +145,15 @@ def _sign(file: str, metadata: dict[str, str]) -> Sign:
         if found == sign:
             return sign  # type: ignore[no-any-return]
     raise InputError(f"weights file {file}: sign is {found!r}; it must be one of {', '.join(get_args(Sign))}")
+
+
+def _sees(file: str, metadata: dict[str, str]) -> Sees:
+    """As the header says; conv1 of files without a word sees how bright a pixel is."""
+    found = metadata.get("sees", "on")
+    for sees in get_args(Sees):
+        if found == sees:
+            return sees  # type: ignore[no-any-return]
+    raise InputError(f"weights file {file}: sees is {found!r}; it must be one of {', '.join(get_args(Sees))}")
 
 
 def _layer(

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 
 from drivers.durable import replacing
 from drivers.errors import InputError
+from hil.network.encode import Coding
 from hil.network.mnist import HELD_OUT, Digits
-from hil.network.weights import Sign, Weights
+from hil.network.weights import Sees, Sign, Weights
 from hil.training.augmentation import distort, zero_some
 from hil.training.learner import Learner
 from hil.training.recipes import RECIPES, Stage
@@ -85,6 +86,8 @@ class Pupil:
     start: Weights | None = None
     teacher: Weights | None = None
     later: tuple[Later, ...] = ()
+    sees: Sees = "on"
+    coding: Coding = "whole"
 
 
 POSITIVE = Pupil()
@@ -119,14 +122,19 @@ class Trainer:
         self.recipe = RECIPES[sign]
         self.stages = stages or (self.recipe.further if start else self.recipe.stages)
         self.checkpoint = checkpoint
-        self.network = Learner(seed, sign, pupil.neuron, pupil.later).to(device, memory_format=torch.channels_last)
+        self.network = Learner(seed, sign, pupil.neuron, pupil.later, pupil.sees, pupil.coding)
+        self.network.to(device, memory_format=torch.channels_last)
         self.sources = [f"{what} {w.digest[:12]}" for what, w in (("start", start), ("teacher", teacher)) if w]
+        self.sources += [f"sees {pupil.sees}"] if pupil.sees != "on" else []
+        self.sources += [f"coded {pupil.coding}"] if pupil.coding != "whole" else []
         self.sources += [f"played too {layer}" for layer in pupil.later]
         if start is not None:
             self.network.begin_from(start.layers, self.images[:STARTED])
         self.teacher: Learner | None = None
         if teacher is not None:
-            self.teacher = Learner(seed, teacher.sign).to(device, memory_format=torch.channels_last).eval()
+            self.teacher = (
+                Learner(seed, teacher.sign, sees=teacher.sees).to(device, memory_format=torch.channels_last).eval()
+            )
             self.teacher.begin_from(teacher.layers, self.images[:STARTED])
 
     def train(self, tell: Callable[[Report], None], step: Callable[[float], None] = _ignore) -> Learner:

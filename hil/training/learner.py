@@ -18,10 +18,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from hil.network.weights import LayerWeights, Sign
+from hil.network.encode import Coding
+from hil.network.layers import BORDER
+from hil.network.weights import CHANNELS, LayerWeights, Sees, Sign
 from hil.training.spiking import Later, Playing, SpikingNeuron, as_spikes, pooled_spikes
 
 DEFAULT_SEED = 67_280_421_310_721  # PyTorch's own
+LEAST_SHARE = 1e-3  # of the largest full scale: a unit that hardly ever passes its threshold is not scaled by nothing
 DROPPED = 0.3  # of fc1's outputs, while a differential network is trained
 REVIVED = 0.02  # of the largest root of a unit: below that, a root that training goes on from could not move
 
@@ -30,15 +33,22 @@ class Learner(nn.Module):
     """The network in training; `forward` returns logits (n, 10)."""
 
     def __init__(
-        self, seed: int, sign: Sign = "positive", neuron: SpikingNeuron | None = None, later: tuple[Later, ...] = ()
+        self,
+        seed: int,
+        sign: Sign = "positive",
+        neuron: SpikingNeuron | None = None,
+        later: tuple[Later, ...] = (),
+        sees: Sees = "on",
+        coding: Coding = "whole",
     ) -> None:
         super().__init__()
+        self.sees, self.coding = sees, coding
         self.later = {layer.name: layer.pulses for layer in later}
         rng = torch.Generator().manual_seed(seed)
         self.sign = sign
         self.neuron = neuron or SpikingNeuron.generic()
         start = _sparse if sign == "positive" else _normal
-        self.raw1 = start((32, 1, 5, 5), 4, rng)
+        self.raw1 = start((32, CHANNELS[sees], 5, 5), 4, rng)
         self.raw2 = start((64, 32, 5, 5), 12, rng)
         self.raw3 = start((1024, 3136), 8, rng)
         self.norm1, self.norm2, self.norm3 = nn.BatchNorm2d(32), nn.BatchNorm2d(64), nn.BatchNorm1d(1024)
@@ -68,14 +78,17 @@ class Learner(nn.Module):
         weight = self.weight(self.raw1)
         if self.sign == "differential":
             weight = torch.cat([F.relu(weight), F.relu(-weight)])
-        return F.conv2d(images, weight, padding=2)
+        return F.conv2d(seen(images, weight), weight)
 
     def forward(self, images: torch.Tensor, playings: Sequence[tuple[Playing, int]] = ()) -> torch.Tensor:
         """Logits; `playings` says of how many images, in order, conv1 is played how; of the rest it is in software.
 
         Where conv1 is played, `later` layers are too.
         """
-        h = F.relu(self.norm1(self._conv1(images, playings)))
+        drive = self._conv1(images, playings)
+        h = F.relu(self.norm1(drive))
+        if self.coding == "excess":
+            h = self._excess(h, self._full_scale_above(drive), [(playing.pulses, n) for playing, n in playings])
         h = F.relu(self.norm2(F.max_pool2d(F.conv2d(h, self.weight(self.raw2), padding=2), 2)))
         h = self._later("conv2", h, playings)
         h = F.relu(self.norm3(F.linear(h.flatten(1), self.weight(self.raw3))))
@@ -89,26 +102,42 @@ class Learner(nn.Module):
         halves, maps, done = self.halves(images), [], 0
         for playing, count in (*playings, (None, len(images) - sum(n for _, n in playings))):
             if count:
-                spiking = playing is not None and playing.pulses > 0
+                spiking = playing is not None and playing.pulses > 0 and self.coding == "whole"
                 table = self.neuron.estimates(playing.pulses).to(images.device) if playing and spiking else None
                 play = playing.play if playing else "all"
                 maps.append(pooled_spikes(halves[done : done + count], self.full_scale, table, play))
                 done += count
         return torch.cat(maps)
 
+    @torch.no_grad()
+    def _full_scale_above(self, drive: torch.Tensor) -> torch.Tensor:
+        """How far conv1's full scales (units,) are above the thresholds, normalised as its pooled drives are."""
+        norm, mean, variance = self.norm1, self.norm1.running_mean, self.norm1.running_var
+        if self.training:
+            variance, mean = torch.var_mean(drive.float(), (0, 2, 3), unbiased=False)
+        assert mean is not None and variance is not None  # noqa: S101, PT018 (tells the type checker that they are tracked)
+        above = (self.full_scale - mean) / torch.sqrt(variance + norm.eps) + norm.bias
+        return torch.maximum(above, LEAST_SHARE * above.max())
+
     def _later(self, name: str, active: torch.Tensor, playings: Sequence[tuple[Playing, int]]) -> torch.Tensor:
-        """Activations (n, units, …) as a neuron hands them back that is given what is above a unit's threshold."""
         if name not in self.later:
             return active
-        table = self.neuron.estimates(self.later[name]).to(active.device)
-        maps = active.view(len(active), active.shape[1], -1, 1)
-        most = maps.detach().float().amax((0, 2, 3)).clamp(min=torch.finfo(torch.float32).tiny)
-        played = torch.zeros(len(active), dtype=torch.bool, device=active.device)
-        done = 0
-        for playing, count in playings:
-            played[done : done + count] = playing.pulses > 0
+        most = active.detach().float().view(len(active), active.shape[1], -1).amax((0, 2))
+        return self._excess(active, most, [(self.later[name] * (playing.pulses > 0), n) for playing, n in playings])
+
+    def _excess(self, active: torch.Tensor, most: torch.Tensor, played: Sequence[tuple[int, int]]) -> torch.Tensor:
+        """Activations (n, units, …) as a neuron hands them back that is given what is above a unit's threshold.
+
+        `played` says of how many images, in order, with how many pulses for `most` (units,); none: in software.
+        """
+        maps, back, done = active.view(len(active), active.shape[1], -1, 1), [], 0
+        full_scale = most.clamp(min=torch.finfo(torch.float32).tiny)
+        for pulses, count in (*played, (0, len(active) - sum(n for _, n in played))):
+            part = maps[done : done + count]
+            table = self.neuron.estimates(pulses).to(active.device) if pulses and count else None
+            back.append(part if table is None else as_spikes(part, full_scale, table))
             done += count
-        return torch.where(played.view(-1, 1, 1, 1), as_spikes(maps, most, table), maps).view(active.shape)
+        return torch.cat(back).view(active.shape)
 
     @torch.no_grad()
     def measure_full_scale(self, images: torch.Tensor) -> None:
@@ -153,7 +182,13 @@ class Learner(nn.Module):
 def _pooled_drive(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if weight.dim() == 2:
         return F.linear(maps.flatten(1), weight)
-    return F.max_pool2d(F.conv2d(maps, weight, padding=2), 2)
+    return F.max_pool2d(F.conv2d(seen(maps, weight), weight), 2)
+
+
+def seen(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The maps (n, channels, rows, columns) with a dark border, and their negative where kernels want twice as many."""
+    bordered = F.pad(maps, (BORDER, BORDER, BORDER, BORDER))
+    return torch.cat([bordered, 1 - bordered], 1) if weight.shape[1] == 2 * maps.shape[1] else bordered
 
 
 def _revived(weight: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ import numpy as np
 
 from drivers.durable import replacing
 from drivers.errors import InputError
-from hil.network.layers import BORDER, LAYERS, Layer
-from hil.network.weights import load_weights
+from hil.network.layers import BORDER, LAYERS, Floats, Layer, on_off_as_one
+from hil.network.weights import CHANNELS, load_weights
 from hil.report.formats.played import played_shots, wanted_shots
 from hil.run.session import config_of
 
@@ -48,11 +48,20 @@ def to_graph(layers: tuple[LayerWeights, ...]) -> Any:
     return nir.NIRGraph(nodes, list(pairwise(names)))
 
 
+def _as_seen(weights: LayerWeights) -> tuple[Floats, Floats, dict[str, Any]]:
+    """Weight and bias for the image as it is, and what to remember: NIR knows no pixels that are seen as dark, too."""
+    about: dict[str, Any] = {"full_scale": weights.full_scale}
+    if weights.name != "conv1" or weights.weight.shape[1] == CHANNELS["on"]:
+        return weights.weight, weights.bias, about
+    seen, dark = on_off_as_one(weights.weight)
+    return seen, weights.bias + dark, about | {"on_off": weights.weight, "bias": weights.bias}
+
+
 def _nodes(nir: Any, layer: Layer, weights: LayerWeights) -> dict[str, Any]:
     scale = weights.full_scale.reshape(layer.units, -1).max(axis=1)
-    about = {"full_scale": weights.full_scale}
+    weight, bias, about = _as_seen(weights)
     if not layer.is_convolution:
-        made = {layer.name: nir.Affine(weights.weight, weights.bias, metadata=about)}
+        made = {layer.name: nir.Affine(weight, bias, metadata=about)}
         if layer.relu:
             made[f"{layer.name}_neurons"] = nir.IF(np.ones_like(scale), scale)
         return made
@@ -60,7 +69,7 @@ def _nodes(nir: Any, layer: Layer, weights: LayerWeights) -> dict[str, Any]:
     seen = _SHAPES[layer.name][1:]
     two, none = np.array([2, 2]), np.array([0, 0])
     return {
-        layer.name: nir.Conv2d(seen, weights.weight, 1, BORDER, 1, 1, weights.bias, metadata=about),
+        layer.name: nir.Conv2d(seen, weight, 1, BORDER, 1, 1, bias, metadata=about),
         f"{layer.name}_neurons": nir.IF(np.ones_like(spread), spread),
         f"{layer.name}_pool": nir.SumPool2d(two, two, none, metadata={"pool": "max"}),
     }

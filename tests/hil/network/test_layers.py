@@ -33,6 +33,21 @@ def test_convolution_is_equation_2(layer: object, shipped: Weights) -> None:
         assert found[1, unit] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+def test_on_and_off_pixels_are_two_channels_of_equation_2() -> None:
+    rng = np.random.default_rng(0)
+    both = LayerWeights(
+        "conv1", rng.random((32, 2, 5, 5), np.float32), np.zeros(32, np.float32), np.ones(32, np.float32)
+    )
+    images = as_maps(rng.integers(0, 256, (2, 28, 28), dtype=np.uint8))
+    found = drives(LAYERS[0], both, images)
+    bordered = np.pad(images[1, 0], 2)
+    seen = np.stack([bordered, 1 - bordered])
+    for unit in (0, 31):
+        expected = [[(both.weight[unit] * seen[:, i : i + 5, j : j + 5]).sum() for j in range(28)] for i in range(28)]
+        assert found[1, unit] == pytest.approx(np.ravel(expected), rel=1e-4)
+    assert found.min() > 0, "the darkest image gives every neuron something"
+
+
 def test_pooling_is_equation_3() -> None:
     maps = np.arange(32, dtype=np.float32).reshape(1, 2, 4, 4)
     assert max_pool(maps)[0, 0].tolist() == [[5, 7], [13, 15]]

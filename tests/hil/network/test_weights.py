@@ -105,6 +105,22 @@ def test_what_the_header_says_of_signs_must_fit(
         load_weights(file)
 
 
+def test_what_conv1_sees_must_fit_the_header(tensors: dict[str, np.ndarray], tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    save_file(tensors, file, metadata={"sees": "on-off"})
+    with pytest.raises(InputError, match=r"conv1.weight has shape \(32, 1, 5, 5\); it must be \(32, 2, 5, 5\)"):
+        load_weights(file)
+    save_file(tensors, file, metadata={"sees": "red"})
+    with pytest.raises(InputError, match="sees is 'red'; it must be one of on, on-off"):
+        load_weights(file)
+    both = {**tensors, "conv1.weight": np.repeat(tensors["conv1.weight"], 2, axis=1)}
+    save_file(both, file, metadata={"sees": "on-off"})
+    assert load_weights(file).sees == "on-off"
+    save_file(both, file)
+    with pytest.raises(InputError, match=r"it must be \(32, 1, 5, 5\)"):
+        load_weights(file)
+
+
 def test_kernels_that_lie_otherwise_in_memory_are_stored_as_they_are_meant(shipped: Weights, tmp_path: Path) -> None:
     """As training hands them over, whose kernels lie with their channels last."""
 

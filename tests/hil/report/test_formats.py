@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ import pytest
 
 from drivers.errors import InputError
 from hil.cli import main
-from hil.network.weights import SHAPES, load_weights
+from hil.network.layers import LAYERS, activations, as_maps, drives
+from hil.network.mnist import load_test
+from hil.network.weights import SHAPES, Weights, load_weights
+from hil.report.formats.networks import to_graph
 from hil.store.runfile import RunFile
 
 
@@ -190,6 +194,27 @@ def test_weights_come_in_from_nir(recorded: Path, capsys: pytest.CaptureFixture[
     assert (foreign.layers[2].weight == shipped.layers[2].weight).all()
     sums = shipped.layers[0].weight.reshape(32, -1).sum(axis=1)
     assert foreign.layers[0].full_scale == pytest.approx(sums, rel=1e-6)
+
+
+def test_a_network_of_on_and_off_pixels_goes_through_nir(shipped: Weights) -> None:
+    nir = pytest.importorskip("nir", reason="the extra 'nir' is not installed")
+    conv1 = shipped.layers[0]
+    off = np.random.default_rng(0).random(conv1.weight.shape, np.float32)
+    both = replace(conv1, weight=np.concatenate([conv1.weight, off], axis=1))
+    graph = to_graph((both, *shipped.layers[1:]))
+    image = as_maps(load_test()[0][:1])
+    seen = replace(conv1, weight=graph.nodes["conv1"].weight, bias=graph.nodes["conv1"].bias)
+    expected = activations(LAYERS[0], both, drives(LAYERS[0], both, image))
+    assert activations(LAYERS[0], seen, drives(LAYERS[0], seen, image)) == pytest.approx(expected, abs=1e-4)
+    nir.write("both.nir", graph)
+    back = load_weights("both.nir")
+    assert (back.sign, back.sees) == ("positive", "on-off")
+    assert np.array_equal(back.layers[0].weight, both.weight)
+    assert np.array_equal(back.layers[0].bias, both.bias)
+    graph.nodes["conv1"].weight = graph.nodes["conv1"].weight + 1
+    nir.write("other.nir", graph)
+    with pytest.raises(InputError, match="on_off is not what its weights are made of"):
+        load_weights("other.nir")
 
 
 def _in_order(graph: object) -> list[str]:
