@@ -32,7 +32,9 @@ FEWEST = 1_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `hil train`."""
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the MNIST files (default: download)")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder with training images as idx files (default: MNIST, downloaded)"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("weights.safetensors"), metavar="FILE", help="weights to write"
     )
@@ -84,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         if error.name != "torch":
             raise
         raise InputError(f"training needs PyTorch: {install_extra('train')}") from error
-    from hil.network.mnist import load_training
+    from hil.network.mnist import digest, is_mnist, load_training
     from hil.network.weights import load_weights
 
     if args.limit is not None and args.limit < FEWEST:
@@ -100,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(stderr=True)
     checkpoint = _checkpoint(args.out)
     digits = load_training(args.data, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    data = "MNIST training digits" if is_mnist(digits) else f"training images of {args.data}, {digest(digits)[:12]}"
     digits = (digits[0][: args.limit], digits[1][: args.limit])
     trainer = Trainer(
         digits,
@@ -116,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         if checkpoint.exists():
             console.print(f"{checkpoint} is kept: the same command goes on from there", highlight=False, soft_wrap=True)
         raise
-    finished = _write(args, trainer)
+    finished = _write(args, trainer, data)
     checkpoint.unlink(missing_ok=True)
     result = {
         "file": str(args.out),
@@ -183,7 +186,7 @@ def _train(trainer: Trainer, console: Console) -> None:
         trainer.train(tell, lambda share: progress.update(task, completed=share))
 
 
-def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
+def _write(args: argparse.Namespace, trainer: Trainer, data: str) -> Finished:
     from hil.network.weights import save_weights
     from hil.training.epochs import threads
     from hil.training.handover import finish
@@ -201,7 +204,7 @@ def _write(args: argparse.Namespace, trainer: Trainer) -> Finished:
         "date": datetime.now(UTC).date().isoformat(),
         "versions": f"torch {version('torch')}, numpy {version('numpy')}, Python {sys.version.split()[0]}",
         "threads": str(threads()),
-        "data": f"MNIST training digits; the last {len(trainer.digits[1][0]):,} held out for validation",
+        "data": f"{data}; the last {len(trainer.digits[1][0]):,} held out for validation",
         "sign": args.sign,
         "sees": trainer.network.sees,
         "sources": ", ".join(trainer.sources) or "none",

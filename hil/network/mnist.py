@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ TRAINING_MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
     "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
 }
+TRAINING_DIGITS = 60_000
+TRAINING_DIGEST = "edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b"  # of these images and labels
 HELD_OUT = 5_000  # the last training digits, which nothing is trained on: for choices and thresholds
 Digits = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -72,12 +75,12 @@ def load_test() -> Digits:
     return _load(files("hil") / "data", "t10k")  # type: ignore[arg-type]
 
 
-def load_folder(folder: Path) -> Digits:
-    """The test digits in somebody's folder: t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, with or without .gz.
+def load_folder(folder: Path, stem: Literal["t10k", "train"] = "t10k") -> Digits:
+    """Test or training digits in a folder: t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, with or without .gz.
 
     Raises InputError.
     """
-    names = [f"t10k-{what}-ubyte" for what in ("images-idx3", "labels-idx1")]
+    names = [f"{stem}-{what}-ubyte" for what in ("images-idx3", "labels-idx1")]
     found = [
         next((folder / (name + end) for end in (".gz", "") if (folder / (name + end)).is_file()), None)
         for name in names
@@ -111,22 +114,34 @@ def _bytes(file: Path) -> bytes:
 
 
 def load_training(folder: Path | None, tell: Callable[[str], None]) -> Digits:
-    """The 60,000 training images and labels, from `folder`, or else from the cache or the public mirrors.
+    """Training images and labels: those in `folder`, or else MNIST's 60,000 from the cache or the public mirrors.
 
-    `tell` is told what is being downloaded. Raises InputError when a file is missing, cannot be had or is not MNIST.
+    `tell` is told what is being downloaded, and that a folder's are not MNIST's. Raises InputError when a file is
+    missing or cannot be had, is no idx file, or is not what MNIST's must be.
     """
-    if folder is None:
-        folder = _cache()
-        for name in TRAINING_MD5:
-            if not (folder / name).exists():
-                _download(name, folder, tell)
+    if folder is not None:
+        digits = load_folder(folder, "train")
+        if not is_mnist(digits):
+            tell(f"{folder}: {len(digits[0]):,} images that are not MNIST's")
+        return digits
+    folder = _cache()
     for name, md5 in TRAINING_MD5.items():
         if not (folder / name).exists():
-            raise InputError(f"{folder / name} is missing; give --data a folder with the four MNIST files")
+            _download(name, folder, tell)
         found = _md5(_bytes(folder / name))
         if found != md5:
             raise InputError(f"{folder / name}: MD5 is {found}; it must be {md5}: delete the file and try again")
     return _load(folder, "train")
+
+
+def is_mnist(digits: Digits) -> bool:
+    """Whether these are MNIST's 60,000 training digits, whatever they were packed with."""
+    return len(digits[0]) == len(digits[1]) == TRAINING_DIGITS and digest(digits) == TRAINING_DIGEST
+
+
+def digest(digits: Digits) -> str:
+    """SHA-256 of images and labels."""
+    return hashlib.sha256(digits[0].tobytes() + digits[1].tobytes()).hexdigest()
 
 
 def _cache() -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from drivers.errors import InputError
-from hil.network.mnist import SIDE, Digits, load_folder, load_test
+from hil.network.mnist import SIDE, digest, load_folder, load_test
 from hil.network.own import OwnDigit
 
 UNKNOWN = -1  # the label of a digit that nobody has labelled
@@ -40,7 +39,7 @@ class DigitSource(BaseModel):
 def folder_source(folder: Path) -> DigitSource:
     """The test digits of a folder with idx files; raises InputError."""
     digits = load_folder(folder)
-    return DigitSource(kind="folder", count=len(digits[0]), path=str(folder.absolute()), digest=_digest(digits))
+    return DigitSource(kind="folder", count=len(digits[0]), path=str(folder.absolute()), digest=digest(digits))
 
 
 def own_source(digits: list[OwnDigit], labels: list[int], names: list[str]) -> DigitSource:
@@ -65,10 +64,6 @@ def load_digits(source: DigitSource) -> tuple[NDArray[np.uint8], NDArray[np.inte
         images = np.frombuffer(raw, dtype=np.uint8).reshape(source.count, SIDE, SIDE)
         return images, np.array(source.labels, dtype=np.int16)
     digits = load_folder(Path(source.path))
-    if _digest(digits) != source.digest:
+    if digest(digits) != source.digest:
         raise InputError(f"--data {source.path}: these are not the digits that the run was begun with")
     return digits
-
-
-def _digest(digits: Digits) -> str:
-    return hashlib.sha256(digits[0].tobytes() + digits[1].tobytes()).hexdigest()

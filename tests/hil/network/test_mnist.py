@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import hil.network.mnist
 from drivers.errors import InputError
-from hil.network.mnist import load_test, load_training, read_images, read_labels, zero_pixels
+from hil.network.mnist import is_mnist, load_test, load_training, read_images, read_labels, zero_pixels
 
 
 def idx(magic: int, shape: tuple[int, ...], body: bytes) -> bytes:
@@ -56,12 +56,28 @@ def test_no_bytes_crash_the_reader(raw: bytes) -> None:
             read_images(data, "x")
 
 
-def test_training_files_are_checked(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"train-images-idx3-ubyte.gz is missing"):
-        load_training(tmp_path, print)
-    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"x")
+def test_a_folder_is_trained_on_whatever_it_holds(tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(InputError, match=r"there is no train-images-idx3-ubyte and no train-labels-idx1-ubyte"):
+        load_training(tmp_path, told.append)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(gzip.decompress(idx(0x803, (3, 28, 28), b"\7" * 3 * 784)))
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(idx(0x801, (3,), b"\1\2\3"))
+    digits = load_training(tmp_path, told.append)
+    assert digits[1].tolist() == [1, 2, 3]
+    assert told == [f"{tmp_path}: 3 images that are not MNIST's"]
+    assert not is_mnist(digits)
+    (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(idx(0x801, (2,), b"\1\2"))
+    with pytest.raises(InputError, match="3 images but 2 labels"):
+        load_training(tmp_path, told.append)
+
+
+def test_a_damaged_file_in_the_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    cache = tmp_path / "memristive-hil/mnist"
+    cache.mkdir(parents=True)
+    (cache / "train-images-idx3-ubyte.gz").write_bytes(b"x")
     with pytest.raises(InputError, match="MD5 is 9dd4e461268c8034f5c8564e155c67a6; it must be f68b3c2d"):
-        load_training(tmp_path, print)
+        load_training(None, print)
 
 
 @pytest.fixture
