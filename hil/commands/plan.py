@@ -2,6 +2,7 @@
 
 The paper's test on this bench:   hil plan --digits 0:10000 --total
 Its trade-off as a picture:       hil plan --figure tradeoff.png
+The way of playing to choose:     hil plan --optimise 98.7 --weights sparing --figure front.png
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from rich.progress import Progress
 
 from calibration.picture import new_figure, printed, save_figure
 from drivers.errors import InputError
+from hil.commands.optimising import add_optimise_arguments, run_optimise
 from hil.commands.options import add_common_arguments, add_data_argument, percent, settle
 from hil.network.source import load_digits
 from hil.run.digits import heading
@@ -35,11 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--noise", type=percent, default=0, metavar="PERCENT", help="share of pixels set to zero")
     parser.add_argument("--traces", action="store_true", help="oscilloscope traces from the mock bench too")
     parser.add_argument("--total", action="store_true", help="of the whole run instead of a digit")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw speed against the number of neurons")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw speed against neurons, or accuracy against pulses"
+    )
+    add_optimise_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Plan and print; raises LimitError when the run would be refused."""
+    if args.optimise is not None:
+        return run_optimise(args, *settle(args, "evaluate", "0:1", (args.noise,), "counts", traces=False))
     digits = 100 if args.digits is None else args.digits
     config, weights = settle(args, "run", digits, (args.noise,), "pulses", args.traces)
     plan = watched_plan(config, weights, share=True)
