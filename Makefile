@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: menu run install test lint bench study soak mutants foreign docs board clean
 
 # Hours rather than minutes, with targets of their own; and parts of other benchmarks.
-LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/__init__.py
+LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -47,11 +47,12 @@ bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
 study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 	$(BIN)/python -m benchmarks.study
 
-soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients, and a thousand garbled conversations a link; a million spoilt inputs
+soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients, and a thousand garbled conversations a link; a million spoilt inputs; two hundred ended commands
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.soak_twin
 	$(BIN)/python -m benchmarks.soak_links
 	$(BIN)/python -m benchmarks.soak_fuzz
+	$(BIN)/python -m benchmarks.soak_kills
 
 mutants: $(VENV)/.test  ## do the tests notice when a module is wrong? A seeded sample of mutants of ten modules
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'

@@ -125,8 +125,8 @@ def _ended(argv: list[str]) -> int:
     except HilError as error:
         print(f"hil: {visible(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        print("hil: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print("; ".join(["hil: interrupted", *map(visible, getattr(error, "__notes__", ()))]), file=sys.stderr)
         return 130
 
 

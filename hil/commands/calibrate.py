@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
     from hil.calibrate.sweeps import calibrate
     from hil.store.recording import RecordingBench
-    from hil.terminal.ending import stopped
+    from hil.terminal.ending import how_to_go_on, resumable, stopped
     from hil.terminal.interrupt import StopRequest
     from hil.terminal.sweepview import SweepView
     from hil.terminal.where import tell_where
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         stopping = stack.enter_context(StopRequest())
         config, bench, run_file = _open(args, stack)
         if bench is not None:
+            stopping.advice = how_to_go_on(run_file)
             tell_where(config.bench, config.device)
 
         def load(row: int) -> Capture:
@@ -91,7 +92,10 @@ def run(args: argparse.Namespace) -> int:
             return stopped(run_file, error, "what was measured is safe")
         if bench is not None:
             run_file.add_event("complete", f"{found.pulses_spent:,} pulses")
-    if args.replay is None or args.out is not None:
+    if args.replay is None:
+        with resumable(run_file):
+            return _finish(args, config, found, vth_v, run_file)
+    if args.out is not None:
         return _finish(args, config, found, vth_v, run_file)
     _print(args, config, found, vth_v, {"run_file": str(run_file.path)})
     return 0

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +27,12 @@ from drivers.device import load_device
 from drivers.durable import write_durably
 from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
-from hil.calibrate.characterization import STEPS, CharacterizeConfig, characterize
+from hil.calibrate.characterization import STEPS, CharacterizeConfig, Characterized, characterize
 from hil.commands.runpath import latest_of
 from hil.store.frozen import agree, begin, begun_words, changed_parts, resumed, settings_of
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
-from hil.terminal.ending import stopped
+from hil.terminal.ending import how_to_go_on, resumable, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.where import tell_where
 
@@ -85,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
             stopping = stack.enter_context(StopRequest())
             config, run_file, benches = _open(args, stack)
             if benches[0] is not None:
+                stopping.advice = how_to_go_on(run_file)
                 tell_where(config.bench, config.device)
             whole = partial(run_file.load, traces=None)
             traced = stack.enter_context(RecordingBench(benches[0], run_file, reader=whole, stopping=stopping))
@@ -98,12 +99,33 @@ def run(args: argparse.Namespace) -> int:
             if args.replay is None:
                 run_file.add_event("complete", "")
         progress.remove_task(task)
-        fitting = progress.add_task(f"fits of panel g, {args.replicates} replicates", total=1.0)
-        fits = fit_all(
-            found.counts,
-            replicates=args.replicates,
-            progress=lambda share: progress.update(fitting, completed=share),
-        )
+        with _resumable(args, run_file):
+            fits = _fits(found, args.replicates, progress)
+    with _resumable(args, run_file):
+        _conclude(args, config, run_file, found, fits, began)
+    return 0
+
+
+def _resumable(args: argparse.Namespace, run_file: RunFile) -> AbstractContextManager[None]:
+    return resumable(run_file) if args.replay is None else nullcontext()
+
+
+def _fits(found: Characterized, replicates: int, progress: Progress) -> list[Fit]:
+    fitting = progress.add_task(f"fits of panel g, {replicates} replicates", total=1.0)
+    return fit_all(
+        found.counts, replicates=replicates, progress=lambda share: progress.update(fitting, completed=share)
+    )
+
+
+def _conclude(
+    args: argparse.Namespace,
+    config: CharacterizeConfig,
+    run_file: RunFile,
+    found: Characterized,
+    fits: list[Fit],
+    began: float,
+) -> None:
+    """Draw it, write it down and print it."""
     out: Path = args.out or run_file.path.with_suffix("")
     drawn = [out.with_name(f"{out.name}{suffix}") for suffix in (".svg", ".png")]
     about = (
@@ -121,7 +143,6 @@ def run(args: argparse.Namespace) -> int:
     }
     write_durably(out.with_name(f"{out.name}.json"), json.dumps(result, indent=1), "result file")
     print(json.dumps(result) if args.json else _text(found.panels, fits, out))
-    return 0
 
 
 def _open(

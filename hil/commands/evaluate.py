@@ -24,7 +24,7 @@ from hil.run.accuracy import Level
 from hil.run.digits import DigitResult, heading
 from hil.run.session import RUNS, begin, go_on, results_of
 from hil.store.notes import Noted
-from hil.terminal.ending import INTERRUPTED, stopped
+from hil.terminal.ending import INTERRUPTED, how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 from hil.terminal.where import tell_where
@@ -162,6 +162,7 @@ def _recorded(
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(args.out, config, identity, sources))
+        stopping.advice = how_to_go_on(run_file)
         slots = sum(part.slots for part in config.parts)
         live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
         try:

@@ -22,6 +22,7 @@ from hil.commands.sweepfile import hand_over, is_import, sweep_kind
 from hil.run.session import bench_changes, changes, config_of, moved, results_of
 from hil.store.frozen import agree, resumed
 from hil.store.runfile import RunFile, damaged_shots
+from hil.terminal.ending import how_to_go_on
 from hil.terminal.interrupt import StopRequest
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def run(args: argparse.Namespace) -> int:
         unfit = {"--anyway": args.anyway, "--bench": args.bench}
         return hand_over(kind, "resume", args.run, as_json=args.json, unfit=unfit)
     with ExitStack() as stack:
-        run_file = stack.enter_context(RunFile.open(args.run, write=True))
         stopping = stack.enter_context(StopRequest())
+        run_file = stack.enter_context(RunFile.open(args.run, write=True))
+        stopping.advice = how_to_go_on(run_file)
         config = moved(run_file, config_of(run_file), args.bench)
         agree(run_file, [*changes(run_file, config, args.bench), *drift(run_file, config)], anyway=args.anyway)
         set_damage_aside(run_file)

@@ -32,7 +32,7 @@ from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
 from hil.store.frozen import begun_words
-from hil.terminal.ending import stopped
+from hil.terminal.ending import how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 from hil.terminal.where import tell_where
@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         identity = bench.identity if bench is not None else {}
         sources = {"bench": args.bench, "device": args.device or config.bench.device, "calibration": args.calibration}
         run_file = stack.enter_context(begin(args.out, config, identity, sources))
+        stopping.advice = how_to_go_on(run_file)
         return play(config, weights, bench, run_file, stopping, as_json=args.json, figure=args.figure)
 
 

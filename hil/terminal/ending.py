@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
     from hil.store.runfile import RunFile
 
 INTERRUPTED = 130  # the exit code of what a person stopped, as shells give it for SIGINT
+
+
+def how_to_go_on(run: RunFile) -> str:
+    """What whoever stopped it does next."""
+    return f"go on: hil resume {quote(str(run.path))}"
+
+
+@contextmanager
+def resumable(run: RunFile) -> Iterator[None]:
+    """Whoever interrupts what is made of a run file is told how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(how_to_go_on(run))
+        raise
 
 
 def stopped(run: RunFile, error: BaseException, done: str) -> int:
@@ -25,7 +41,7 @@ def stopped(run: RunFile, error: BaseException, done: str) -> int:
         run.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
     for noted in run.notes():
         print(noted, file=sys.stderr)
-    how = "" if isinstance(error, CalibrationError) else f"; go on: hil resume {quote(str(run.path))}"
+    how = "" if isinstance(error, CalibrationError) else f"; {how_to_go_on(run)}"
     print(f"{done}{how}", file=sys.stderr)
     if not asked:
         raise error

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -63,11 +63,13 @@ def ignore_all() -> None:
 class StopRequest:
     """A context in which the first signal sets `requested` instead of interrupting; the second one interrupts.
 
-    Outside the main thread, where Python lets nobody handle signals, it does nothing.
+    Outside the main thread, where Python lets nobody handle signals, it does nothing. `advice` is told with an
+    interruption, wherever that falls: how to go on, once there is something to go on with.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.advice = ""
         self._handled = _handled(self._handle)
 
     def __call__(self) -> bool:
@@ -78,8 +80,12 @@ class StopRequest:
         self._handled.__enter__()
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._handled.__exit__(None, None, None)
+        if self.advice and isinstance(error, KeyboardInterrupt):
+            error.add_note(self.advice)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 (Python's signature)
         if self.requested:
