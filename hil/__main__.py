@@ -1,7 +1,11 @@
-"""`python -m hil` is `hil`."""
+"""The program: `hil`, or `python -m hil`."""
 
+import signal
 import sys
 
-from hil.cli import main
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `main` listens: whoever interrupts its imports sees no traceback
 
-sys.exit(main())
+from hil.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import hil
 from drivers.errors import HilError, HilWarning, InputError
-from hil.terminal.interrupt import ending_alike
+from hil.terminal.interrupt import ending_alike, interrupt, undisturbed
 from hil.terminal.output import steady_output
 from hil.terminal.visible import visible
 
@@ -76,7 +76,8 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     if asked.command is None:
         parser.error(f"say a command: {', '.join(COMMANDS)}")
-    module = importlib.import_module(f"hil.commands.{asked.command}")
+    with undisturbed():
+        module = importlib.import_module(f"hil.commands.{asked.command}")
     command = argparse.ArgumentParser(
         prog=f"hil {asked.command}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -127,6 +128,11 @@ def _ended(argv: list[str]) -> int:
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt as error:
         print("; ".join(["hil: interrupted", *map(visible, getattr(error, "__notes__", ()))]), file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not interrupt.raised:
+            raise
+        print(f"hil: interrupted ({type(error).__name__})", file=sys.stderr)  # what a library made of it
         return 130
 
 

@@ -20,15 +20,17 @@ DEAF_S = 10.0  # after an interrupt: longer than any bench takes to come to rest
 
 
 class _Interrupter:
-    """Raises KeyboardInterrupt, and then not again for DEAF_S seconds."""
+    """Raises KeyboardInterrupt, and then not again for DEAF_S seconds. `raised`: whether it has."""
 
     def __init__(self) -> None:
         self._deaf_until = 0.0
+        self.raised = False
 
     def __call__(self) -> None:
         now = time.monotonic()
         if now >= self._deaf_until:
             self._deaf_until = now + DEAF_S
+            self.raised = True
             raise KeyboardInterrupt
 
 
@@ -38,8 +40,19 @@ interrupt = _Interrupter()
 @contextmanager
 def ending_alike() -> Iterator[None]:
     """Every signal that ends a program raises KeyboardInterrupt within; in the main thread only."""
+    interrupt.raised = False
     with _handled(lambda _number, _frame: interrupt()):
         yield
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A signal that comes within is heard at the end: an import makes other errors of an interrupt, or swallows it."""
+    heard: list[int] = []
+    with _handled(lambda number, _frame: heard.append(number)):
+        yield
+    if heard:
+        interrupt()
 
 
 @contextmanager
