@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.sentinel import Expected, Sentinel, decision_limit, expected_spikes
-from calibration.transfer import measure_transfer
+from calibration.sentinel import Drift, Expected, Sentinel, decision_limit, expected_spikes
+from calibration.tally import Tally
+from calibration.transfer import TransferCurve, measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
@@ -62,3 +63,122 @@ def test_a_real_frame_gives_what_the_curve_expects() -> None:
     assert abs(found - expected.spikes) < 5 * np.hypot(expected.sd, expected.curve_error)
     assert expected.curve_error < expected.sd
     assert Sentinel().feed(expected_spikes(curve, pulses[:0]), 0) is None
+
+
+@pytest.mark.parametrize(
+    ("frames", "allowance", "limit"),
+    [(370, 0.25, 8.01), (370, 0.5, 4.77), (370, 0.75, 3.34), (370, 1.0, 2.52), (168, 0.5, 4.0), (465, 0.5, 5.0)],
+)
+def test_the_limit_is_the_published_one(frames: float, allowance: float, limit: float) -> None:
+    """Hawkins, J. Qual. Technol. 25:248 (1993), and Montgomery, "Statistical Quality Control", tables of the two-sided
+    CUSUM; Siegmund's formula is within 0.04 of them.
+    """
+    assert decision_limit(frames, allowance) == pytest.approx(limit, abs=0.04)
+
+
+def test_one_false_alarm_in_100_000_frames_by_default() -> None:
+    assert Sentinel().limit == decision_limit() == decision_limit(100_000, 0.5)
+
+
+def test_each_sum_adds_deviations_less_half_a_standard_deviation() -> None:
+    sentinel = Sentinel()
+    seen = []
+    for deviation in (2.0, 2.0, -1.0, -2.0, -2.0, 0.25):
+        assert sentinel.feed(FRAME, round(FRAME.spikes + deviation * FRAME.sd)) is None
+        seen.append(sentinel.statistic)
+    assert seen == pytest.approx([1.5, 3.0, 1.5, 2.0, 3.5, 2.75])  # the sum upwards, then the one downwards
+
+
+def test_an_alarm_comes_beyond_the_limit_and_tells_of_the_frames_since_the_sum_began() -> None:
+    sentinel = Sentinel(limit=6.0)
+    for deviation in (-0.5, 0.5, 3.5, 3.5):  # the first two leave the sum upwards at zero
+        assert sentinel.feed(FRAME, round(FRAME.spikes + deviation * FRAME.sd)) is None
+    assert sentinel.statistic == 6.0  # at the limit is not beyond it
+    drift = sentinel.feed(FRAME, round(FRAME.spikes + 1.5 * FRAME.sd))
+    assert drift is not None
+    assert drift.frames == 3
+    assert drift.change == pytest.approx((3.5 + 3.5 + 1.5) * FRAME.sd / (3 * FRAME.spikes))
+    assert sentinel.statistic == 0.0  # it begins anew
+    assert sentinel.feed(FRAME, round(FRAME.spikes - 3 * FRAME.sd)) is None
+    assert sentinel.statistic == 2.5
+
+
+@pytest.mark.parametrize(
+    ("change", "text"), [(0.051, "5.1% more spikes than calibrated"), (-0.051, "5.1% fewer spikes than calibrated")]
+)
+def test_drift_is_told_with_its_direction(change: float, text: str) -> None:
+    assert str(Drift(change, 7)) == f"the neuron has drifted: {text}, over the last 7 frames"
+
+
+def after(doubtful: Expected, totals: list[int]) -> float:
+    sentinel = Sentinel(limit=1e9)
+    for total in totals:
+        sentinel.feed(doubtful, total)
+    return sentinel.statistic
+
+
+def test_what_the_curve_is_wrong_by_is_learnt_within_its_error() -> None:
+    """By hand: its error is 1 % of the spikes, a frame's deviation 0.4 %: the first frame counts for 1/(1 + 0.16)."""
+    doubtful = Expected(20_000.0, 80.0, 200.0)
+    first = 520 / 80 - (0.5 + 2 * 200 / 80)  # nothing is learnt yet: two errors of the curve are no drift
+    assert after(doubtful, [20_520]) == pytest.approx(first)
+    learnt = 520 / 20_000 / 1.16
+    second = (20_520 - 20_000 * (1 + learnt)) / 80 - (0.5 + 2 * 0.5 * 200 / 80)  # half of its error is not learnt
+    assert after(doubtful, [20_520, 20_700]) == pytest.approx(first + second + 180 / 80)
+    most = 3 * 200  # whatever was seen, more than three errors of the curve are never learnt
+    first, second = (5_000 / 80 - 5.5), (5_000 - most) / 80 - 3.0
+    assert after(doubtful, [25_000, 25_000]) == pytest.approx(first + second)
+    assert after(doubtful, [15_000, 15_000]) == pytest.approx(first + second)
+
+
+def test_how_much_is_learnt_from_frames_that_tell_little() -> None:
+    """A frame's deviation is twice the curve's error: after one frame four fifths of the doubt's square are left."""
+    vague = Expected(1_000.0, 20.0, 10.0)
+    first = (1_200 - 1_000) / 20 - (0.5 + 2 * 10 / 20)
+    second = (1_200 - 1_000 * (1 + 0.2 / 5 * 0.75)) / 20 - (0.5 + 2 * 10 * 0.8**0.5 / 20)
+    assert after(vague, [1_200]) == pytest.approx(first)
+    assert 0.2 / 5 > 3 * 0.01  # so that three errors of the curve, 3 %, are what is learnt
+    assert after(vague, [1_200, 1_200]) == pytest.approx(first + second)
+
+
+def test_only_the_first_frames_are_learnt_from() -> None:
+    doubtful = Expected(20_000.0, 80.0, 200.0)
+    sentinel = Sentinel(limit=1e9)
+    states = []
+    for _ in range(30):
+        sentinel.feed(doubtful, 20_100)
+        states.append(sentinel.state()["bias"])
+    assert [state["frames"] for state in states] == [*range(1, 26), 25, 25, 25, 25, 25]
+    assert states[24] == states[29] == {"frames": 25, "found": 502_500, "expected": 500_000.0, "variance": 160_000.0}
+
+
+def test_a_sentinel_goes_on_from_its_state() -> None:
+    rng = np.random.default_rng(5)
+    totals = [round(FRAME.spikes * 1.002 + FRAME.sd * rng.standard_normal()) for _ in range(60)]
+    whole, part = Sentinel(50.0), Sentinel(50.0)
+    for total in totals[:20]:
+        whole.feed(FRAME, total), part.feed(FRAME, total)
+    part = Sentinel.of(part.state())
+    assert [whole.feed(FRAME, t) for t in totals[20:]] == [part.feed(FRAME, t) for t in totals[20:]]
+    assert whole.state() == part.state()
+    assert part.limit == 50.0
+
+
+def test_frames_that_expect_nothing_are_skipped() -> None:
+    sentinel = Sentinel()
+    assert sentinel.feed(Expected(0.0, 0.0, 0.0), 5) is None
+    assert sentinel.feed(Expected(100.0, 0.0, 1.0), 90) is None
+    assert sentinel.statistic == 0.0
+    assert sentinel.state()["bias"]["frames"] == 0
+
+
+def test_what_a_frame_should_give_by_hand() -> None:
+    """Counts of 0, 2 and 4 were measured in 4 slots each; between them straight, beyond them as at the end."""
+    pulses = np.repeat([0, 2, 4], 4)
+    spikes = np.array([0, 0, 0, 0, 0, 2, 0, 2, 2, 4, 2, 4])  # means 0, 1, 3; standard deviations 0, 1, 1
+    curve = TransferCurve.of("t", 0.7, Tally.of(pulses, spikes))
+    assert curve.sd_spikes.tolist() == [0.0, 1.0, 1.0]
+    found = expected_spikes(curve, np.array([0, 1, 2, 3, 4, 4, 9], dtype=np.int32))
+    assert found.spikes == pytest.approx(0 + 0.5 + 1 + 2 + 3 + 3 + 3)
+    assert found.sd == pytest.approx((0 + 0.5 + 1 + 1 + 1 + 1 + 1) ** 0.5)
+    assert found.curve_error == pytest.approx(((2**2 + 4**2) / 4) ** 0.5)  # 1 and 2 with 2's, 3 and more with 4's

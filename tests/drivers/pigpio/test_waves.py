@@ -10,8 +10,19 @@ from hypothesis import strategies as st
 from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.errors import LimitError
 from drivers.mock.pigpiod.memory import Pulses, WaveMemory
+from drivers.mock.pigpiod.protocol import Refused
 from drivers.mock.strict import check_levels
-from drivers.pigpio.waves import PAD_PERCENT, TICK_S, Wave, compile_edges, plan_waves
+from drivers.pigpio.waves import (
+    MOST_BLOCKS,
+    MOST_PULSES,
+    MOST_WORDS,
+    PAD_PERCENT,
+    TICK_S,
+    Wave,
+    _Costs,
+    compile_edges,
+    plan_waves,
+)
 from drivers.settings import BoardSettings, Wiring
 from drivers.signals import Frame, SlotTiming, probe_frame
 
@@ -121,3 +132,88 @@ def test_edges_break_before_they_make() -> None:
     for set_mask, clear_mask in zip(on.tolist(), off.tolist(), strict=True):
         state = (state | set_mask) & ~clear_mask
     assert state == 0
+
+
+def stored(on: int, both: int, rests: int) -> bool:
+    """Whether the daemon stores a padded wave of so many pulses that set, that set and clear, and that only wait."""
+    memory = WaveMemory(pytest.fail)
+    many = [on, both, rests]
+    set_, clear = np.repeat([1 << 17, 1 << 17, 0], many), np.repeat([0, 1 << 27, 0], many)
+    memory.add(Pulses(set_, clear, np.ones_like(set_)))
+    try:
+        memory.create((PAD_PERCENT, PAD_PERCENT, 0))
+    except Refused:
+        return False
+    return True
+
+
+def test_the_limits_are_the_daemon_s_own() -> None:
+    """Lead-in and padding are the two that a wave of the most blocks has less than its half of them."""
+    assert MOST_PULSES * 12 <= 65_535 < (MOST_PULSES + 1) * 12
+    assert stored((MOST_BLOCKS - 1) // 2, 0, (MOST_BLOCKS - 1) % 2)
+    with pytest.raises(pytest.fail.Exception, match="fills its padding"):
+        stored(MOST_BLOCKS // 2, 0, 1)
+    assert stored(MOST_WORDS % 2, MOST_WORDS // 2, 0)
+    assert not stored(MOST_WORDS % 2 + 1, MOST_WORDS // 2, 0)
+
+
+def test_a_wave_ends_where_the_first_of_its_costs_is_at_its_limit() -> None:
+    """Each in turn, from the first edge and from a later one; a wave of edges a…b sends b − a + 1 pulses."""
+    n = 20_000
+    none, each = np.zeros(n + 1, dtype=np.int64), np.arange(n + 1)
+    start = np.array([0, 100])
+    free = {"pulses": none, "blocks": none, "words": none, "time_us": none}
+    for cost, most in (
+        ("pulses", MOST_PULSES - 1),
+        ("blocks", MOST_BLOCKS - 2),
+        ("words", MOST_WORDS - 2),
+        ("time_us", 900_000 // 100),
+    ):
+        column = 100 * each if cost == "time_us" else each
+        assert (_Costs(**{**free, cost: column}).furthest(start) == start + most).all(), cost
+
+
+def test_what_edges_cost() -> None:
+    """By pigpio.c: a block for bits, one for each 16,383 µs of delay; a word for bits set, one for bits cleared."""
+    costs = _Costs.of(np.array([0, 5, 16_388, 32_772, 32_780]), np.array([1, 2, 2, 3, 0], dtype=np.uint32))
+    assert costs.pulses.tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.diff(costs.blocks).tolist() == [1 + 1, 1 + 1, 0 + 2, 1 + 1, 1 + 0]
+    assert np.diff(costs.words).tolist() == [1, 2, 0, 1, 1]
+    assert costs.time_us.tolist() == [0, 5, 16_388, 32_772, 32_780, 32_780]
+
+
+def test_waves_are_as_long_as_they_may_be() -> None:
+    """Pulses bind where they are dense, time where they are not; the last wave has what is left."""
+    dense = plan_waves(probe_frame("test", SlotTiming(), np.full(5_000, 5)), WIRING, BOARD)
+    assert {len(wave) for wave in dense[:-1]} == {MOST_PULSES}
+    slow = plan_waves(probe_frame("test", SlotTiming(dendrite_clock_hz=1_200), np.full(400, 13)), WIRING, BOARD)
+    slot_us = max(slow[0].duration_us // (slow[0].on == 1 << WIRING.reset).sum(), 1)
+    assert all(900_000 - slot_us < wave.duration_us <= 900_000 for wave in slow[:-1])
+
+
+def rests(shot: Frame) -> list[int]:
+    """When all lines come to rest, µs."""
+    t, levels = as_levels(plan_waves(shot, WIRING, BOARD))
+    low = levels == 0
+    return t[low & ~np.concatenate([[True], low[:-1]])].tolist()
+
+
+def test_a_slot_longer_than_a_wave_rests_every_quarter_of_a_second() -> None:
+    """Selects open a guard after a pulse; in a long pause they stay open, and waves may end at each quarter of it."""
+    twenty_hz = rests(probe_frame("test", SlotTiming(dendrite_clock_hz=20), [1, 40, 1]))
+    assert np.diff(twenty_hz[1:7]).tolist() == [250_000] * 5
+    paused = plan_waves(probe_frame("test", SlotTiming(mode="fixed", window_s=2), [1]), WIRING, BOARD)
+    assert [wave.duration_us for wave in paused] == [750_018, 750_000, 500_016]
+    assert rests(probe_frame("test", SlotTiming(mode="fixed", window_s=2), [1])) == [18, 2_000_034]
+
+
+def test_a_slot_of_many_pulses_rests_every_thousand_edges() -> None:
+    """Two edges a pulse of 10 µs: every 500 pulses."""
+    found = rests(probe_frame("test", SlotTiming(), [1, 9_000, 1]))
+    assert set(np.diff(found[1:-3]).tolist()) == {5_000}
+    assert len(found) > 15
+
+
+def test_slots_that_fit_a_wave_do_not_rest_within() -> None:
+    counts = [5, 2_000, 5]
+    assert len(rests(probe_frame("test", SlotTiming(), counts))) <= len(counts) + 1

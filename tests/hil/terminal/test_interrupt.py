@@ -29,20 +29,29 @@ def hang_up() -> None:
 
 def test_what_must_not_be_disturbed_hears_of_it_at_its_end() -> None:
     done = []
-    with pytest.raises(KeyboardInterrupt), ending_alike():
-        with undisturbed():
-            hang_up()
-            done.append("whole")
-        done.append("too late")
+
+    def disturbed() -> None:
+        with ending_alike():
+            with undisturbed():
+                hang_up()
+                done.append("whole")
+            done.append("too late")
+
+    with pytest.raises(KeyboardInterrupt):
+        disturbed()
     assert done == ["whole"]
 
 
 def test_the_advice_is_told_with_the_second_signal() -> None:
-    with pytest.raises(KeyboardInterrupt) as error, ending_alike(), StopRequest() as stopping:
-        hang_up()
-        assert stopping()
-        stopping.advice = "go on: hil resume r.sqlite"
-        hang_up()
+    def stopped_twice() -> None:
+        with ending_alike(), StopRequest() as stopping:
+            hang_up()
+            assert stopping()
+            stopping.advice = "go on: hil resume r.sqlite"
+            hang_up()
+
+    with pytest.raises(KeyboardInterrupt) as error:
+        stopped_twice()
     assert error.value.__notes__ == ["go on: hil resume r.sqlite"]
 
 
@@ -70,6 +79,6 @@ def test_whatever_a_library_makes_of_it_is_an_interruption(
 
 def test_without_a_signal_an_unknown_error_stays_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hil.cli._dispatch", lambda _argv: [][0])
-    with pytest.raises(IndexError):
+    monkeypatch.setattr("hil.cli._dispatch", lambda _argv: {}["key"])
+    with pytest.raises(KeyError):
         main(["runs"])
