@@ -86,16 +86,14 @@ def test_a_half_has_no_threshold_of_its_own(capsys: pytest.CaptureFixture[str]) 
 def test_pulses_by_hand() -> None:
     """Ten pulses for a drive of 2, from 0.5 on: rounded, cut off at both ends, and what is cut off above is counted."""
     gain = Gain(np.array([[5.0], [1.0]], dtype=np.float32), 10, 0.5)
-    drive = np.array(
-        [[0.0, 0.5, 0.69, 0.71, 2.5, 2.59, 2.61], [0.5, 1.4, 2.5, 10.5, 11.1, 99.0, -3.0]], dtype=np.float32
-    )
+    drive = np.array([[0.0, 0.5, 0.59, 0.61, 2.5, 2.59, 2.61], [0.5, 1.4, 2.5, 10.5, 11.1, 99.0, -3.0]], np.float32)
     pulses, saturated = to_pulses(gain, drive)
-    assert pulses.tolist() == [[0, 0, 1, 1, 10, 10, 10], [0, 1, 2, 10, 10, 10, 0]]
+    assert pulses.tolist() == [[0, 0, 0, 1, 10, 10, 10], [0, 1, 2, 10, 10, 10, 0]]
     assert saturated == 3  # 2.61, 11.1 and 99
     assert pulses.dtype == np.int32
     chosen = np.array([[True] * 6 + [False], [False] * 5 + [True, True]])
     pulses, saturated = to_pulses(gain, drive, chosen)
-    assert pulses.tolist() == [[0, 0, 1, 1, 10, 10, 0], [0, 0, 0, 0, 0, 10, 0]]
+    assert pulses.tolist() == [[0, 0, 0, 1, 10, 10, 0], [0, 0, 0, 0, 0, 10, 0]]
     assert saturated == 1  # what is not played saturates nothing
 
 
@@ -144,5 +142,5 @@ def test_a_frame_holds_the_slots_of_an_image() -> None:
     frame = to_frame(FrameKey("run", 7), SlotTiming(), np.array([[4], [0], [9]], dtype=np.int32), identities, 123)
     assert frame.pulses.tolist() == [4, 0, 9]
     assert (frame.key, frame.pulses_before, frame.first_slot) == (FrameKey("run", 7), 123, 0)
-    for had, given in zip((frame.layer, frame.channel, frame.position), identities, strict=True):
-        assert had.tolist() == given.tolist()
+    for had, wanted in zip((frame.layer, frame.channel, frame.position), identities, strict=True):
+        assert had.tolist() == wanted.tolist()

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +274,176 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with RunFile.open(path) as run:
         assert run.fact("n") == 1
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_a_result_that_fails_its_checksum_is_left_out_and_made_again(tmp_path: Path) -> None:
+    with new_run(tmp_path / "r.sqlite") as run:
+        for index in (1, 2):
+            run.add_result({**RESULT, "index": index, "label": 7})
+    for change in ("answer = 3", "label = 3", "detail = replace(detail, '0.1', '0.2')"):
+        db = sqlite3.connect(tmp_path / "r.sqlite")
+        with db:
+            (was,) = db.execute("SELECT detail FROM results WHERE image = 2").fetchone()
+            assert db.execute(f"UPDATE results SET {change} WHERE image = 2").rowcount == 1
+        with RunFile.open(tmp_path / "r.sqlite", write=True) as run:
+            assert [row["index"] for row in run.results()] == [1], change
+            run.add_result({**RESULT, "index": 2, "label": 7})
+            assert [row["index"] for row in run.results()] == [1, 2]
+        assert db.execute("SELECT detail FROM results WHERE image = 2").fetchone() == (was,)
+        db.close()
+
+
+@pytest.mark.parametrize("text", ["[", "[1]", "7", "{}", '{"index": 1}', "[" * 100_000])
+def test_a_result_that_is_not_told_in_full_is_none(text: str) -> None:
+    assert RunFile.result_of(text) is None
+    whole = {**RESULT, "index": 3, "label": 7}
+    assert RunFile.result_of(json.dumps(whole)) == whole
+
+
+def test_results_are_written_with_the_next_shot_or_event_or_when_the_file_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "r.sqlite"
+    (shot,) = bench().play([probe_frame("test", bench().file.slot, [3])])
+
+    def written() -> list[int]:
+        with RunFile.open(path) as reader:
+            return [row["index"] for row in reader.results()]
+
+    with new_run(path) as run:
+        run.add_result({**RESULT, "index": 1, "label": 7})
+        assert written() == []
+        run.add_shot(shot).result()
+        assert written() == [1]
+        run.add_result({**RESULT, "index": 2, "label": 7})
+        run.add_event("kind", "text")
+        assert written() == [1, 2]
+        run.add_result({**RESULT, "index": 2, "label": 7, "answer": 4})  # once more, instead
+        run.add_result({**RESULT, "index": 3, "label": 7})
+    assert written() == [1, 2, 3]
+    with RunFile.open(path) as run:
+        assert run.results()[1]["answer"] == 4
+
+
+def test_what_is_asked_of_shots(recorded: tuple[Path, list[Capture]]) -> None:
+    path, shots = recorded
+    with RunFile.open(path, write=True) as run:
+        assert run.shot_ids() == [1, 2, 3, 4, 5, 6]
+        assert run.last_shot() == 6
+        assert run.first_shots("test") == {(0, image): image + 1 for image in range(6)}
+        assert run.first_shots("other") == {}
+        key = FrameKey("test", 2)
+        assert [row.id for row in run.shots_of(key, -1)] == [3]
+        assert run.shots_of(key, -1, 1) == []  # it begins with slot 0
+        assert run.shots_of(key, -1, 0, 0) == []
+        assert run.shots_of(FrameKey("test", 2, 40), -1) == run.shots_of(key, 0) == []
+        again = replace(shots[2], frame=replace(shots[2].frame, key=FrameKey("test", 2, 0, 1), first_slot=1))
+        later = run.add_shot(again).result()
+        assert later == 7
+        assert [(row.id, row.first_slot, row.attempt) for row in run.shots_of(key, -1)] == [(3, 0, 0), (7, 1, 1)]
+        assert [row.id for row in run.shots_of(key, -1, 1)] == [7]
+        assert [row.id for row in run.shots_of(key, -1, 0, 1)] == [3]
+        assert run.first_shots("test")[0, 2] == 3
+        with RunFile.open(path) as reader:  # which asks the file each time
+            assert reader.shots_of(key, -1) == run.shots_of(key, -1)
+        assert same(run.counts(3), shots[2], traces=False)
+        assert run.counts(3).traces == run.load(3).traces == ()
+        with pytest.raises(RunFileError, match="has no shot 8"):
+            run.load(8)
+        with pytest.raises(RunFileError, match="has no shot 8"):
+            run.counts(8)
+    with new_run(path.with_name("empty.sqlite")) as run:
+        assert run.last_shot() == 0
+        assert run.totals()["shots"] == run.totals()["pulses"] == run.totals()["trace_bytes"] == 0
+
+
+def test_a_shot_that_is_set_aside_takes_its_result_with_it(recorded: tuple[Path, list[Capture]]) -> None:
+    path, _ = recorded
+    with RunFile.open(path, write=True) as run:
+        for index in (1, 2):
+            run.add_result({**RESULT, "index": index, "label": 7})
+        run.shots_of(FrameKey("test", 1), -1)
+        run.set_aside(2)
+        assert run.shots_of(FrameKey("test", 1), -1) == []
+        assert run.shot_ids() == [1, 3, 4, 5, 6]
+        assert [row["index"] for row in run.results()] == [2]
+        assert run.totals()["shots"] == 5
+        assert run.count_events("damage") == 1
+        assert run.count_events("other") == 0
+        run.set_image_aside(FrameKey("test", 2), "because")
+        assert run.shot_ids() == [1, 4, 5, 6]
+        assert run.results() == []
+        assert [event[1:] for event in run.events()][1:] == [("set aside", "because")]
+
+
+def test_a_sweep_has_no_result_to_lose(tmp_path: Path) -> None:
+    (shot,) = bench().play([probe_frame("calibrate/transfer", bench().file.slot, [3], image=1)])
+    with new_run(tmp_path / "r.sqlite") as run:
+        run.add_shot(shot).result()
+        run.add_result({**RESULT, "index": 1, "label": 7})
+        run.set_aside(1)
+        assert len(run.results()) == 1
+
+
+def test_all_helpings_of_an_image_are_set_aside_and_no_other_image(tmp_path: Path) -> None:
+    def of(helping: int, image: int, noise: int = 0) -> Capture:
+        (shot,) = bench().play([probe_frame("run", bench().file.slot, [3], image=image)])
+        return replace(shot, frame=replace(shot.frame, key=FrameKey("run", image, noise, helping=helping)))
+
+    with new_run(tmp_path / "r.sqlite") as run:
+        for shot in (of(0, 1), of(1, 1), of(2, 1), of(0, 2), of(1, 2), of(0, 1, 40)):
+            run.add_shot(shot).result()
+        run.set_image_aside(FrameKey("run", 1), "why")
+        assert run.shot_ids() == [4, 5, 6]
+
+
+def test_facts_can_be_added_and_never_changed(tmp_path: Path) -> None:
+    with new_run(tmp_path / "r.sqlite") as run:
+        run.add_fact("odd µ", {"a": [1, None]})
+        assert run.fact("odd µ") == {"a": [1, None]}
+        with pytest.raises(RunFileError):
+            run.add_fact("odd µ", 2)
+        with pytest.raises(RunFileError, match="does not say its nothing"):
+            run.fact("nothing")
+    with RunFile.open(tmp_path / "r.sqlite") as run:
+        assert run.fact("odd µ") == {"a": [1, None]}
+        assert run.facts["identity"] == {"bench": "mock"}
+
+
+def test_totals_are_sums(recorded: tuple[Path, list[Capture]]) -> None:
+    path, shots = recorded
+    with RunFile.open(path, write=True) as run:
+        totals = run.totals()
+        assert totals["resets"] == sum(int(shot.frame.played.sum()) for shot in shots)
+        assert totals["bench_s"] == pytest.approx(sum(shot.bench_s for shot in shots))
+        assert totals["bad_slots"] == 0
+        assert totals["samples"] == sum(len(trace.codes) for shot in shots for trace in shot.traces)
+        assert 0 < totals["trace_bytes"] < totals["samples"]
+        assert totals["first_utc"] <= totals["last_utc"]
+        log = path.with_name(path.name + "-wal")
+        run.add_event("a", "b")
+        assert run.bytes_on_disk == path.stat().st_size + log.stat().st_size > path.stat().st_size
+        run.settle()
+        assert run.bytes_on_disk == path.stat().st_size
+    assert not log.exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "message"), [(2, "has schema 2; this version reads up to 1"), (0, "it is damaged")]
+)
+def test_schemas_that_no_version_wrote_are_refused(
+    recorded: tuple[Path, list[Capture]], version: int, message: str
+) -> None:
+    path, _ = recorded
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {version}")
+    db.close()
+    with pytest.raises(RunFileError, match=message):
+        RunFile.open(path)
+
+
+def test_a_file_that_is_written_is_safe_against_a_power_cut_at_every_transaction(tmp_path: Path) -> None:
+    """SQLite: with synchronous = EXTRA (3) a transaction is on the disk before it counts as done."""
+    with new_run(tmp_path / "r.sqlite") as run:
+        assert run.query("PRAGMA synchronous") == [(3,)]
+        assert run.query("PRAGMA journal_mode") == [("wal",)]
+    with RunFile.open(tmp_path / "r.sqlite") as run:
+        assert run.query("PRAGMA journal_mode") == [("delete",)]
