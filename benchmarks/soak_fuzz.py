@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.fuzz.inputs import Inputs, tried
 
-SHARES = {"config": 0.02, "record": 0.03, "weights": 0.015, "run file": 0.01, "reply": 0.925}
+SHARES = {"config": 0.02, "record": 0.03, "weights": 0.015, "run file": 0.01, "command": 0.001, "reply": 0.924}
 MORE_BYTES = 2 << 30  # of address space, beside what is taken at the start
 LONGEST_S = 120  # of processor time, for one input
 

@@ -5,6 +5,8 @@ Whatever comes of one is a value or an error of ours, within bounded memory. Eve
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import socket
@@ -31,6 +33,13 @@ from hil.store.frozen import kind_of
 from hil.store.rows import digest
 from hil.store.runfile import RunFile
 
+COMMANDS = (
+    *(("runs",), ("runs", "--json"), ("report",), ("resume",), ("replay",), ("replay", "--json")),
+    ("replay", "--set", "spikes.threshold_v=0.9"),
+    *(("export", "--to", "csv"), ("export", "--to", "hdf5", "--traces"), ("export", "--to", "vcd", "--traces")),
+    *(("export", "--to", "sr", "--traces"), ("export", "--to", "neo"), ("export", "--to", "nir")),
+)
+RAW = set(map(chr, range(32))) - {"\n", "\r", "\t"}  # what a terminal may take for an order
 ROOT = Path(__file__).parents[2]
 NUMBERS = (
     "0",
@@ -53,6 +62,12 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], {"": None}, [1] * 5000),
 )
 DEEP = 200_000  # brackets
+
+
+class EndedError(HilError):
+    """A command refused what it was given, as it should."""
+
+
 Case = Callable[[Random], None]
 
 
@@ -129,6 +144,7 @@ class Inputs:
         assert main([*argv, "--out", str(self._run), "--json"]) == 0
         record = self.folder / "whole.json"
         assert main(["calibrate", "transfer", "--full-scale", "2", "--out", str(record), "--json"]) == 0
+        (self._sweep,) = self.folder.glob("whole-*.sqlite")
         self._record = json.loads(record.read_text(encoding="utf-8"))
         self._weights = (ROOT / "hil/data/weights.safetensors").read_bytes()
 
@@ -141,6 +157,7 @@ class Inputs:
             "weights": self.weights,
             "reply": self.reply,
             "run file": self.run_file,
+            "command": self.command,
         }
 
     def config(self, rng: Random) -> None:
@@ -206,14 +223,7 @@ class Inputs:
 
     def run_file(self, rng: Random) -> None:
         """Bytes of a run file spoilt, or a value of it with the checksums that go with it."""
-        path = self.folder / "r.sqlite"
-        for stale in self.folder.glob("r.sqlite*"):
-            stale.unlink()
-        if rng.random() < 0.3:
-            path.write_bytes(spoilt_bytes(self._run.read_bytes(), rng))
-        else:
-            shutil.copyfile(self._run, path)
-            forge(path, rng)
+        path = self._spoilt_run(rng, self._run)
         with RunFile.open(path) as run:
             kind_of(run)
             config = config_of(run)
@@ -224,12 +234,38 @@ class Inputs:
             if rng.random() < 0.05:
                 gather(run, load_weights(config.weights_path), "r", trace_bytes=0)
 
+    def _spoilt_run(self, rng: Random, whole: Path) -> Path:
+        path = self.folder / "r.sqlite"
+        for stale in self.folder.glob("r.*"):
+            stale.unlink()
+        if rng.random() < 0.3:
+            path.write_bytes(spoilt_bytes(whole.read_bytes(), rng))
+        else:
+            shutil.copyfile(whole, path)
+            forge(path, rng)
+        return path
+
+    def command(self, rng: Random) -> None:
+        """A spoilt run file, given to a command: exit code 0, 1 or 2, and nothing reaches the terminal raw."""
+        path = self._spoilt_run(rng, self._run if rng.random() < 0.8 else self._sweep)
+        command, *more = rng.choice(COMMANDS)
+        out = ["--out", str(self.folder / "r.out")] if command in ("report", "export") else []
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = main([command, str(path), *more, *out])
+        assert code in (0, 1, 2), code
+        assert not set(said.getvalue()) & RAW, said.getvalue()
+        if code:
+            raise EndedError(f"exit {code}: {command}")
+
 
 def forge(path: Path, rng: Random) -> None:
     """Change one value, and make every checksum right again."""
     db = sqlite3.connect(path)
     try:
         table = rng.choice(("run", "shots", "traces", "results", "events", "schema"))
+        if table == "results" and not db.execute("SELECT count(*) FROM results").fetchone()[0]:
+            table = "shots"  # a sweep has none
         if table == "schema":
             db.execute(rng.choice(HOSTILE_SCHEMAS))
         elif table == "run":

@@ -8,7 +8,7 @@ import pytest
 
 from tests.fuzz.inputs import Inputs, tried
 
-MANY = {"config": 150, "record": 200, "weights": 100, "reply": 4000, "run file": 120}
+MANY = {"config": 150, "record": 200, "weights": 100, "reply": 4000, "run file": 120, "command": 40}
 
 
 @pytest.fixture(scope="module")

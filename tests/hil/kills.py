@@ -42,7 +42,7 @@ SIGNALS = {
 }
 COMMANDS = ("run", "evaluate", "calibrate", "resume", "export")
 BENCHES = {"mock": None, "pico": "pico", "pigpio": "pigpio"}  # name: pulse source of a served bench; a Pico counts
-FEW = ("--digits", "0:6", "--physical", "conv1:0-3", "--json")
+FEW = ("--digits", "0:4", "--physical", "conv1:0-1", "--json")
 ASKED_TO_STOP = 130
 PARKED_V = 2.0
 QUEUED_S = 2.0  # no queue holds more
@@ -53,14 +53,14 @@ CONCLUDED = ("index", "noise", "label", "answer", "confidence", "logits", "maps"
 
 def argv_of(command: str, bench: str, made: Path, whole: Path) -> list[str]:
     """A command that leaves what it makes at `made`; an export is of the run in `whole`."""
-    where = [] if bench == "mock" else ["--bench", f"{bench}.toml"]
+    where = ["--device", "ideal"] if bench == "mock" else ["--bench", f"{bench}.toml"]
     match command:
         case "run":
             return ["run", *FEW, *where, "--out", f"{made}.sqlite"]
         case "evaluate":
             return ["evaluate", *FEW, *where, "--out", f"{made}.sqlite"]
         case "calibrate":
-            return ["calibrate", "transfer", "--full-scale", "2", *where, "--out", f"{made}.json", "--json"]
+            return ["calibrate", "transfer", "--full-scale", "1", *where, "--out", f"{made}.json", "--json"]
         case "resume":
             return ["resume", f"{made}.sqlite", "--json"]
         case _:
