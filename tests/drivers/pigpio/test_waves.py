@@ -195,7 +195,8 @@ def rests(shot: Frame) -> list[int]:
     """When all lines come to rest, µs."""
     t, levels = as_levels(plan_waves(shot, WIRING, BOARD))
     low = levels == 0
-    return t[low & ~np.concatenate([[True], low[:-1]])].tolist()
+    found: list[int] = t[low & ~np.concatenate([[True], low[:-1]])].tolist()
+    return found
 
 
 def test_a_slot_longer_than_a_wave_rests_every_quarter_of_a_second() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,3 +294,60 @@ def test_a_bench_that_loses_a_shot_is_caught(path: Path) -> None:
     inner.set_threshold(0.7)
     with pytest.raises(CaptureError, match="no capture for part of test, image 0"):
         record(inner, path, frames(1))
+
+
+class Disk:
+    """What `RunFile.add_shot` promises, with a disk that is asked for each shot by whoever waits for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails_at: int | None = None) -> None:
+        self.waited_for: list[int] = []
+        self.given = 0
+        self.fails_at = fails_at
+        monkeypatch.setattr(RunFile, "add_shot", self.add_shot)
+
+    def add_shot(self, _capture: Capture) -> Future[int]:
+        disk, number = self, self.given
+        self.given += 1
+
+        class Written(Future[int]):
+            def result(self, timeout: float | None = None) -> int:
+                disk.waited_for.append(number)
+                if number == disk.fails_at:
+                    raise RunFileError("the disk is full")
+                return number
+
+        return Written()
+
+
+def test_no_shot_is_handed_on_before_the_disk_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    with RunFile.open(path, write=True) as run:
+        for n, _ in enumerate(RecordingBench(bench(), run).play(frames())):
+            assert disk.waited_for == [*range(n + 1)]
+            assert disk.given <= n + 2  # the next one plays meanwhile
+    assert disk.waited_for == [*range(disk.given)]
+
+
+@pytest.mark.parametrize("shots", [1, 3])
+def test_who_stops_waits_for_the_disk_too(path: Path, monkeypatch: pytest.MonkeyPatch, shots: int) -> None:
+    """With a disk that takes no more, being stopped is not what ended the run."""
+    disk = Disk(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        record(bench(), path, frames(), stop_after=shots)
+    assert disk.waited_for == [*range(shots - 2), shots - 1]  # a later one is written after those before it
+    Disk(monkeypatch, fails_at=shots - 1)
+    with pytest.raises(RunFileError, match="the disk is full"):
+        record(bench(), path, frames(), stop_after=shots)
+
+
+def test_a_disk_that_fails_ends_a_run_with_what_it_had(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch, fails_at=2)
+    got: list[Capture] = []
+    with RunFile.open(path, write=True) as run, pytest.raises(RunFileError, match="the disk is full"):
+        got.extend(RecordingBench(bench(), run).play(frames()))
+    last = Disk(monkeypatch)
+    total = len(record(bench(), path, frames()))
+    assert last.given == total
+    Disk(monkeypatch, fails_at=total - 1)  # the very last one
+    with pytest.raises(RunFileError, match="the disk is full"):
+        record(bench(), path, frames())

@@ -79,6 +79,6 @@ def test_whatever_a_library_makes_of_it_is_an_interruption(
 
 def test_without_a_signal_an_unknown_error_stays_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("hil.cli._dispatch", lambda _argv: {}["key"])
-    with pytest.raises(KeyError):
+    monkeypatch.setattr("hil.cli._dispatch", lambda _argv: int("none"))
+    with pytest.raises(ValueError, match="invalid literal"):
         main(["runs"])
