@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from drivers.errors import InputError
 from drivers.opening import drifts
-from hil.terminal.interrupt import StopRequest, ignore_all
+from hil.terminal.interrupt import StopRequest, held_back, ignore_all
 from hil.workers.crew import Crew, Here, Processes, Watch
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def crew_of(workers: int | None, cluster: str | None, pieces: int) -> Crew:
         return Cluster(cluster)
     if pieces == 1:
         return Here()
-    return Processes(min(workers or len(os.sched_getaffinity(0)), pieces), ignore_all)
+    return Processes(min(workers or len(os.sched_getaffinity(0)), pieces), ignore_all, held_back)
 
 
 class Shown:

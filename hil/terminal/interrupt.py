@@ -67,10 +67,21 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
             signal.signal(number, was)
 
 
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Signals wait until the end; in processes that are started within, until they `ignore_all` (sigprocmask(2))."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def ignore_all() -> None:
     """For worker processes: a signal to the group is the parent's business."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 class StopRequest:

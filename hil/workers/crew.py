@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from types import TracebackType
@@ -108,7 +109,7 @@ class Here:
 
 @dataclass
 class Processes:
-    """So many processes of this machine, started when there is something to do; `begin` is what each does first.
+    """So many processes of this machine, started within `starting` when there is something to do; each does `begin` first.
 
     A fresh interpreter each: a fork would copy the threads of the matrix library in an unknown state. Each has one
     thread for that library, and a single piece is worked off in a process too, so that sums are rounded alike.
@@ -116,6 +117,7 @@ class Processes:
 
     number: int
     begin: Callable[[], None]
+    starting: Callable[[], AbstractContextManager[None]] = nullcontext
     _pool: ProcessPoolExecutor | None = None
     _shared: Any = field(init=False)
 
@@ -127,7 +129,8 @@ class Processes:
         """See `Crew`."""
         pool = self._started()
         self._shared.done.value = 0
-        futures = [pool.submit(worked, work, piece) for piece in pieces]
+        with self.starting():
+            futures = [pool.submit(worked, work, piece) for piece in pieces]
         try:
             return awaited(futures, watch, lambda: int(self._shared.done.value), self._give_up)
         except BrokenProcessPool as error:

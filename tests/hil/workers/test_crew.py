@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +20,7 @@ from hil.network.weights import load_weights
 from hil.run.config import RunConfig
 from hil.run.digits import DigitResult
 from hil.run.opening import open_measured
-from hil.terminal.interrupt import ignore_all
+from hil.terminal.interrupt import held_back, ignore_all
 from hil.workers.crew import Crew, Here, Processes, Watch
 from hil.workers.portions import PART, Part, parts_of, recognise_part
 
@@ -150,6 +152,26 @@ def test_a_device_that_drifts_is_not_shared_out(tmp_path: Path, capsys: pytest.C
 def test_workers_hear_no_signal() -> None:
     with Processes(1, ignore_all) as ours:
         assert ours.work_off(handlers, [signal.SIGINT], Watch()) == [[True]]
+
+
+def slow_to_listen() -> None:
+    time.sleep(1.0)
+    ignore_all()
+
+
+def test_workers_that_are_being_started_hear_no_signal_either() -> None:
+    """The first look at them is long before they listen."""
+    told: list[int] = []
+
+    def signalled(done: int) -> None:
+        if not told and ours._pool is not None:
+            for pid in ours._pool._processes:
+                os.kill(pid, signal.SIGTERM)
+        told.append(done)
+
+    with Processes(1, slow_to_listen, held_back) as ours:
+        assert ours.work_off(squares, [3], Watch(signalled)) == [[0, 1, 4]]
+    assert len(told) > 1
 
 
 def handlers(number: signal.Signals) -> Iterator[bool]:
