@@ -109,7 +109,7 @@ class Here:
 
 @dataclass
 class Processes:
-    """So many processes of this machine, started within `starting` when there is something to do; each does `begin` first.
+    """So many processes of this machine, started within `starting` when there is work; each does `begin` first.
 
     A fresh interpreter each: a fork would copy the threads of the matrix library in an unknown state. Each has one
     thread for that library, and a single piece is worked off in a process too, so that sums are rounded alike.
