@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.faint import faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, Reading, low_swing, read_line
 from drivers.decode.schmitt import Pulses, code_of
 from drivers.decode.slots import Alignment, align
 from drivers.errors import CaptureError
-from drivers.signals import PROBE_LAYER, Capture, Stray, Trace
+from drivers.signals import Capture, Stray, Trace
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _WIDTHS = (0.5, 2.5)  # of the board's width: what typical axon pulses may measu
 _FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower than the board makes them
 _GLITCHES = 3  # more than the pulses, and the line is not what it should be
 _DOUBTFUL_LEAST = 3  # slots: fewer say little of the others, however short the shot
-_DISPLACED, _DISPLACED_SHARE = 2, 0.005  # pulses, and share of all, that rise where no neuron of a network fires
 _ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
 
 
@@ -74,10 +74,15 @@ def decode(
     ok = np.ones(len(shot), dtype=np.bool_)
     spikes[played[known]] = counts[slots.interval[known]]
     slot_s[played[known]] = measured[slots.interval[known]]
-    in_doubt = doubted(doubts, sync) | _beside_guards(shot, judged.pulses, sync)
+    in_doubt = doubted(doubts, sync)
     here = np.zeros(len(played), dtype=np.bool_)
     here[known] = in_doubt[slots.interval[known]]
-    moved = _displaced(shot, judged.pulses, stray)
+    moved = ""
+    if of_network(shot):
+        there, moved = displaced(
+            shot, Lines(judged.pulses, sync, sync_trace.x_increment_s), slots, spikes, here, tick_s
+        )
+        here |= there
     reason = _unlike(axon_seen, judged, shape) or moved or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
@@ -230,31 +235,6 @@ def _unlike(seen: Reading, judged: Judged, shape: Shape) -> str:
     return ""
 
 
-def _of_network(shot: Frame) -> bool:
-    return bool(len(shot)) and int(shot.layer[0]) != PROBE_LAYER
-
-
-def _beside_guards(shot: Frame, pulses: Pulses, sync: Pulses) -> BoolArray:
-    """(intervals,) those before and after a guard with a spike in it, which came from one of them."""
-    found = np.zeros(max(len(sync) - 1, 0), dtype=np.bool_)
-    if _of_network(shot) and len(found):
-        at = np.searchsorted(sync.rise_s, pulses.rise_s, side="right") - 1
-        guards = at[(at >= 0) & (pulses.rise_s < sync.fall_s[np.maximum(at, 0)])]
-        found[guards[guards < len(found)]] = True
-        found[guards[guards > 0] - 1] = True
-    return found
-
-
-def _displaced(shot: Frame, pulses: Pulses, stray: Stray) -> str:
-    """Why axon and sync cannot belong together; empty if they may. A sweep may find a neuron that fires by itself."""
-    if not _of_network(shot) or stray.guard < _DISPLACED or stray.guard <= _DISPLACED_SHARE * len(pulses):
-        return ""
-    return (
-        f"{stray.guard} of {len(pulses)} axon pulses rise while sync is high: samples of one line were lost or came "
-        "twice, or the neuron fires by itself at this V_th"
-    )
-
-
 def _typical(pulses: Pulses) -> float:
     return float(np.median(pulses.width_s)) if len(pulses) else 0.0
 
@@ -290,12 +270,14 @@ def _slots(
     # Either edge is known to half a sample at worst; the rest is for the two clocks and for edges made late by DMA.
     allowed_s = settings.slot_tolerance * planned_s + 1.5 * step_s + settings.edge_slack_s
     found = align(measured_s, planned_s, allowed_s)
+    still = found.ok.copy()
+    still[found.ok] = ~steps(measured_s[found.interval[found.ok]], planned_s[found.ok], step_s)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     # Slow edges lengthen all of them alike.
     least, most = _LEADS
     usual_s = min(max(float(np.median(sync.width_s[:-1])), least * lead_s), most * lead_s)
     lead_good = np.abs(sync.width_s[:-1] - usual_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
-    return Alignment(found.interval, found.ok & lead_good[found.interval]), measured_s
+    return Alignment(found.interval, still & lead_good[found.interval]), measured_s
 
 
 def _count(spike_s: FloatArray, sync: Pulses) -> tuple[NDArray[np.intp], Stray]:
