@@ -109,7 +109,7 @@ def displaced(
     reason = (
         _too_many_in_guards(guards, len(lines.axon))
         or _all_out_of_step(seen, odd, lines.step_s)
-        or _silent(spikes[played], shot.pulses[played])
+        or _silent(spikes[played[known]], shot.pulses[played[known]])
     )
     return beside[played], reason
 

@@ -77,7 +77,7 @@ STEP_S = 4e-7
 
 def test_a_late_edge_is_no_step_and_missing_time_is_one() -> None:
     rng = np.random.default_rng(5)
-    planned = 31e-6 + 10e-6 * rng.integers(1, 13, 200)
+    planned = (31e-6 + 10e-6 * rng.integers(1, 13, 200)).astype(np.float64)
     edges = np.concatenate([[0.0], np.cumsum(planned)]) * (1 + 8e-5) + rng.normal(0, 1e-7, 201)
     edges[[1, 40, 87, 162]] += 1.8e-6
     assert not steps(np.diff(edges), planned, STEP_S).any()
