@@ -240,8 +240,9 @@ class _Ended:
                 process.wait(apart_s)
         self.out, self.err = process.communicate(timeout=100)
         self.code = process.returncode
-        # Before Python has begun to listen, the system ends a process by itself.
-        if not _before_our_first_line(self.err):
+        if _before_our_first_line(self.err):
+            self.code = -signal.SIGINT
+        else:
             assert "Traceback" not in self.err, self.err
         if self.code == -signal.SIGINT and "hil: interrupted" in self.err:
             self.code = ASKED_TO_STOP  # CPython ends itself so where an interrupt ever passed through an exec()
@@ -266,7 +267,7 @@ Slot = tuple[str, int, int, int, int]  # purpose, image, noise, layer, place in 
 
 def _before_our_first_line(err: str) -> bool:
     """Whether Python itself was interrupted, while it was starting: what it says then is no program's to change."""
-    return err.startswith("Traceback") and err.endswith("KeyboardInterrupt\n") and "/hil/__main__.py" not in err
+    return err.rstrip().endswith("\nKeyboardInterrupt") and "/hil/__main__.py" not in err and "hil:" not in err
 
 
 @dataclass(frozen=True)
