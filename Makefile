@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: menu run install test lint bench study soak mutants foreign docs board clean
 
 # Hours rather than minutes, with targets of their own; and parts of other benchmarks.
-LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/__init__.py
+LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/wire_table.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'

@@ -133,8 +133,9 @@ def shots(
 ) -> Iterator[Frame]:
     """Cut a frame at slot boundaries into shots within `longest_s`, `most_slots` played slots and `most_pulses`.
 
-    A single slot is never cut. A shot bounds what Ctrl-C, a power cut or a lost link can cost. The closing sync pulse
-    is not counted.
+    As few as these bounds allow, and as even as slots allow: a short shot leaves little time in which the next can be
+    made. A single slot is never cut. A shot bounds what Ctrl-C, a power cut or a lost link can cost. The closing sync
+    pulse is not counted.
     """
     budgets = [(np.cumsum(length_ticks(frame, tick_s)), int(longest_s / tick_s))]
     if most_slots is not None:
@@ -144,10 +145,16 @@ def shots(
     start = 0
     while start < len(frame):
         spent = [int(total[start - 1]) if start else 0 for total, _ in budgets]
+        left = [int(total[-1]) - before for (total, _), before in zip(budgets, spent, strict=True)]
+        needed = [-(-rest // most) for rest, (_, most) in zip(left, budgets, strict=True)]
         stops = [
             int(np.searchsorted(total, before + most, side="right"))
             for (total, most), before in zip(budgets, spent, strict=True)
         ]
+        if (count := max(needed)) > 1:  # the bound that asks for most shots is shared out evenly
+            tight = needed.index(count)
+            share = spent[tight] + -(-left[tight] // count)
+            stops.append(int(np.searchsorted(budgets[tight][0], share)) + 1)
         stop = max(min(stops), start + 1)
         yield frame.part(start, stop)
         start = stop

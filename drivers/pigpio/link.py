@@ -86,11 +86,14 @@ class PigpioLink:
 
     def call(self, method: str, *arguments: Any) -> int:
         """Call a method of pigpio.pi; raises ConnectionLostError if the daemon is gone, BenchError if it refuses."""
+        return self._guarded(method, lambda pi: getattr(pi, method)(*arguments))
+
+    def _guarded(self, method: str, work: Callable[[Any], Any]) -> int:
         with self._lock:
             if self._pi is None:
                 raise ConnectionLostError(f"the connection to pigpiod at {self.where} is closed")
             try:
-                return int(getattr(self._pi, method)(*arguments))
+                return int(work(self._pi))
             except self._pigpio.error as error:
                 raise BenchError(
                     f"pigpiod refused {method}: {error.value}{self._advice.get(error.value, '')}"
@@ -101,6 +104,18 @@ class PigpioLink:
                     f"pigpiod at {self.where} stopped answering in {method}: what it had queued ends with all lines "
                     f"low within 2 s; check it with `systemctl status pigpiod`"
                 ) from error
+
+    def add_wave(self, pulses: bytes) -> int:
+        """`wave_add_generic` of pulses that are packed already: on, off and delay, 4 bytes each, little-endian.
+
+        pigpio's own packs one at a time, which takes a fifth of the time that they play (pigpio.py 1.78). Raises as
+        `call` does.
+        """
+        ours = self._pigpio
+        return self._guarded(
+            "wave_add_generic",
+            lambda pi: ours._u2i(ours._pigpio_command_ext(pi.sl, ours._PI_CMD_WVAG, 0, 0, len(pulses), [pulses])),
+        )
 
     def close(self) -> None:
         """End the connection; idempotent."""

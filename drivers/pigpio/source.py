@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drivers.checks import Check
 from drivers.errors import BenchError, UnsafeError
@@ -37,7 +37,7 @@ class PigpioPulses:
         self._wiring = wiring
         self._board = board
         self._clock = Clock() if clock is None else clock
-        self._loaded: tuple[list[Wave], list[list[Any]]] | None = None
+        self._loaded: list[Wave] | None = None
         self._stream: WaveStream | None = None
         self._mask = sum(1 << line.pin for line in wiring.lines())
         self._deleting = threading.Lock()
@@ -70,8 +70,7 @@ class PigpioPulses:
 
     def load(self, frame: Frame) -> None:
         """Compile the shot that is to be played next; raises LimitError if no waves can play it."""
-        waves = plan_waves(frame, self._wiring, self._board)
-        self._loaded = waves, [_pulses(wave) for wave in waves]
+        self._loaded = plan_waves(frame, self._wiring, self._board)
 
     def start(self) -> None:
         """Start the loaded shot."""
@@ -81,8 +80,8 @@ class PigpioPulses:
             raise BenchError("no shot is loaded: load before start")
         if self._stream is not None and self._stream.playing:
             raise BenchError("a shot is playing: wait before start")
-        (waves, pulses), self._loaded = self._loaded, None
-        self._stream = WaveStream(self._link, self._clock, waves, pulses)
+        waves, self._loaded = self._loaded, None
+        self._stream = WaveStream(self._link, self._clock, waves)
         try:
             self._stream.begin()
         except BaseException:
@@ -153,15 +152,6 @@ class PigpioPulses:
             stream.join()
             with self._deleting:
                 stream.delete()
-
-
-def _pulses(wave: Wave) -> list[Any]:
-    """The wave as pigpio's pulses; equal ones are one object."""
-    import pigpio
-
-    rows = list(zip(wave.on.tolist(), wave.off.tolist(), wave.delay_us.tolist(), strict=True))
-    made = {row: pigpio.pulse(*row) for row in set(rows)}
-    return [made[row] for row in rows]
 
 
 def _open(opening: Opening, settings: PigpioSettings) -> PigpioPulses:

@@ -11,7 +11,7 @@ import math
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from drivers.errors import BenchError, HilError
 from drivers.pigpio.waves import PAD_PERCENT
@@ -48,10 +48,10 @@ class WaveStream:
     by the daemon's tick, so that a host that was kept from running takes its own lateness for nobody else's.
     """
 
-    def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave], pulses: Sequence[Sequence[Any]]) -> None:
+    def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave]) -> None:
         self._link = link
         self._clock = clock
-        self._waves = deque(zip(waves, pulses, strict=True))
+        self._waves = deque(waves)
         self._made: deque[_Made] = deque()  # in order of playing; at most two
         self._stop = threading.Event()
         self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
@@ -107,9 +107,9 @@ class WaveStream:
             self._failure = error
 
     def _make(self) -> None:
-        wave, pulses = self._waves.popleft()
+        wave = self._waves.popleft()
         self._link.call("wave_add_new")
-        self._link.call("wave_add_generic", pulses)
+        self._link.add_wave(wave.packed())
         self._made.append(_Made(self._link.call("wave_create_and_pad", PAD_PERCENT), wave.duration_us * 1e-6))
 
     def _send(self, wave: _Made) -> None:

@@ -47,6 +47,10 @@ class Wave:
     def __len__(self) -> int:
         return len(self.on)
 
+    def packed(self) -> bytes:
+        """As `wave_add_generic` sends them: on, off and delay of each pulse, little-endian."""
+        return np.stack([self.on, self.off, self.delay_us], axis=1).astype("<u4").tobytes()
+
     @property
     def duration_us(self) -> int:
         """How long the wave lasts, µs."""

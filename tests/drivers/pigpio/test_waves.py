@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from itertools import pairwise
 
 import numpy as np
@@ -218,3 +219,9 @@ def test_a_slot_of_many_pulses_rests_every_thousand_edges() -> None:
 def test_slots_that_fit_a_wave_do_not_rest_within() -> None:
     counts = [5, 2_000, 5]
     assert len(rests(probe_frame("test", SlotTiming(), counts))) <= len(counts) + 1
+
+
+def test_a_wave_is_packed_as_pigpio_packs_it() -> None:
+    wave = plan_waves(probe_frame("packed", SlotTiming(), [3, 0, 5]), WIRING, BOARD)[0]
+    rows = zip(wave.on.tolist(), wave.off.tolist(), wave.delay_us.tolist(), strict=True)
+    assert wave.packed() == b"".join(struct.pack("<III", *row) for row in rows)  # pigpio.py 1.78, wave_add_generic
