@@ -133,6 +133,7 @@ def measure(folder: Path, row: Row) -> Took:
 
     args = _arguments(folder / "twin.toml")
     with twin(folder, row) as pid, ExitStack() as stack:
+        prove(folder / "twin.toml")
         config, weights = settle(args, "run", f"0:{DIGITS}", (0,), "pulses", False)
         bench, config = open_measured(config, stack, None, lambda _done, _of: None)
         assert bench is not None
@@ -154,6 +155,17 @@ def measure(folder: Path, row: Row) -> Took:
         {part: seconds / DIGITS for part, seconds in parts.items()},
         None if planned_s is None else planned_s / DIGITS,
     )
+
+
+def prove(bench: Path) -> None:
+    """What `hil doctor --loopback` does once for a bench: faster ways of reading are proven, and kept."""
+    from drivers.opening import open_bench
+    from drivers.pi import PiBench
+
+    with open_bench(str(bench)) as opened:
+        assert isinstance(opened, PiBench)
+        for check in opened.prove():
+            print(f"{check.name}: {check.detail}", file=sys.stderr)
 
 
 def _arguments(bench: Path) -> SimpleNamespace:

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import AxonReader, Watchful
+from drivers.bench import AxonReader, Measured, Provable, Sized, Watchful
 from drivers.benchfile import BOTH
 from drivers.errors import CaptureError, InputError
 from drivers.parts import table
 from drivers.parts.kind import NoSettings, Opening, PartKind
+from drivers.timing import LONGEST_SHOT_S
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from drivers.checks import Check
-    from drivers.signals import BoolArray, Capture, Frame, IntArray
+    from drivers.signals import BoolArray, Capture, Frame, IntArray, SlotTiming
 
 _TITLES = {"pico": "the Pico", "scope": "the oscilloscope", "gpio": "the Pi's GPIO"}
 EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
@@ -37,6 +40,7 @@ class AuditedReader:
         self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
         self._auditing = False
+        self._alone: AxonReader | None = None  # the one that is being proven
 
     @property
     def identity(self) -> dict[str, str]:
@@ -63,6 +67,31 @@ class AuditedReader:
         self._counter.prepare()
         self._auditor.prepare()
 
+    @property
+    def readings(self) -> dict[str, float]:
+        """Of both."""
+        return {
+            k: v
+            for part in (self._counter, self._auditor)
+            if isinstance(part, Measured)
+            for k, v in part.readings.items()
+        }
+
+    @property
+    def longest_s(self) -> float:
+        """Of the counter, which sees every shot."""
+        return self._counter.longest_s if isinstance(self._counter, Sized) else LONGEST_SHOT_S
+
+    def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
+        """Whichever can, alone."""
+        for part in (self._counter, self._auditor):
+            if isinstance(part, Provable):
+                self._alone = part
+                try:
+                    yield from part.prove(play, timing)
+                finally:
+                    self._alone = None
+
     def check(self) -> None:
         """Raise UnsafeError where one of them has stopped the bench by itself."""
         for part in (self._counter, self._auditor):
@@ -71,6 +100,9 @@ class AuditedReader:
 
     def arm(self, frame: Frame) -> None:
         """Arm the counter, and the auditor when it is its turn."""
+        if self._alone is not None:
+            self._alone.arm(frame)
+            return
         self._auditing = self._shots % self._every == 0
         self._shots += 1
         if self._auditing:
@@ -79,6 +111,8 @@ class AuditedReader:
 
     def read(self) -> Capture:
         """The counter's capture, or the auditor's when both agree; raises CaptureError when they do not."""
+        if self._alone is not None:
+            return self._alone.read()
         counted = self._counter.read()
         if not self._auditing:
             return counted

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from drivers.signals import Capture, Frame
+    from drivers.checks import Check
+    from drivers.signals import Capture, Frame, SlotTiming
 
 
 @runtime_checkable
@@ -96,6 +97,35 @@ class Watchful(Protocol):
 
     def check(self) -> None:
         """Raise UnsafeError, naming why, where it has; asked before and after every shot."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A part that measures itself while it works: how fast its link is, and the like."""
+
+    @property
+    def readings(self) -> dict[str, float]:
+        """By name, the unit in the name; what is not known yet is left out."""
+        ...
+
+
+@runtime_checkable
+class Sized(Protocol):
+    """An axon reader that reads some lengths of shots better than others."""
+
+    @property
+    def longest_s(self) -> float:
+        """How long a shot should be at the most."""
+        ...
+
+
+@runtime_checkable
+class Provable(Protocol):
+    """A part with faster ways of working that are used only once they have been proven on the bench."""
+
+    def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
+        """Try them on known pulses, which `play` plays as one shot at the working V_th; keeps what came of it."""
         ...
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
+from drivers.bench import Provable
 from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, claims, open_parts
@@ -18,6 +19,7 @@ from drivers.witness import Witness
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
+    from drivers.checks import Check
     from drivers.device import DeviceFile
     from drivers.signals import Capture, Frame
 
@@ -73,6 +75,28 @@ class PiBench:
         spent["reading"] = max(0.0, spent["reading"] - sum(known.values()))
         return spent
 
+    @property
+    def readings(self) -> dict[str, float]:
+        """What parts have measured of themselves so far, by name."""
+        return self._parts.readings()
+
+    def prove(self) -> Iterator[Check]:
+        """Known pulses for what parts may do faster once it is proven; leaves the bench safe. Raises BenchError."""
+        reader = self._parts.reader
+        if not isinstance(reader, Provable):
+            return
+        self.set_threshold(self.file.vth_v)
+        try:
+            yield from reader.prove(self._one_shot, self.file.slot)
+        finally:
+            self.make_safe()
+
+    def _one_shot(self, frame: Frame) -> Capture:
+        captures = list(self.play([frame]))
+        if len(captures) != 1:
+            raise BenchError(f"a frame of known pulses came as {len(captures)} shots: make its slots shorter")
+        return captures[0]
+
     def set_threshold(self, volts: float) -> float:
         """Set V_th; returns the volts really made. Raises InputError outside the bench's limits."""
         self.file.check_threshold(volts)
@@ -110,7 +134,8 @@ class PiBench:
             self.account.check(frame)
             parts = self._parts
             tick_s, reader = parts.source.tick_s, parts.reader
-            yield from shots(frame, tick_s, most_slots=parts.most_slots, most_pulses=reader.most_pulses)
+            bounds = {"most_slots": parts.most_slots, "most_pulses": reader.most_pulses}
+            yield from shots(frame, tick_s, longest_s=parts.longest_s, **bounds)
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
         """The next shot is compiled while one plays, and plays while the caller works on the last."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.displaced import Lines, displaced, of_network, steps
+from drivers.decode.envelope import decode_peaks, of_peaks
 from drivers.decode.faint import faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, Reading, low_swing, read_line
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import BoolArray, FloatArray, Frame
 
+GLITCHES = "axon pulses shorter than"  # of a note
 _LEADS = (0.9, 1.3)  # of the planned lead: the usual width of a sync pulse
 _OUTSIDE = 32  # samples at either end of a trace that lie outside the shot
 _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, not the slot
@@ -53,6 +55,8 @@ def decode(
     cannot be told apart.
     """
     axon_trace, sync_trace = _trace(traces, "axon"), _trace(traces, "sync")
+    if of_peaks(axon_trace):
+        return decode_peaks(shot, axon_trace, sync_trace, settings, board, tick_s, bench_s)
     check_time_base(axon_trace, sync_trace)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
@@ -294,7 +298,7 @@ def _count(spike_s: FloatArray, sync: Pulses) -> tuple[NDArray[np.intp], Stray]:
 def _line_notes(seen: Reading, judged: Judged, shape: Shape) -> list[str]:
     notes = []
     if judged.glitches:
-        notes.append(f"{judged.glitches} axon pulses shorter than {shape.glitch_s:g} s ignored")
+        notes.append(f"{judged.glitches} {GLITCHES} {shape.glitch_s:g} s ignored")
     if seen.torn.any():
         notes.append(f"{seen.torn.sum()} axon pulses were torn and have been joined")
     return notes

@@ -64,6 +64,7 @@ class ScopeLink:
         self._session: Any = None
         self._usb = self.resource.startswith("USB")
         self._socket = self.resource.endswith("SOCKET")
+        self._took: dict[str, list[float]] = {"scope_write_s": [0, 0.0], "scope_ask_s": [0, 0.0]}  # how often, s
 
     def open(self) -> None:
         """Open the session; nothing is sent."""
@@ -116,10 +117,21 @@ class ScopeLink:
 
     # ---- messages -----------------------------------------------------------------------------------------------
 
+    @property
+    def took_s(self) -> dict[str, float]:
+        """What a command with the pause after it and a query have taken on average, s."""
+        return {name: total / count for name, (count, total) in self._took.items() if count}
+
+    def _timed(self, what: str, began_s: float) -> None:
+        self._took[what][0] += 1
+        self._took[what][1] += time.monotonic() - began_s
+
     def write(self, command: str) -> None:
         """Send a command."""
+        began_s = time.monotonic()
         self._guarded(command, lambda session: session.write(command))
         self.sleep(self.pace.command_s)
+        self._timed("scope_write_s", began_s)
 
     def ask(self, query: str) -> str:
         """Send a query and return its reply, stripped."""
@@ -128,7 +140,10 @@ class ScopeLink:
             session.write(query)
             return str(session.read()).strip()
 
-        return self._guarded(query, exchange)
+        began_s = time.monotonic()
+        reply = self._guarded(query, exchange)
+        self._timed("scope_ask_s", began_s)
+        return reply
 
     def number(self, query: str) -> float:
         """Send a query whose reply is a number; raises BenchError where it is not."""

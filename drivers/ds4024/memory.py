@@ -7,7 +7,8 @@ because the next channel is read wrongly without it. A channel whose count is wr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 TRIES = 3
 WINDOW = 250_000  # samples asked for at a time; blocks of up to 1 000 000 bytes have been seen
 _BLOCK_MOST = 1_000_000
+_TELLING = 50_000  # bytes: less says more of commands than of the link
+_MEASURED_EVERY = 16  # reads
+_MEASURED_SHARE, _MEASURED_MOST_S = 0.8, 5.0
 _EMPTY_MOST = 20  # blocks in a row without data, after which a window is given up
 _PREAMBLE_TRIES = 10
 _EXECUTION_ERROR = 16  # *ESR? bit 4
@@ -80,8 +84,60 @@ def enter_raw(link: ScopeLink, channel: int, depth: int) -> Preamble:
     raise CaptureError(f"the oscilloscope's preamble stays in mode {preamble.mode}, not {_RAW} (RAW)")
 
 
+class Rate:
+    """How fast memory comes, measured while it is read: `copied` into the instrument's buffer, and in all."""
+
+    def __init__(self, bytes_per_s: float | None = None) -> None:
+        self.copied = self.bytes_per_s = bytes_per_s
+        self._reads = 0
+
+    def due(self, count: int) -> bool:
+        """Whether a read of so many bytes is one to measure by."""
+        if count < _TELLING:
+            return False
+        self._reads += 1
+        return self.copied is None or self._reads % _MEASURED_EVERY == 1
+
+    def tell(self, copied: float, count: int, handed_s: float) -> None:
+        """Bytes a second into the buffer, and how long it took to hand over so many of them."""
+        self.copied = copied
+        self.bytes_per_s = count / (count / copied + max(handed_s, 0.0))
+
+
+def read_again(
+    link: ScopeLink, channel: int, start: int, stop: int, expected: Preamble, rate: Rate
+) -> NDArray[np.uint8]:
+    """Samples start…stop of a channel that has been read before with just these settings: in few commands, one window.
+
+    Raises CaptureError where anything is not as it was then; `read_memory` is to be tried instead.
+    """
+    link.write(f":WAV:SOUR CHAN{channel}")
+    for command in (f":WAV:STOP {stop}", f":WAV:STAR {start}", ":WAV:RES"):
+        link.write(command)
+    found = parse_preamble(link.ask(":WAV:PRE?"))
+    if replace(found, points=expected.points, x_origin_s=expected.x_origin_s) != expected:
+        raise CaptureError(f"channel {channel} is set otherwise than when it was read last: {found}")
+    wanted = stop - start + 1
+    link.write(":WAV:BEG")
+    try:
+        link.sleep(link.pace.memory_s)
+        data = _collect(link, wanted, rate)
+    finally:
+        _end(link)
+    if len(data) != wanted:
+        raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
+    return np.frombuffer(data, dtype=np.uint8)
+
+
 def read_memory(
-    link: ScopeLink, channel: int, depth: int, start: int, stop: int, *, window: int | None = WINDOW
+    link: ScopeLink,
+    channel: int,
+    depth: int,
+    start: int,
+    stop: int,
+    *,
+    window: int | None = WINDOW,
+    rate: Rate | None = None,
 ) -> tuple[NDArray[np.uint8], Preamble]:
     """Samples start…stop (from 1, inclusive) of a channel's memory of `depth` samples, and its preamble.
 
@@ -89,15 +145,16 @@ def read_memory(
     afterwards. Tried three times: again from RESet after a wrong count, over a new connection after an I/O error.
     Raises NoRecordError, CaptureError, or ConnectionLostError from the last try.
     """
+    rate = rate or Rate()
     tries = 0
     while True:
         tries += 1
         try:
             preamble = enter_raw(link, channel, depth)
             if window is None:
-                return _read_window(link, channel, 1, depth)[start - 1 : stop], preamble
+                return _read_window(link, channel, 1, depth, rate)[start - 1 : stop], preamble
             firsts = range(start, stop + 1, window)
-            parts = [_read_window(link, channel, first, min(first + window - 1, stop)) for first in firsts]
+            parts = [_read_window(link, channel, first, min(first + window - 1, stop), rate) for first in firsts]
             return np.concatenate(parts), preamble
         except NoRecordError:
             raise
@@ -112,7 +169,7 @@ def read_memory(
                 _end(link)
 
 
-def _read_window(link: ScopeLink, channel: int, start: int, stop: int) -> NDArray[np.uint8]:
+def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rate) -> NDArray[np.uint8]:
     wanted = stop - start + 1
     link.write(f":WAV:STAR {start}")
     link.write(f":WAV:STOP {stop}")
@@ -121,7 +178,7 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int) -> NDArra
     link.write(":WAV:BEG")
     link.sleep(link.pace.memory_s)
     try:
-        data = _collect(link, wanted)
+        data = _collect(link, wanted, rate)
         empty = not data and bool(int(link.number("*ESR?")) & _EXECUTION_ERROR)
     finally:
         _end(link)
@@ -138,20 +195,47 @@ def _end(link: ScopeLink) -> None:
     link.sleep(link.pace.memory_s)
 
 
-def _collect(link: ScopeLink, wanted: int) -> bytes:
+def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
     """Everything that the reading thread gives; ends when it is idle and has nothing more."""
     data = bytearray()
     empty = 0
+    copied = _measured(link, wanted) if rate.due(wanted) else None
+    if copied is None and rate.copied is not None:
+        link.sleep(max(0.0, min(wanted, _BLOCK_MOST) / rate.copied - link.pace.memory_s))
+    handed_s = 0.0
     while empty < _EMPTY_MOST and len(data) <= wanted:
         state, ready = _status(link)
+        asked = time.monotonic()
         block = link.block(":WAV:DATA?", _BLOCK_MOST) if ready or state == "IDLE" else b""
+        handed_s += time.monotonic() - asked
         data += block
         empty = 0 if block else empty + 1
         if state == "IDLE" and (len(data) >= wanted or not block):
             break  # idle, and asked once more
         if not block:
             link.sleep(link.pace.poll_s)
+    if copied is not None:
+        rate.tell(copied, wanted, handed_s)
     return bytes(data)
+
+
+def _measured(link: ScopeLink, wanted: int) -> float:
+    """Bytes a second that the reading thread copies, told by how its number grows; at least, where it is done at once.
+
+    The number is the same before the first DATA?, whether it is what is buffered or what has been copied.
+    """
+    first_s, (state, first) = time.monotonic(), _status(link)
+    if state == "READ" and first < wanted:
+        link.sleep(link.pace.poll_s)
+        second_s, (state, second) = time.monotonic(), _status(link)
+        grows = max(second - first, 1) / (second_s - first_s)
+        if state == "READ":  # once more, when most of it is there
+            link.sleep(min(_MEASURED_SHARE * (wanted - second) / grows, _MEASURED_MOST_S))
+            third_s, (state, third) = time.monotonic(), _status(link)
+            if third > second and state == "READ":
+                return (third - first) / (third_s - first_s)
+        return grows
+    return wanted / (time.monotonic() - first_s + link.pace.memory_s)
 
 
 def _status(link: ScopeLink) -> tuple[str, int]:

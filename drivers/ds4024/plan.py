@@ -24,6 +24,7 @@ RATE_MAX_SINGLE_HZ, RATE_MAX_PAIR_HZ = 4e9, 2e9
 LONGEST_TRANSFER = 10.0  # times playing; beyond it the plan advises another way to count
 _MARGIN = 0.01  # of the shot, kept before the trigger and after the end: clocks differ by far less
 _MARGIN_LEAST_S = 50e-6
+_VERNIER_ROOM = 1.005  # more than needed: time bases of three digits, and steps of the offset
 _OFFSET_STEPS = 50  # the horizontal offset is planned in this many steps a division
 
 
@@ -34,7 +35,9 @@ class CapturePlan:
     `record_s` = 14 · `s_per_div` = `depth` / `rate_hz`. The trigger, the shot's first sync edge, lies `pre_s` after the
     start of the record; `offset_s` is the horizontal offset that puts it there. Samples `start`…`stop` (from 1,
     inclusive, as `:WAVeform:STARt` counts) hold the shot of `shot_s` with `margin_s` on either side; reading them from
-    `channels` channels moves `bytes` in `transfer_s`. `advice` is empty unless that is far longer than playing.
+    `channels` channels moves `bytes` in `transfer_s`. `advice` is empty unless that is far longer than playing. With
+    `peak` detect every pair of samples is the least and the greatest of the time that it stands for; with `vernier` the
+    time base is no 1-2-5 step.
     """
 
     shot_s: float
@@ -48,6 +51,8 @@ class CapturePlan:
     channels: int
     transfer_s: float
     advice: str = ""
+    peak: bool = False
+    vernier: bool = False
 
     @property
     def record_s(self) -> float:
@@ -78,10 +83,44 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings, ga
     Of those that hold the shot with its margins, the plan moves the fewest bytes, and of these it takes the shortest
     record. Raises LimitError when the memory is too small.
     """
-    margin_s = max(_MARGIN * shot_s, _MARGIN_LEAST_S, 10 * axon_width_s)
     rate_least_hz = max(settings.samples_per_axon / axon_width_s, SAMPLES_A_GAP / gap_s)
+    best = _slowest(shot_s, rate_least_hz, margin(shot_s, axon_width_s), TIMEBASES_S, settings)
+    if best is None:
+        raise LimitError(
+            f"a shot of {shot_s:.4g} s at {settings.samples_per_axon} samples in an axon pulse of {axon_width_s:.4g} s "
+            f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings, gap_s)}"
+        )
+    return replace(best, advice=_advice(best, settings, gap_s))
+
+
+def plan_peaks(
+    shot_s: float, interval_s: float, axon_width_s: float, settings: ScopeSettings, *, vernier: bool
+) -> CapturePlan | None:
+    """A capture with peak detect, of which each pair of samples stands for `interval_s` at the most; None: impossible.
+
+    With the vernier the record is as long as the shot with its margins, to 1 %.
+    """
+    margin_s = margin(shot_s, axon_width_s)
+    fine = _digits_up(max((shot_s + 2 * margin_s) * _VERNIER_ROOM / DIVISIONS, TIMEBASES_S[0]))
+    scales = (fine,) if vernier else TIMEBASES_S
+    best = _slowest(shot_s, 2 / interval_s, margin_s, scales, settings) if interval_s > 0 else None
+    if best is None:
+        return None
+    start = best.start - (best.start - 1) % 2  # pairs are whole
+    stop = best.stop - (best.stop - start + 1) % 2
+    return replace(best, start=start, stop=stop, peak=True, vernier=vernier)
+
+
+def margin(shot_s: float, axon_width_s: float) -> float:
+    """What is recorded before the trigger and after the end, s."""
+    return max(_MARGIN * shot_s, _MARGIN_LEAST_S, 10 * axon_width_s)
+
+
+def _slowest(
+    shot_s: float, rate_least_hz: float, margin_s: float, scales: tuple[float, ...], settings: ScopeSettings
+) -> CapturePlan | None:
     best: CapturePlan | None = None
-    for s_per_div in TIMEBASES_S:
+    for s_per_div in scales:
         pre_s = _pre_trigger(margin_s, s_per_div)
         if pre_s + shot_s + margin_s > DIVISIONS * s_per_div:
             continue
@@ -91,21 +130,25 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings, ga
                 if best is None or rate_hz < best.rate_hz:  # records grow longer: of equal rates the first is shortest
                     best = _fit(shot_s, s_per_div, depth, pre_s, margin_s, settings)
                 break
-    if best is None:
-        raise LimitError(
-            f"a shot of {shot_s:.4g} s at {settings.samples_per_axon} samples in an axon pulse of {axon_width_s:.4g} s "
-            f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings, gap_s)}"
-        )
-    return replace(best, advice=_advice(best, settings, gap_s))
+    return best
+
+
+def _digits_up(value: float) -> float:
+    """The next number of three digits."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    return float(f"{math.ceil(value / step - 1e-9) * step:.3e}")
 
 
 def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: float) -> CapturePlan:
     """The plan `to` on the time base and depth of `plan`, if that saves changing them (`cost_s`); else `to` itself."""
     covers = plan.pre_s >= to.margin_s and plan.pre_s + to.shot_s + to.margin_s <= plan.record_s
-    if plan.rate_hz != to.rate_hz or not covers or plan.record_s - to.record_s > cost_s:
+    alike = plan.rate_hz == to.rate_hz or (to.peak and plan.rate_hz >= to.rate_hz)
+    if plan.peak != to.peak or not alike or not covers or plan.record_s - to.record_s > cost_s:
         return to
     kept = _fit(to.shot_s, plan.s_per_div, plan.depth, plan.pre_s, to.margin_s, settings)
-    return replace(kept, advice=to.advice)
+    start = kept.start - (kept.start - 1) % 2 if to.peak else kept.start
+    stop = kept.stop - (kept.stop - start + 1) % 2 if to.peak else kept.stop
+    return replace(kept, start=start, stop=stop, advice=to.advice, peak=to.peak, vernier=to.vernier)
 
 
 def paired(settings: ScopeSettings) -> bool:

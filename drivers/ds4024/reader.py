@@ -1,46 +1,52 @@
-"""The RIGOL DS4024 as axon reader: one single-shot record a shot, of which only what the shot occupies is read."""
+"""The RIGOL DS4024 as axon reader: one single-shot record a shot, of which only what the shot occupies is read.
+
+Where `hil doctor --loopback` has proven it on the instrument that answers, shots of a network are taken with peak
+detect, of sync only the end is read, and records are as long as shots: see docs/explanation/scope-speed.md. What
+cannot be told that way is played again and read in full, as is one shot in so many.
+"""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drivers.checks import Check, failed
-from drivers.decode.spikes import decode, expected_lines
+from drivers.decode.envelope import RATIO, Timeline, timeline
+from drivers.decode.spikes import GLITCHES, decode, expected_lines
 from drivers.ds4024.address import instrument
+from drivers.ds4024.fetch import Fetcher
+from drivers.ds4024.known import Known, keep, kept
 from drivers.ds4024.link import Pace, ScopeLink, as_number
 from drivers.ds4024.look import why_no_trigger
-from drivers.ds4024.memory import TRIES, WINDOW, NoRecordError, Preamble, read_memory
+from drivers.ds4024.memory import TRIES, NoRecordError, Rate
 from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
-from drivers.ds4024.settings import (
-    CODES_PER_DIV,
-    SETTING_TOLERANCE,
-    Y_REFERENCE,
-    apply_settings,
-    identify,
-    wanted_settings,
-)
+from drivers.ds4024.settings import apply_settings, identify, wanted_settings
+from drivers.ds4024.strategy import IN_FULL_EVERY, Strategy, coarse_plan, typical_shot
+from drivers.ds4024.trial import prove
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
 from drivers.settings import ScopeSettings
 from drivers.signals import Capture, SlotTiming, Trace
-from drivers.timing import length_ticks, slot_ticks
+from drivers.timing import length_ticks, seconds, slot_ticks
+from drivers.wear.passport import passport_folder
 
 if TYPE_CHECKING:
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
 _LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record
-RATE_MOST_HZ, DEPTH_MOST = 4e9, 140e6  # data sheet of the DS4000 series
 SETTINGS_MADE = "scope settings (made, and read back)"
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
-_INCREMENT_TOLERANCE = 0.05  # beyond it XINCrement is not believed
+_BETWEEN_S, _VERNIER = 1.23e-3, 0.005  # a time base between two steps, and how well it has to be made
+_CHANGED_S = 0.25  # that a longer record may cost before its time base is changed instead: two settings, read back
+_UNREADABLE_MOST = 3  # shots in a row that peak detect could not tell, after which it is given up
 
 
 class ScopeReader:
@@ -58,11 +64,24 @@ class ScopeReader:
         *,
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        slot: SlotTiming | None = None,
+        folder: Path | None = None,
     ) -> None:
+        """Make it, unconnected. `slot` is what most slots will be like; what is known of the instrument is in `folder`,
+        without which nothing is known or kept.
+        """
         self._settings, self._spikes = settings, spikes
         self._board, self._tick_s = board, tick_s
         self._pace = pace or Pace()
         self._link = ScopeLink(settings.resource, settings.timeout_s, self._pace, sleep=sleep)
+        self._slot, self._folder = slot, folder
+        self._strategy = Strategy(settings, board, tick_s)
+        self._fetcher = Fetcher(self._link, settings, Rate())
+        self._ratio: float | None = None  # of the oscilloscope's clock to the pulse source's
+        self.seen: list[Trace] = []  # of the shot read last
+        self._mode = ""  # how the next shot is taken, where a trial says so
+        self._peak_shots = self._unreadable = 0
+        self._given_up = ""  # why peak detect is not used any more
         self._identity: dict[str, str] = {}
         self._connected = False
         self._applied: dict[str, str] = {}  # what it is known to have now
@@ -83,9 +102,30 @@ class ScopeReader:
         """Where time went while reading, s: transfer, decoding."""
         return dict(self._spent_s)
 
+    @property
+    def readings(self) -> dict[str, float]:
+        """What was measured of its link: bytes a second out of memory, s a command and a query, as far as known."""
+        measured = {"scope_bytes_per_s": self._fetcher.rate.bytes_per_s, **self._link.took_s}
+        return {name: float(f"{value:.4g}") for name, value in measured.items() if value is not None}
+
+    @property
+    def longest_s(self) -> float:
+        """How long a shot should be at the most."""
+        return self._strategy.longest_s(self._slot or SlotTiming())
+
+    @property
+    def known(self) -> Known:
+        """What is known of the instrument that answers."""
+        return self._strategy.known
+
     def prepare(self) -> None:
-        """Connect and check who answers; its settings change when it is armed."""
+        """Connect, check who answers, and make the settings that most shots will need."""
         self._persist(lambda: None)
+        if self._slot is not None:
+            shot = typical_shot(self._slot, self.longest_s, self._tick_s)
+            plan = self._strategy.plan(shot, peaks=self._strategy.by_peaks(shot))
+            self._persist(lambda: self._configure(plan))
+            self._plan = plan
 
     @property
     def plan(self) -> CapturePlan | None:
@@ -103,26 +143,102 @@ class ScopeReader:
                 f"another oscilloscope answers at {self._link.resource}: {', '.join(found.values())}, where it was "
                 f"{', '.join(self._identity.values())}; put that back, or begin anew with this one"
             )
+        self._fetcher.forget()
         self._identity, self._connected = found, True
+        if self._folder is not None and not self.known.serial:
+            serial, firmware = found["scope_serial"], found["scope_firmware"]
+            self.learn(kept(self._folder, serial=serial).of(serial, firmware))
+            self._fetcher.rate = Rate(self.known.bytes_per_s)
+
+    def learn(self, known: Known) -> None:
+        """Take something for known of the instrument that answers."""
+        self._strategy = replace(self._strategy, known=known)
+
+    def keep(self) -> None:
+        """Keep what is known and what was measured, for the next time and for `hil plan`; raises InputError."""
+        if self._folder is None or not self.known.serial:
+            return
+        measured = {"bytes_per_s": self._fetcher.rate.bytes_per_s, **{k[6:]: v for k, v in self._link.took_s.items()}}
+        update = {name: value for name, value in measured.items() if value is not None}
+        self.learn(
+            self.known.model_copy(update={**update, "resource": self._settings.resource, "at": datetime.now(UTC)})
+        )
+        keep(self.known, self._folder)
 
     def close(self) -> None:
-        """Close the connection; idempotent."""
+        """Close the connection, and keep what was measured; idempotent."""
         self._shot = None
-        self._connected = False
+        measured, self._connected = self._connected and self._fetcher.rate.bytes_per_s is not None, False
         self._link.close()
+        if measured:
+            self.keep()
+
+    # ---- proving ------------------------------------------------------------------------------------------------
+
+    @property
+    def tick_s(self) -> float:
+        """Of the pulse source."""
+        return self._tick_s
+
+    @property
+    def sync_level_v(self) -> float:
+        """What sync passes."""
+        return self._spikes.sync_level_v
+
+    @contextmanager
+    def taking(self, mode: str) -> Iterator[None]:
+        """Shots within are taken "full", by "peaks", or "coarse", whatever is proven."""
+        self._mode, self.seen = mode, []
+        try:
+            yield
+        finally:
+            self._mode = ""
+
+    def takes_vernier(self) -> bool:
+        """Whether a time base between its steps is taken, with the sample rate that belongs to it."""
+
+        def change() -> None:
+            self._applied.clear()
+            self._fetcher.forget()
+            self._link.write(":RUN")
+            self._link.settle(":TIM:VERN 1")
+            self._link.settle(f":TIM:SCAL {_BETWEEN_S:g}")
+
+        self._persist(change)
+        made_s, rate_hz = self._link.number(":TIM:SCAL?"), self._link.number(":ACQ:SRAT?")
+        said = self._link.ask(":ACQ:MDEP?")
+        depth = rate_hz * _BETWEEN_S * DIVISIONS if said == "AUTO" else as_number(":ACQ:MDEP?", said)
+        return (
+            abs(made_s / _BETWEEN_S - 1) < _VERNIER and abs(depth / (rate_hz * _BETWEEN_S * DIVISIONS) - 1) < _VERNIER
+        )
+
+    def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
+        """Which faster ways of reading can be had of this instrument; see `drivers.ds4024.trial`."""
+        return prove(self, play, timing)
 
     # ---- arming -------------------------------------------------------------------------------------------------
 
     def arm(self, frame: Frame) -> None:
         """Set up for this shot and wait until a trigger cannot be missed."""
-        shot_s = self._shot_s(frame)
-        ideal = plan_capture(shot_s, self._board.axon_width_s, self._settings, self._board.gap_s(frame.timing))
-        plan = refit(self._plan, ideal, self._settings, self._pace.depth_s) if self._plan else ideal
+        ideal = self._strategy.plan(frame, peaks=self._by_peaks(frame))
+        if self._mode == "coarse":
+            ideal = coarse_plan(frame, self._strategy)
+        change_s = _CHANGED_S if ideal.peak else self._pace.depth_s
+        plan = refit(self._plan, ideal, self._settings, change_s) if self._plan and not self._mode else ideal
         if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
         self._armed = dict(self._applied)
         self._plan, self._shot = plan, frame
+
+    def _by_peaks(self, frame: Frame) -> bool:
+        """Whether this shot is taken with peak detect."""
+        if self._mode:
+            return self._mode == "peaks"
+        if self._given_up or not self._strategy.by_peaks(frame):
+            return False
+        self._peak_shots += 1
+        return self._peak_shots % IN_FULL_EVERY != 0
 
     def _look_plan(self, frame: Frame) -> CapturePlan:
         """A record that ends when it is told to, some time after the shot; sync pulses are to be seen in it."""
@@ -131,8 +247,7 @@ class ScopeReader:
         return replace(plan, pre_s=plan.record_s, start=1, stop=plan.depth)
 
     def _shot_s(self, frame: Frame) -> float:
-        ticks = int(length_ticks(frame, self._tick_s).sum()) + slot_ticks(frame.timing, self._tick_s).lead
-        return ticks * self._tick_s
+        return self._strategy.shot_s(frame)
 
     def _persist(self, work: Callable[[], None]) -> None:
         """Do it; over a new connection when the old one breaks, at most TRIES times."""
@@ -155,8 +270,10 @@ class ScopeReader:
         for _ in range(TRIES):
             self._link.write(":SING")
             armed = time.monotonic()
-            self._link.sleep(self._pace.settle_s)
             state = self._poll({"WAIT", "STOP", "TD"}, plan.pre_s + self._settings.timeout_s)
+            if state != "WAIT":  # it may still speak of the shot before
+                self._link.sleep(self._pace.settle_s)
+                state = self._poll({"WAIT", "STOP", "TD"}, plan.pre_s + self._settings.timeout_s)
             if state == "WAIT":
                 # The trigger is let through only when the record before it is full.
                 self._link.sleep(max(0.0, armed + plan.pre_s - time.monotonic()))
@@ -169,7 +286,9 @@ class ScopeReader:
         )
 
     def _configure(self, plan: CapturePlan) -> None:
-        apply_settings(self._link, self._applied, wanted_settings(plan, self._settings, self._spikes), plan)
+        wanted = wanted_settings(plan, self._settings, self._spikes)
+        if apply_settings(self._link, self._applied, wanted, plan):
+            self._fetcher.forget()
 
     def _poll(self, states: set[str], patience_s: float) -> str:
         """Ask for the trigger status until it is one of `states`; the last state when patience ends."""
@@ -199,22 +318,67 @@ class ScopeReader:
             if self._lost == _LOST_MOST - 1:
                 return self._look(shot, plan)
             self._persist(lambda: self._stopped(plan))
-            traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
+            traces = self.seen = self._peaks(shot, plan) if plan.peak else self._traces(plan)
         except NoRecordError as error:
             return self._lost_shot(shot, str(error))
         finally:
             self._spent_s["transfer"] += time.monotonic() - start
         self._lost = 0
         start = time.monotonic()
-        capture = decode(shot, traces, self._spikes, self._board, self._tick_s, self._shot_s(shot))
+        try:
+            capture = decode(shot, traces, self._spikes, self._board, self._tick_s, self._shot_s(shot))
+        except CaptureError as error:
+            if not plan.peak:
+                raise
+            capture = self._nothing(shot, str(error))  # it is played again, and read in full
         self._spent_s["decoding"] += time.monotonic() - start
-        return capture
+        return self._doubting(capture, plan)
+
+    def _traces(self, plan: CapturePlan) -> list[Trace]:
+        """All channels, in full."""
+        return [self._fetcher.trace(name, plan, self._armed, more=self._identity) for name in self._settings.channels]
+
+    def _peaks(self, shot: Frame, plan: CapturePlan) -> list[Trace]:
+        """Axon, and of sync the end if that proves when every slot was; else all of it."""
+        axon = self._fetcher.trace("axon", plan, self._armed, more=self._identity)
+        tail_s = self._strategy.tail_s(shot)
+        if self._ratio is not None and tail_s is not None and not self._mode:
+            more = {**self._identity, RATIO: f"{self._ratio:.12g}"}
+            sync = self._fetcher.trace("sync", plan, self._armed, from_s=tail_s * self._ratio, more=more)
+            with suppress(CaptureError):
+                self._ratio = self._timeline(shot, sync).ratio
+                return [axon, sync]
+        sync = self._fetcher.trace("sync", plan, self._armed, more=self._identity)
+        with suppress(CaptureError):  # decoding says what is wrong
+            if not self._mode:  # trials are too short to tell it well
+                self._ratio = self._timeline(shot, sync).ratio
+        return [axon, sync]
+
+    def _timeline(self, shot: Frame, sync: Trace) -> Timeline:
+        planned_s = seconds(length_ticks(shot, self._tick_s)[shot.played], self._tick_s)
+        lead_s = slot_ticks(shot.timing, self._tick_s).lead * self._tick_s
+        return timeline(sync, planned_s, lead_s, self._spikes)
+
+    def _doubting(self, capture: Capture, plan: CapturePlan) -> Capture:
+        """Give peak detect up, and say so, where it cannot tell shots, or where a shot in full shows glitches."""
+        if self._given_up or self._mode or not self.known.peak:
+            return capture
+        if plan.peak:
+            self._unreadable = 0 if capture.ok.any() else self._unreadable + 1
+            if self._unreadable == _UNREADABLE_MOST:
+                self._given_up = f"{self._unreadable} shots in a row could not be told ({'; '.join(capture.notes)})"
+        elif capture.frame.key.attempt == 0 and (glitches := [note for note in capture.notes if GLITCHES in note]):
+            self._given_up = f"in full, {glitches[0]}: by peaks those would have been counted"
+        if not self._given_up:
+            return capture
+        note = f"the oscilloscope's peak detect is not used any more: {self._given_up}; run hil doctor --loopback"
+        return replace(capture, notes=(*capture.notes, note))
 
     def _look(self, shot: Frame, plan: CapturePlan) -> Capture:
         """After shots without a trigger this one was recorded without waiting for any: what it shows is why."""
         self._persist(lambda: self._link.write(":TFOR"))
         self._persist(lambda: self._stopped(plan))
-        traces = [self._trace(name, channel, plan) for name, channel in self._settings.channels.items()]
+        traces = self._traces(plan)
         self._plan = None
         lead_s = slot_ticks(shot.timing, self._tick_s).lead * self._tick_s
         self._why = why_no_trigger(traces, self._settings, self._spikes, lead_s)
@@ -222,6 +386,7 @@ class ScopeReader:
 
     def _stopped(self, plan: CapturePlan) -> None:
         """Wait until the record is full; TD may be missed, so that WAIT is believed only when it lasts."""
+        self._link.sleep(max(0.0, plan.record_s - plan.pre_s - plan.shot_s))
         state = self._poll({"STOP"}, plan.record_s + self._pace.rearm_s)
         if state != "STOP":
             self._link.write(":STOP")
@@ -231,56 +396,12 @@ class ScopeReader:
         self._lost += 1
         if self._lost >= _LOST_MOST:
             raise CaptureError(f"{self._lost} shots in a row were not recorded: {self._why}")
+        return self._nothing(shot, reason)
+
+    def _nothing(self, shot: Frame, reason: str) -> Capture:
+        """A shot of which no slot is ok."""
         nothing = np.zeros(len(shot), dtype=np.int32)
         return Capture(shot, nothing, np.zeros(len(shot)), ~shot.played, self._shot_s(shot), notes=(reason,))
-
-    def _trace(self, name: str, channel: int, plan: CapturePlan) -> Trace:
-        rate_hz, depth = self._memory()
-        window = WINDOW if self._settings.read_style == "windows" else None
-        # Where the shot lies follows from the time base; the preamble's own times have been seen wrong.
-        scale = rate_hz / plan.rate_hz
-        start = max(1, math.floor((plan.start - 1) * scale) + 1)
-        stop = min(depth, math.ceil(plan.stop * scale))
-        codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window)
-        self._check_volts(channel, preamble)
-        settings = dict(self._armed)
-        settings["preamble"] = ",".join(f"{v:g}" for v in vars(preamble).values())
-        if abs(preamble.x_increment_s * rate_hz - 1) > _INCREMENT_TOLERANCE:
-            settings["x_increment"] = f"1 / :ACQ:SRAT?, not {preamble.x_increment_s:g} of the preamble"
-        return Trace(
-            name=name,
-            codes=codes,
-            y_increment_v=preamble.y_increment_v,
-            y_origin=preamble.y_origin,
-            y_reference=preamble.y_reference,
-            x_increment_s=1 / rate_hz,
-            x_origin_s=(start - 1) / rate_hz - plan.pre_s,
-            settings={**settings, **self._identity},
-        )
-
-    def _memory(self) -> tuple[float, int]:
-        """Sample rate and depth of the record; in AUTO the depth follows from rate and time base."""
-        rate_hz = self._link.number(":ACQ:SRAT?")
-        said = self._link.ask(":ACQ:MDEP?")
-        if said == "AUTO":
-            depth = rate_hz * self._link.number(":TIM:SCAL?") * DIVISIONS
-        else:
-            depth = as_number(":ACQ:MDEP?", said)
-        if not 0 < rate_hz <= RATE_MOST_HZ or not 1 <= depth <= DEPTH_MOST:
-            raise CaptureError(f"the oscilloscope says that it took {depth:g} samples at {rate_hz:g} Sa/s")
-        return rate_hz, round(depth)
-
-    def _check_volts(self, channel: int, preamble: Preamble) -> None:
-        scale_v = float(self._armed[f":CHAN{channel}:SCAL"])
-        if (
-            abs(preamble.y_increment_v * CODES_PER_DIV / scale_v - 1) > SETTING_TOLERANCE
-            or preamble.y_reference != Y_REFERENCE
-        ):
-            raise CaptureError(
-                f"channel {channel}: the preamble's {preamble.y_increment_v:g} V a code and reference "
-                f"{preamble.y_reference} do not belong to {scale_v:g} V/div; expected "
-                f"{scale_v / CODES_PER_DIV:g} and {Y_REFERENCE}"
-            )
 
     # ---- start-up checks ----------------------------------------------------------------------------------------
 
@@ -317,11 +438,13 @@ class ScopeReader:
 
 def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
     file = opening.file
-    return ScopeReader(settings, file.spikes, file.board, file.tick_s)
+    folder = passport_folder(file.passports)
+    return ScopeReader(settings, file.spikes, file.board, file.tick_s, slot=file.slot, folder=folder)
 
 
 def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
-    with closing(_open(opening, settings)) as scope:
+    file = opening.file
+    with closing(ScopeReader(settings, file.spikes, file.board, file.tick_s)) as scope:
         return scope.checks()
 
 

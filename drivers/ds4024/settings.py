@@ -64,8 +64,9 @@ def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSet
     sync = settings.channels["sync"]
     return [
         *wanted,
-        (":ACQ:TYPE", "NORM"),
+        (":ACQ:TYPE", "PEAK" if plan.peak else "NORM"),
         (":TIM:MODE", "MAIN"),
+        (":TIM:VERN", str(int(plan.vernier))),
         (":TIM:SCAL", f"{plan.s_per_div:g}"),
         (":ACQ:MDEP", str(plan.depth)),
         (":TIM:OFFS", f"{plan.offset_s:.9g}"),
@@ -81,14 +82,16 @@ def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSet
 
 def apply_settings(
     link: ScopeLink, applied: dict[str, str], wanted: Iterable[tuple[str, str]], plan: CapturePlan
-) -> None:
+) -> bool:
     """Make the settings that differ from `applied`, read each back, and check the sample rate that comes of them.
+
+    Returns whether there were any.
 
     Raises BenchError where the instrument keeps something else; `applied` is then emptied.
     """
     changed = {header: value for header, value in wanted if applied.get(header) != value}
     if not changed:
-        return
+        return False
     link.write(":RUN")  # the memory depth can be set in no other state
     for header, value in changed.items():
         link.settle(f"{header} {value}")
@@ -108,6 +111,7 @@ def apply_settings(
             f"the oscilloscope samples at {rate_hz:g} Sa/s, planned were {plan.rate_hz:g}: it does not take the memory "
             f"depth {plan.depth:,}; set it by hand once (Acquire, Mem Depth)"
         )
+    return True
 
 
 def _step(header: str, applied: dict[str, str]) -> float:

@@ -7,12 +7,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from drivers.bench import AxonReader, Panel, Part, PulseSource, Thermometer, ThresholdSource, Watchful
+from drivers.bench import (
+    AxonReader,
+    Measured,
+    Panel,
+    Part,
+    PulseSource,
+    Sized,
+    Thermometer,
+    ThresholdSource,
+    Watchful,
+)
 from drivers.checks import Check, failed
 from drivers.claims import claim
 from drivers.errors import BusyError, InputError
 from drivers.parts import table
 from drivers.parts.kind import Opening, PartKind
+from drivers.timing import LONGEST_SHOT_S
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -40,6 +51,17 @@ class Parts:
         """Most played slots of a shot, where a part has such a bound."""
         bounds = [most for most in (self.source.most_slots, self.reader.most_slots) if most is not None]
         return min(bounds, default=None)
+
+    @property
+    def longest_s(self) -> float:
+        """How long a shot is at the most."""
+        return self.reader.longest_s if isinstance(self.reader, Sized) else LONGEST_SHOT_S
+
+    def readings(self) -> dict[str, float]:
+        """What parts have measured of themselves."""
+        return {
+            name: value for part in self.each() if isinstance(part, Measured) for name, value in part.readings.items()
+        }
 
     def each(self) -> list[Part]:
         """Every part once, in the order in which they are prepared and closed: the pulse source last."""

@@ -125,6 +125,7 @@ def _calibration(file: BenchFile, device: str) -> Check:
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
     from drivers.checks import failed, loopback
     from drivers.opening import make_bench
+    from drivers.pi import PiBench
 
     found: list[Check] = []
     try:
@@ -133,6 +134,8 @@ def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
                 found.append(check)
                 if not _about_polarity(check):
                     yield check
+            if isinstance(bench, PiBench) and all(check.ok for check in found):
+                yield from bench.prove()
     except (BenchError, InputError) as error:
         yield failed("loopback", error, "mend the parts above first")
     if found and _about_polarity(found[-1]):

@@ -91,10 +91,14 @@ def number(text: str) -> float:
 
 
 class FrontPanel:
-    """All settings but those of :WAVeform. `fixed_auto`: the memory depth stays AUTO whatever is sent, as a fault."""
+    """All settings but those of :WAVeform.
 
-    def __init__(self, *, fixed_auto: bool = False) -> None:
-        self._fixed_auto = fixed_auto
+    As faults, `fixed_auto`: the memory depth stays AUTO whatever is sent; `coarse`: time bases are steps in spite of
+    the vernier.
+    """
+
+    def __init__(self, *, fixed_auto: bool = False, coarse: bool = False) -> None:
+        self._fixed_auto, self._coarse = fixed_auto, coarse
         self.reset()
         self._special: dict[str, Callable[[Header, bool], str | None]] = {
             "CHANnel<4>:DISPlay": self._display,
@@ -148,7 +152,7 @@ class FrontPanel:
         if source.startswith("CHAN"):
             level_v = float(self.simple("TRIGger:EDGe:LEVel"))
             trigger = Trigger(int(source[-1]), self.simple("TRIGger:EDGe:SLOPe"), level_v, self.sweep == "AUTO")
-        return Setup(self.horizontal, self.channels, trigger)
+        return Setup(self.horizontal, self.channels, trigger, peak=self.simple("ACQuire:TYPE") == "PEAK")
 
     # ---- channels -----------------------------------------------------------------------------------------------
 
@@ -231,7 +235,8 @@ class FrontPanel:
         wanted = number(header.argument)
         if wanted <= 0:
             raise ScpiError(OUT_OF_RANGE)
-        self.horizontal = self.horizontal.with_scale(wanted)
+        vernier = self.simple("TIMebase:VERNier") == "1" and not self._coarse
+        self.horizontal = self.horizontal.with_scale(wanted, vernier=vernier)
         return None
 
     def _time_offset(self, header: Header, _running: bool) -> str | None:

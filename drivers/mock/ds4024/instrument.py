@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -82,10 +82,18 @@ class DS4024:
         rough: Roughness = getattr(source, "rough", SMOOTH)
         self._pauses = Pauses(rough, seed)
         defects = tuple(name for name in DEFECTS if faults.on(name))
-        self._probes = Probes(source, {n: name for name, n in channels.items()}, attenuation, gain, rough, defects)
+        self._probes = Probes(
+            source,
+            {n: name for name, n in channels.items()},
+            attenuation,
+            gain,
+            rough,
+            defects,
+            greatest_first=faults.on("greatest_first"),
+        )
         self._acquisition = Acquisition(self._probes)
         self._acquisition.run(clock())
-        self._front = FrontPanel(fixed_auto=faults.on("auto_depth"))
+        self._front = FrontPanel(fixed_auto=faults.on("auto_depth"), coarse=faults.on("coarse_time_base"))
         self._waveform = Waveform(
             self._record, self._codes, lambda: self._acquisition.running, clock, faults, profile.bytes_per_s
         )
@@ -252,6 +260,8 @@ class DS4024:
         return self._acquisition.record
 
     def _codes(self, record: Record, channel: int, first: int, count: int) -> Codes:
+        if self._faults.on("peak_not_in_memory"):
+            record = replace(record, peak=False)
         codes = record.codes(self._probes, channel, first, count, self._seed)
         if self._faults.on("old_firmware"):
             codes[511::512] = codes[510::512][: len(codes[511::512])]

@@ -102,9 +102,10 @@ class Horizontal:
         """How much of the record lies before the trigger; the offset is where the middle of the screen is."""
         return self.record_s / 2 - self.offset
 
-    def with_scale(self, seconds: float) -> Horizontal:
-        """s/div within the range, in 1-2-5 steps."""
-        return replace(self, scale=step_125(min(max(seconds, FASTEST_S), SLOWEST_S)))
+    def with_scale(self, seconds: float, *, vernier: bool = False) -> Horizontal:
+        """s/div within the range, in 1-2-5 steps unless vernier, which is assumed to know three digits."""
+        clamped = min(max(seconds, FASTEST_S), SLOWEST_S)
+        return replace(self, scale=float(f"{clamped:.2e}") if vernier else step_125(clamped))
 
     def with_offset(self, seconds: float) -> Horizontal:
         """Horizontal offset, to a hundredth of a division; the trigger may leave the screen on its left only."""

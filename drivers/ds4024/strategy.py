@@ -1,0 +1,156 @@
+"""How an oscilloscope is best used for a shot: what is proven, how long a shot should be, and what reading it costs.
+
+Pure: the reader and `hil plan` both ask here, so that what is planned is what is done.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drivers.decode.envelope import longest_interval_s
+from drivers.ds4024.known import Known
+from drivers.ds4024.plan import CapturePlan, plan_capture, plan_peaks
+from drivers.errors import LimitError
+from drivers.signals import PROBE_LAYER, probe_frame
+from drivers.timing import length_ticks, seconds, slot_ticks
+
+if TYPE_CHECKING:
+    from drivers.settings import BoardSettings, ScopeSettings
+    from drivers.signals import Frame, SlotTiming
+
+IN_FULL_EVERY = 25  # of the shots that could be read by peaks, one in so many is read in full all the same
+LENGTHS_S = (0.065, 0.13, 0.26, 0.33, 0.65, 1.0, 1.3, 1.5)  # of shots: what fits records of 1-2-5 time bases, and more
+TAIL_SLOTS = 24  # whose edges prove when the shot ended
+_TAIL_SHARE = 0.25  # of the shot: a longer tail is no saving
+_ARMING = (1, 1)  # commands and queries: SINGle; TRIGger:STATus?
+_STOPPING = (0, 1.5)
+_A_CHANNEL = (6, 3)  # SOURce, STARt, STOP, RESet, BEGin, END; PREamble?, STATus?, DATA?
+_AROUND_S = 0.040  # quiet around a memory read
+COARSE_LEADS = 4.0  # leads in an interval of the record that peak detect is proven by
+_DECODING_S = 2e-8  # a sample: measured on one core of two
+_EXAMPLE = 8  # pulses a slot, where only the timing is known
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a shot takes beside playing, s: arming, the rest of the record after the shot, handing over, decoding."""
+
+    arming_s: float
+    record_s: float
+    transfer_s: float
+    decoding_s: float
+
+    @property
+    def total_s(self) -> float:
+        """All of it."""
+        return self.arming_s + self.record_s + self.transfer_s + self.decoding_s
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """For one bench: its oscilloscope's settings, its board, the pulse source's step, and what is known."""
+
+    settings: ScopeSettings
+    board: BoardSettings
+    tick_s: float
+    known: Known = field(default_factory=Known)
+
+    @property
+    def bytes_per_s(self) -> float:
+        """As measured, or as the bench file assumes."""
+        return self.known.bytes_per_s or self.settings.transfer_bytes_per_s
+
+    def by_peaks(self, shot: Frame) -> bool:
+        """Whether peak detect may read this shot: proven, a network's first attempt, and no other trace wanted."""
+        wanted = self.known.peak and len(self.settings.channels) == 2 and len(shot) > 0
+        return wanted and int(shot.layer[0]) != PROBE_LAYER and shot.key.attempt == 0 and self._peaks(shot) is not None
+
+    def plan(self, shot: Frame, *, peaks: bool) -> CapturePlan:
+        """How to capture it; raises LimitError where the memory is too small."""
+        found = self._peaks(shot) if peaks else None
+        gap_s = self.board.gap_s(shot.timing)
+        return found or plan_capture(self.shot_s(shot), self.board.axon_width_s, self.settings, gap_s)
+
+    def shot_s(self, shot: Frame) -> float:
+        """How long it plays, its closing pulse of sync included."""
+        ticks = int(length_ticks(shot, self.tick_s).sum()) + slot_ticks(shot.timing, self.tick_s).lead
+        return ticks * self.tick_s
+
+    def tail_s(self, shot: Frame) -> float | None:
+        """From when on sync has to be read, by the pulse source's clock, so that its end is proven; None: from the
+        beginning.
+        """
+        ends_s = np.cumsum(seconds(length_ticks(shot, self.tick_s)[shot.played], self.tick_s))
+        lead_s = slot_ticks(shot.timing, self.tick_s).lead * self.tick_s
+        if len(ends_s) <= TAIL_SLOTS:
+            return None
+        before, begins_s = (float(ends_s[-TAIL_SLOTS - offset]) for offset in (1, 0))
+        low_s = (before + lead_s + begins_s) / 2  # between two edges, far from either
+        return low_s if ends_s[-1] - low_s <= _TAIL_SHARE * ends_s[-1] else None
+
+    def cost(self, shot: Frame, plan: CapturePlan, *, clocks: bool = True) -> Cost:
+        """What a shot takes beside playing; `clocks`: their ratio is known, so that the end of sync is enough."""
+        tail_s = self.tail_s(shot) if plan.peak and clocks else None
+        points = plan.points * plan.channels
+        if tail_s is not None:
+            points = plan.points + math.ceil((plan.shot_s + plan.margin_s - tail_s) * plan.rate_hz)
+        return self._cost(plan, points)
+
+    def _cost(self, plan: CapturePlan, points: int) -> Cost:
+        def took(count: tuple[float, float]) -> float:
+            return count[0] * self.known.write_s + count[1] * self.known.ask_s
+
+        return Cost(
+            arming_s=max(took(_ARMING), plan.pre_s),
+            record_s=max(0.0, plan.record_s - plan.pre_s - plan.shot_s) + took(_STOPPING),
+            transfer_s=points / self.bytes_per_s + plan.channels * (took(_A_CHANNEL) + _AROUND_S),
+            decoding_s=points * _DECODING_S,
+        )
+
+    def longest_s(self, timing: SlotTiming) -> float:
+        """How long shots of such slots should be at the most, so that reading them takes the smallest share."""
+        best_s, least = LENGTHS_S[0], math.inf
+        one = probe_frame("length", timing, np.full(1, _EXAMPLE, dtype=np.int32))
+        interval_s = self._interval_s(one)
+        for length_s in LENGTHS_S:
+            plan = self._peaks_of(length_s, interval_s) if self.known.peak else None
+            try:
+                plan = plan or plan_capture(length_s, self.board.axon_width_s, self.settings, self.board.gap_s(timing))
+            except LimitError:
+                break
+            points = plan.points if plan.peak else plan.points * plan.channels
+            share = (length_s + self._cost(plan, points).total_s) / length_s
+            if share < least * (1 - 1e-9):
+                best_s, least = length_s, share
+        return best_s
+
+    def _interval_s(self, shot: Frame) -> float:
+        return longest_interval_s(shot, self.board, self.tick_s)
+
+    def _peaks(self, shot: Frame) -> CapturePlan | None:
+        return self._peaks_of(self.shot_s(shot), self._interval_s(shot)) if len(shot) and shot.played.any() else None
+
+    def _peaks_of(self, shot_s: float, interval_s: float) -> CapturePlan | None:
+        return plan_peaks(shot_s, interval_s, self.board.axon_width_s, self.settings, vernier=self.known.vernier)
+
+
+def typical_shot(timing: SlotTiming, length_s: float, tick_s: float) -> Frame:
+    """A shot of a network that lasts about so long."""
+    one = probe_frame("typical", timing, np.full(1, _EXAMPLE, dtype=np.int32))
+    slots = max(1, int(length_s / (float(length_ticks(one, tick_s)[0]) * tick_s) * 0.999))
+    frame = probe_frame("typical", timing, np.full(slots, _EXAMPLE, dtype=np.int32))
+    return replace(frame, layer=np.zeros_like(frame.layer))
+
+
+def coarse_plan(shot: Frame, strategy: Strategy) -> CapturePlan:
+    """Peak detect with samples so far apart that a plain record would miss most pulses of sync: to prove it by."""
+    lead_s = slot_ticks(shot.timing, strategy.tick_s).lead * strategy.tick_s
+    width_s = strategy.board.axon_width_s
+    plan = plan_peaks(strategy.shot_s(shot), COARSE_LEADS * lead_s, width_s, strategy.settings, vernier=False)
+    if plan is None:
+        raise LimitError("no record of the oscilloscope is coarse enough to prove peak detect by")
+    return plan
