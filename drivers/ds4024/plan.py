@@ -94,16 +94,30 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings, ga
 
 
 def plan_peaks(
-    shot_s: float, interval_s: float, axon_width_s: float, settings: ScopeSettings, *, vernier: bool
+    shot_s: float,
+    interval_s: float,
+    axon_width_s: float,
+    settings: ScopeSettings,
+    *,
+    vernier: bool,
+    bytes_per_s: float | None = None,
 ) -> CapturePlan | None:
     """A capture with peak detect, of which each pair of samples stands for `interval_s` at the most; None: impossible.
 
-    With the vernier the record is as long as the shot with its margins, to 1 %.
+    With the vernier the record may be as long as the shot with its margins, to 1 %, or longer with samples further
+    apart: whichever is there sooner at so many bytes a second.
     """
-    margin_s = margin(shot_s, axon_width_s)
-    fine = _digits_up(max((shot_s + 2 * margin_s) * _VERNIER_ROOM / DIVISIONS, TIMEBASES_S[0]))
-    scales = (fine,) if vernier else TIMEBASES_S
-    best = _slowest(shot_s, 2 / interval_s, margin_s, scales, settings) if interval_s > 0 else None
+    if interval_s <= 0:
+        return None
+    margin_s, rate_hz = margin(shot_s, axon_width_s), 2 / interval_s
+    scales = [(scale,) for scale in TIMEBASES_S]
+    if vernier:
+        least = max((shot_s + 2 * margin_s) * _VERNIER_ROOM / DIVISIONS, TIMEBASES_S[0])
+        fine = [least, *(depth / (DIVISIONS * rate_hz) for depth in depths(settings))]
+        scales += [(_digits(scale, up=scale == least),) for scale in fine if least <= scale <= TIMEBASES_S[-1]]
+    found = [plan for scale in scales if (plan := _slowest(shot_s, rate_hz, margin_s, scale, settings)) is not None]
+    handed_s = 1 / (bytes_per_s or settings.transfer_bytes_per_s)
+    best = min(found, key=lambda plan: plan.record_s + plan.points * handed_s, default=None)
     if best is None:
         return None
     start = best.start - (best.start - 1) % 2  # pairs are whole
@@ -133,10 +147,11 @@ def _slowest(
     return best
 
 
-def _digits_up(value: float) -> float:
-    """The next number of three digits."""
+def _digits(value: float, *, up: bool) -> float:
+    """The next number of three digits, up or down."""
     step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return float(f"{math.ceil(value / step - 1e-9) * step:.3e}")
+    whole = math.ceil(value / step - 1e-9) if up else math.floor(value / step + 1e-9)
+    return float(f"{whole * step:.3e}")
 
 
 def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: float) -> CapturePlan:

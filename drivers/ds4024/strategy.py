@@ -31,6 +31,7 @@ _STOPPING = (0, 1.5)
 _A_CHANNEL = (6, 3)  # SOURce, STARt, STOP, RESet, BEGin, END; PREamble?, STATus?, DATA?
 _AROUND_S = 0.040  # quiet around a memory read
 COARSE_LEADS = 4.0  # leads in an interval of the record that peak detect is proven by
+_COARSEST = 1.0  # byte a second: with it the plan of fewest samples is the quickest
 _DECODING_S = 2e-8  # a sample: measured on one core of two
 _EXAMPLE = 8  # pulses a slot, where only the timing is known
 
@@ -135,7 +136,14 @@ class Strategy:
         return self._peaks_of(self.shot_s(shot), self._interval_s(shot)) if len(shot) and shot.played.any() else None
 
     def _peaks_of(self, shot_s: float, interval_s: float) -> CapturePlan | None:
-        return plan_peaks(shot_s, interval_s, self.board.axon_width_s, self.settings, vernier=self.known.vernier)
+        return plan_peaks(
+            shot_s,
+            interval_s,
+            self.board.axon_width_s,
+            self.settings,
+            vernier=self.known.vernier,
+            bytes_per_s=self.bytes_per_s,
+        )
 
 
 def typical_shot(timing: SlotTiming, length_s: float, tick_s: float) -> Frame:
@@ -150,7 +158,9 @@ def coarse_plan(shot: Frame, strategy: Strategy) -> CapturePlan:
     """Peak detect with samples so far apart that a plain record would miss most pulses of sync: to prove it by."""
     lead_s = slot_ticks(shot.timing, strategy.tick_s).lead * strategy.tick_s
     width_s = strategy.board.axon_width_s
-    plan = plan_peaks(strategy.shot_s(shot), COARSE_LEADS * lead_s, width_s, strategy.settings, vernier=False)
-    if plan is None:
+    plan = plan_peaks(
+        strategy.shot_s(shot), COARSE_LEADS * lead_s, width_s, strategy.settings, vernier=False, bytes_per_s=_COARSEST
+    )
+    if plan is None or 2 / plan.rate_hz < COARSE_LEADS / 2 * lead_s:
         raise LimitError("no record of the oscilloscope is coarse enough to prove peak detect by")
     return plan

@@ -1,0 +1,158 @@
+"""Peak detect, the end of sync and records as long as shots: used where they are proven, and only there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from drivers.checks import Check
+from drivers.ds4024 import reader as reading
+from drivers.ds4024.known import Known, kept
+from drivers.signals import Frame, probe_frame
+from drivers.timing import length_ticks
+from tests.drivers.ds4024.rig import BENCH, TICK_S, Rig, rig
+
+SLOTS = 300
+ALL = Known(serial="DS4A000000001", firmware="00.02.03", peak=True, vernier=True)
+
+
+def of_network(seed: int = 1, attempt: int = 0) -> Frame:
+    pulses = np.random.default_rng(seed).integers(1, 12, SLOTS).astype(np.int32)
+    frame = probe_frame("run", BENCH.slot, pulses, attempt=attempt)
+    return replace(frame, layer=np.zeros_like(frame.layer))
+
+
+def proven(bench: Rig) -> dict[str, Check]:
+    bench.reader.prepare()
+    return {check.name: check for check in bench.reader.prove(bench.captured, BENCH.slot)}
+
+
+def moved(bench: Rig, since: int) -> int:
+    """Samples asked for, by the windows that were begun."""
+    found, start, stop = 0, 0, 0
+    for line in bench.log[since:]:
+        if line.startswith(":WAV:STAR "):
+            start = int(line.split()[1])
+        elif line.startswith(":WAV:STOP "):
+            stop = int(line.split()[1])
+        elif line == ":WAV:BEG":
+            found += stop - start + 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("faults", "rough"), [((), 0.0), ((), 1.0), (("greatest_first",), 1.0), (("coarse_time_base",), 0.0)]
+)
+def test_what_is_proven_is_used_and_counts_are_as_played(faults: tuple[str, ...], rough: float, tmp_path: Path) -> None:
+    with rig(*faults, rough=rough, folder=tmp_path, bytes_per_s=1e6) as bench:
+        full = bench.captured(of_network())
+        proven(bench)
+        assert bench.reader.known.peak
+        assert bench.reader.known.vernier == ("coarse_time_base" not in faults)
+        first = bench.captured(of_network())  # tells the ratio of the clocks from all of sync
+        since = len(bench.log)
+        shot = of_network(2)
+        capture = bench.captured(shot)
+        asked = moved(bench, since)
+    for seen, frame in ((full, of_network()), (first, of_network()), (capture, shot)):
+        assert seen.ok.all()
+        assert seen.spikes.tolist() == frame.pulses.tolist()
+    axon, sync = capture.traces
+    assert axon.settings[":ACQ:TYPE"] == "PEAK"
+    assert len(sync.codes) < len(axon.codes) / 3
+    assert asked == len(axon.codes) + len(sync.codes)
+    assert asked < sum(len(trace.codes) for trace in full.traces) / 4
+    planned_s = length_ticks(shot, TICK_S) * TICK_S
+    assert capture.slot_s == pytest.approx(planned_s, rel=2e-4, abs=1e-6)
+
+
+def test_peak_detect_that_is_not_in_memory_is_not_used(tmp_path: Path) -> None:
+    with rig("peak_not_in_memory", folder=tmp_path) as bench:
+        checks = proven(bench)
+        capture = bench.captured(of_network())
+    assert "not used: of 201 known pulses" in checks["scope peak detect"].detail
+    assert checks["scope peak detect"].ok  # no fault of the bench
+    assert capture.ok.all()
+    assert capture.traces[0].settings[":ACQ:TYPE"] == "NORM"
+    assert not kept(tmp_path, serial="DS4A000000001").peak
+
+
+def test_glitches_that_peaks_would_count_keep_them_from_being_used(tmp_path: Path) -> None:
+    with rig("axon_glitches", folder=tmp_path) as bench:
+        assert "would be counted" in proven(bench)["scope peak detect"].detail
+        assert not bench.reader.known.peak
+
+
+def test_one_shot_in_so_many_is_read_in_full_and_ends_peaks_where_it_shows_glitches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "IN_FULL_EVERY", 2)
+    with rig("axon_glitches") as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        captures = [bench.captured(of_network(seed)) for seed in range(3)]
+    kinds = [capture.traces[0].settings[":ACQ:TYPE"] for capture in captures]
+    notes = captures[1].notes
+    assert kinds == ["PEAK", "NORM", "NORM"]
+    assert any("not used any more" in note and "run hil doctor --loopback" in note for note in notes)
+
+
+def test_what_is_played_again_is_read_in_full() -> None:
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        assert bench.captured(of_network()).traces[0].settings[":ACQ:TYPE"] == "PEAK"
+        assert bench.captured(of_network(attempt=1)).traces[0].settings[":ACQ:TYPE"] == "NORM"
+        assert bench.captured(bench.shot()).traces[0].settings[":ACQ:TYPE"] == "NORM"  # no network's
+
+
+def test_a_slot_that_is_late_is_found_by_the_end_of_sync() -> None:
+    """Then all of sync is read, and says which slot it was."""
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        bench.captured(of_network())
+        shot = of_network(3)
+        bench.reader.arm(shot)
+        since = len(bench.log)
+        bench.play(shot, late_after=100, late_us=25)
+        capture = bench.reader.read()
+        begun = bench.log[since:].count(":WAV:BEG")
+    assert begun == 3  # the axon, the end of sync, and then all of it
+    assert (~capture.ok).sum() == 1
+    assert capture.spikes[capture.ok].tolist() == shot.pulses[capture.ok].tolist()
+
+
+def test_what_is_known_is_of_one_instrument_with_one_firmware(tmp_path: Path) -> None:
+    with rig(folder=tmp_path) as bench:
+        proven(bench)
+        resource = bench.reader.known.resource
+    assert kept(tmp_path, resource=resource).peak
+    assert not kept(tmp_path, resource="TCPIP0::elsewhere::INSTR").peak
+    assert not kept(tmp_path, resource=resource).of("DS4A000000001", "00.02.04").peak
+    with rig(folder=tmp_path) as bench:
+        bench.reader.prepare()
+        assert bench.reader.known.peak
+
+
+def test_the_rate_of_the_link_is_measured(tmp_path: Path) -> None:
+    with rig(folder=tmp_path, bytes_per_s=2e6, samples_per_axon=40) as bench:
+        bench.captured(of_network())
+        found = bench.reader.readings["scope_bytes_per_s"]
+    assert found < 2.4e6  # and less on a busy machine
+    assert kept(tmp_path, serial="DS4A000000001").bytes_per_s == pytest.approx(found, rel=1e-3)
+
+
+def test_a_shot_of_the_same_settings_is_read_in_few_commands() -> None:
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        bench.captured(of_network())
+        since = len(bench.log)
+        bench.captured(of_network())
+        said = bench.log[since:]
+    assert said[0] == ":SING"
+    assert len([line for line in said if line != ":TRIG:STAT?"]) <= 1 + 2 * 10
