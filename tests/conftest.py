@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from drivers.ds4024.known import SUFFIX
 
 PATIENCE_S = 5.0
 HEAP = "190k"  # of a Pico W before the firmware is on it; a Pico has 240k
@@ -17,6 +20,14 @@ HEAP = "190k"  # of a Pico W before the firmware is on it; a Pico has 240k
 # A busy machine draws examples slowly, which says nothing of the tests.
 settings.register_profile("hil", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("hil")
+
+
+@pytest.fixture(autouse=True)
+def _unknown_oscilloscopes(_passports: None) -> Iterator[None]:
+    """What one test has proven of a simulated oscilloscope the next does not know: all have the same serial number."""
+    yield
+    for kept in Path(os.environ["HIL_PASSPORTS"]).glob(f"*{SUFFIX}"):
+        kept.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

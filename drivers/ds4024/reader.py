@@ -438,13 +438,14 @@ class ScopeReader:
 
 def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
     file = opening.file
-    folder = passport_folder(file.passports)
+    folder: Path | None = None
+    with suppress(InputError):  # nobody has made a place for passports: to look at a bench needs none
+        folder = passport_folder(file.passports)
     return ScopeReader(settings, file.spikes, file.board, file.tick_s, slot=file.slot, folder=folder)
 
 
 def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
-    file = opening.file
-    with closing(ScopeReader(settings, file.spikes, file.board, file.tick_s)) as scope:
+    with closing(_open(opening, settings)) as scope:
         return scope.checks()
 
 

@@ -43,6 +43,9 @@ ADVICE = {  # of the bench pigpio + scope, or pico + pico for faults of the Pico
     "truncated_block": r"restart the oscilloscope|check that it is on",
     "disconnect_mid_block": r"restart the oscilloscope|check that it is on",
     "auto_depth": COPED,
+    "peak_not_in_memory": COPED,
+    "greatest_first": COPED,
+    "coarse_time_base": COPED,
     "hangs_on_clear": COPED,
     "late_idle": COPED,
     "missed_td": COPED,
@@ -95,6 +98,7 @@ def diagnosed(fault: str, folder: Path, parts: tuple[str, str] | None = None) ->
     nominal = (files("drivers.mock") / "devices" / "nominal.toml").read_text(encoding="utf-8")
     device.write_text(nominal.replace('id = "nominal"', f'id = "{name}"'))
     with twin(*parts, str(device), faults={part: (fault,)}) as (file, board):
+        file = file.model_copy(update={"passports": str(folder / f"{name}.passports")})  # what is known of its scope
         found = [check for check in checks(quick(file), str(device), loopback=True) if check.name != "calibration"]
         board.misuse.take()
     return found

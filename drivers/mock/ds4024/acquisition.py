@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.edges import SYNC
 from drivers.mock.defects import Wire, defective
 from drivers.mock.ds4024.settings import RATE_MAX_HZ
 from drivers.mock.probe import sample
@@ -82,11 +83,13 @@ class Probes:
         signal = self.signals.get(number)
         if signal in ("membrane", "vth"):
             return np.arange(t0_ns, t1_ns, _LOOK_NS, dtype=np.int64)
-        changes, _ = kept.lines(t0_ns, t1_ns)
-        rise, fall = kept.axon(t0_ns - _EARLY_NS, t1_ns) if signal in ("axon", "sync") else (changes[:0],) * 2
-        events = np.concatenate([changes, rise, fall])
+        changes, words = kept.lines(t0_ns, t1_ns)
+        own = changes
+        if signal in ("axon", "sync"):  # the two may be swapped
+            changed = np.diff(words & np.uint32(SYNC), prepend=words[:1] & np.uint32(SYNC)) != 0
+            own = np.concatenate([changes[changed], *kept.axon(t0_ns - _EARLY_NS, t1_ns)])
         offsets = (-1, *_EDGE_LOOKS_NS) if self.rough.rough or self.defects else (-1, 0)
-        found: Times = (events[:, None] + np.array(offsets)).ravel()
+        found: Times = np.concatenate([(own[:, None] + np.array(offsets)).ravel(), changes])
         within: Times = found[(found >= t0_ns) & (found < t1_ns)]
         return within
 
@@ -182,7 +185,7 @@ class Record:
         pairs = np.arange(first // 2, (first + count - 1) // 2 + 2)
         edges = self._times(2 * pairs, rough)
         look = probes.looks(number, int(edges[0]), int(edges[-1]), self.kept)
-        t = np.sort(np.concatenate([edges[:-1], look]))
+        t = np.sort(np.concatenate([edges[:-1], look]), kind="stable")  # of several that are in order
         volts = probes.shown_v(number, view, t, self.kept)
         begins = np.searchsorted(t, edges[:-1])
         taken = max((edges[1] - edges[0]) * 1e-9 * RATE_MAX_HZ, 2.0)

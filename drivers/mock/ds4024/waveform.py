@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.mock.ds4024.front import SOURCES, Choice, number
-from drivers.mock.ds4024.memory import SCREEN_POINTS, Codes, Reading, block, envelope
+from drivers.mock.ds4024.memory import SCREEN_POINTS, Ahead, Codes, Reading, block, envelope
 from drivers.mock.ds4024.scpi import NO_DATA, QUERY_UNTERMINATED, SETTINGS_CONFLICT, Commands, ScpiError
 from drivers.mock.probe import REFERENCE
 
@@ -140,9 +140,10 @@ class Waveform:
         source = self._locked
         late = _LATE_STATUSES if self._faults.strikes("late_idle") else 0
         total = min(self._total, record.points - self._start + 1)
+        first = self._start - 1
         self._reading = Reading(
-            codes=lambda first, count: self._codes(record, source, first, count),
-            first=self._start - 1,
+            codes=Ahead(lambda begin, count: self._codes(record, source, begin, count), first, total),
+            first=first,
             total=total,
             began_ns=self._now_ns(),
             bytes_per_s=self._bytes_per_s,

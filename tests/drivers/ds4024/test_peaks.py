@@ -47,11 +47,12 @@ def moved(bench: Rig, since: int) -> int:
     ("faults", "rough"), [((), 0.0), ((), 1.0), (("greatest_first",), 1.0), (("coarse_time_base",), 0.0)]
 )
 def test_what_is_proven_is_used_and_counts_are_as_played(faults: tuple[str, ...], rough: float, tmp_path: Path) -> None:
-    with rig(*faults, rough=rough, folder=tmp_path, bytes_per_s=1e6) as bench:
+    with rig(*faults, rough=rough, folder=tmp_path) as bench:
         full = bench.captured(of_network())
         proven(bench)
         assert bench.reader.known.peak
         assert bench.reader.known.vernier == ("coarse_time_base" not in faults)
+        bench.reader.learn(bench.reader.known.model_copy(update={"bytes_per_s": 0.3e6}))
         first = bench.captured(of_network())  # tells the ratio of the clocks from all of sync
         since = len(bench.log)
         shot = of_network(2)
