@@ -17,6 +17,10 @@ _EDGES_LOST = 4  # slots that one lost edge and one that was added leave unknown
 _AT_HAND = 0.5  # of the edges of a damaged stretch are where they should be, if only edges were lost or added
 
 
+class SlotsMissingError(CaptureError):
+    """Time is missing: a part of the shot was not played, or not recorded."""
+
+
 @dataclass(frozen=True, eq=False)
 class Alignment:
     """For each planned slot: `interval` (slots,), index of the measured interval, −1 if unknown; `ok` (slots,)."""
@@ -108,7 +112,7 @@ def _by_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArra
 def _check_time(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> None:
     """Refuse a damaged stretch that lasted less than planned: there, slots are missing and not only edges."""
     if measured_s.sum() < planned_s.sum() - _slack_s(planned_s, allowed_s):
-        raise CaptureError(
+        raise SlotsMissingError(
             f"sync shows {len(measured_s)} slots in {measured_s.sum():.4g} s where {len(planned_s)} slots in "
             f"{planned_s.sum():.4g} s were planned: part of the shot was not played or not recorded"
         )

@@ -19,6 +19,7 @@ import numpy as np
 
 from drivers.checks import Check, failed
 from drivers.decode.envelope import RATIO, Timeline, timeline
+from drivers.decode.slots import SlotsMissingError
 from drivers.decode.spikes import GLITCHES, decode, expected_lines
 from drivers.ds4024.address import instrument
 from drivers.ds4024.fetch import Fetcher
@@ -88,7 +89,7 @@ class ScopeReader:
         self._armed: dict[str, str] = {}  # what it had when the shot in hand was armed
         self._plan: CapturePlan | None = None
         self._shot: Frame | None = None
-        self._lost = 0
+        self._lost = self._short = 0  # shots in a row without a trigger, and without their end
         self._why = "check the sync line, its probe and its channel"
         self._spent_s = {"transfer": 0.0, "decoding": 0.0}
 
@@ -323,14 +324,19 @@ class ScopeReader:
             return self._lost_shot(shot, str(error))
         finally:
             self._spent_s["transfer"] += time.monotonic() - start
-        self._lost = 0
         start = time.monotonic()
         try:
             capture = decode(shot, traces, self._spikes, self._board, self._tick_s, self._shot_s(shot))
+        except SlotsMissingError as error:  # pulses that came late, on a busy host, go on after the record has ended
+            self._short += 1
+            if self._short >= _LOST_MOST:
+                raise
+            return self._nothing(shot, str(error))
         except CaptureError as error:
             if not plan.peak:
                 raise
             capture = self._nothing(shot, str(error))  # it is played again, and read in full
+        self._lost = self._short = 0
         self._spent_s["decoding"] += time.monotonic() - start
         return self._doubting(capture, plan)
 

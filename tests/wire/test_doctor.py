@@ -98,8 +98,9 @@ def diagnosed(fault: str, folder: Path, parts: tuple[str, str] | None = None) ->
     nominal = (files("drivers.mock") / "devices" / "nominal.toml").read_text(encoding="utf-8")
     device.write_text(nominal.replace('id = "nominal"', f'id = "{name}"'))
     with twin(*parts, str(device), faults={part: (fault,)}) as (file, board):
-        file = file.model_copy(update={"passports": str(folder / f"{name}.passports")})  # what is known of its scope
-        found = [check for check in checks(quick(file), str(device), loopback=True) if check.name != "calibration"]
+        kept = str(folder / f"{name}.passports")  # and what is known of its oscilloscope
+        asked = quick(file).model_copy(update={"passports": kept})
+        found = [check for check in checks(asked, str(device), loopback=True) if check.name != "calibration"]
         board.misuse.take()
     return found
 

@@ -11,6 +11,7 @@ import pytest
 from drivers.checks import Check
 from drivers.ds4024 import reader as reading
 from drivers.ds4024.known import Known, kept
+from drivers.errors import CaptureError
 from drivers.signals import Frame, probe_frame
 from drivers.timing import length_ticks
 from tests.drivers.ds4024.rig import BENCH, TICK_S, Rig, rig
@@ -157,3 +158,18 @@ def test_a_shot_of_the_same_settings_is_read_in_few_commands() -> None:
         said = bench.log[since:]
     assert said[0] == ":SING"
     assert len([line for line in said if line != ":TRIG:STAT?"]) <= 1 + 2 * 10
+
+
+def test_a_shot_of_which_a_part_is_missing_is_played_again_and_the_third_is_refused() -> None:
+    with rig() as bench:
+        shot = of_network(attempt=1)
+        for _ in range(2):
+            bench.reader.arm(shot)
+            bench.play(shot.part(0, 150))
+            capture = bench.reader.read()
+            assert not capture.ok.any()
+            assert "not recorded" in capture.notes[0]
+        bench.reader.arm(shot)
+        bench.play(shot.part(0, 150))
+        with pytest.raises(CaptureError, match="not played or not recorded"):
+            bench.reader.read()
