@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import AxonReader, Measured, Provable, Sized, Watchful
+from drivers.bench import AxonReader, Measured, Sized, Watchful
 from drivers.benchfile import BOTH
+from drivers.checks import Provable
 from drivers.errors import CaptureError, InputError
 from drivers.parts import table
 from drivers.parts.kind import NoSettings, Opening, PartKind

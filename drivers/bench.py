@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from drivers.checks import Check
-    from drivers.signals import Capture, Frame, SlotTiming
+    from drivers.signals import Capture, Frame
 
 
 @runtime_checkable
@@ -117,15 +116,6 @@ class Sized(Protocol):
     @property
     def longest_s(self) -> float:
         """How long a shot should be at the most."""
-        ...
-
-
-@runtime_checkable
-class Provable(Protocol):
-    """A part with faster ways of working that are used only once they have been proven on the bench."""
-
-    def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
-        """Try them on known pulses, which `play` plays as one shot at the working V_th; keeps what came of it."""
         ...
 
 

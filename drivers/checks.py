@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from drivers.bench import Bench
     from drivers.benchfile import BenchFile
-    from drivers.signals import Capture, Trace
+    from drivers.signals import Capture, Frame, SlotTiming, Trace
 
 _REMEDY = re.compile(
     r"[:;] ((?:check|set|restart|update|start|stop|exchange|install|use|run|release|move|press|switch|plug|put) .*)"
@@ -77,6 +77,30 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
         yield failed("loopback", error, "mend this first; see docs/how-to/bring-up.md#loopback")
     finally:
         bench.make_safe()
+
+
+@runtime_checkable
+class Provable(Protocol):
+    """A part with faster ways of working that are used only once they have been proven on the bench."""
+
+    def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
+        """Try them on known pulses, which `play` plays as one shot at the working V_th; keeps what came of it."""
+        ...
+
+
+@runtime_checkable
+class Proving(Protocol):
+    """A bench with parts that may work faster once that is proven; see `drivers.pi.PiBench.prove`."""
+
+    def prove(self) -> Iterator[Check]:
+        """Known pulses for each; leaves the bench safe."""
+        ...
+
+
+def proofs(bench: Bench) -> Iterator[Check]:
+    """What parts of a bench may do faster from now on, where they have anything to prove."""
+    if isinstance(bench, Proving):
+        yield from bench.prove()
 
 
 def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Capture:

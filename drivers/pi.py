@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
-from drivers.bench import Provable
+from drivers.checks import Provable
 from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, claims, open_parts

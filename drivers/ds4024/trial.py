@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from drivers.signals import probe_frame
 from drivers.timing import length_ticks, seconds
 
 if TYPE_CHECKING:
-    from drivers.ds4024.reader import ScopeReader
-    from drivers.signals import Capture, Frame, SlotTiming
+    from contextlib import AbstractContextManager
+
+    from drivers.signals import Capture, Frame, SlotTiming, Trace
 
 COARSE_SLOTS, COARSE_PULSES = 200, 30  # slots of several times what a pair of samples stands for
 SLOTS, MOST_PULSES = 400, 8
@@ -33,7 +34,44 @@ SIGMAS = 5.0
 Play = Callable[["Frame"], "Capture"]
 
 
-def prove(reader: ScopeReader, play: Play, timing: SlotTiming) -> Iterator[Check]:
+class OnTrial(Protocol):
+    """What a reader has to show: see `drivers.ds4024.reader.ScopeReader`."""
+
+    seen: list[Trace]
+
+    @property
+    def known(self) -> Known:
+        """What is known of the instrument."""
+        ...
+
+    @property
+    def tick_s(self) -> float:
+        """Of the pulse source."""
+        ...
+
+    @property
+    def sync_level_v(self) -> float:
+        """What sync passes."""
+        ...
+
+    def learn(self, known: Known) -> None:
+        """Take something for known."""
+        ...
+
+    def keep(self) -> None:
+        """Keep what is known."""
+        ...
+
+    def taking(self, mode: str) -> AbstractContextManager[None]:
+        """Shots within are taken "full", by "peaks", or "coarse"."""
+        ...
+
+    def takes_vernier(self) -> bool:
+        """Whether a time base between its steps is taken."""
+        ...
+
+
+def prove(reader: OnTrial, play: Play, timing: SlotTiming) -> Iterator[Check]:
     """Try each way on known pulses, say what came of it, and keep it; `play` plays one shot at the working V_th.
 
     Raises BenchError where the bench fails; a way that cannot be had is no fault of the bench.
@@ -61,7 +99,7 @@ def prove(reader: ScopeReader, play: Play, timing: SlotTiming) -> Iterator[Check
     yield Check("scope link", True, f"{told}, {reader.known.ask_s * 1e3:.3g} ms a query")
 
 
-def _peaks_missing(reader: ScopeReader, play: Play, timing: SlotTiming) -> str:
+def _peaks_missing(reader: OnTrial, play: Play, timing: SlotTiming) -> str:
     """Why peak detect cannot be used, by the pulses of sync; empty where each of them is found where it is due."""
     frame = probe_frame("peak detect", timing, np.full(COARSE_SLOTS, COARSE_PULSES, dtype=np.int32))
     try:
@@ -83,7 +121,7 @@ def _peaks_missing(reader: ScopeReader, play: Play, timing: SlotTiming) -> str:
     return ""
 
 
-def _unlike(reader: ScopeReader, play: Play, timing: SlotTiming, known: Known, fine: bool) -> str:
+def _unlike(reader: OnTrial, play: Play, timing: SlotTiming, known: Known, fine: bool) -> str:
     """Why reading by peaks cannot be used, by a frame that is played twice; empty where both are alike."""
     pulses = np.random.default_rng(5).integers(1, MOST_PULSES + 1, SLOTS).astype(np.int32)
     frame = probe_frame("in full", timing, pulses)

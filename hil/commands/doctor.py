@@ -123,9 +123,8 @@ def _calibration(file: BenchFile, device: str) -> Check:
 
 
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
-    from drivers.checks import failed, loopback
+    from drivers.checks import failed, loopback, proofs
     from drivers.opening import make_bench
-    from drivers.pi import PiBench
 
     found: list[Check] = []
     try:
@@ -134,8 +133,8 @@ def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
                 found.append(check)
                 if not _about_polarity(check):
                     yield check
-            if isinstance(bench, PiBench) and all(check.ok for check in found):
-                yield from bench.prove()
+            if all(check.ok for check in found):
+                yield from proofs(bench)
     except (BenchError, InputError) as error:
         yield failed("loopback", error, "mend the parts above first")
     if found and _about_polarity(found[-1]):
