@@ -55,8 +55,7 @@ class Lines:
 @dataclass(frozen=True, eq=False)
 class Lags:
     """Of spikes in the slots of a network, in order of time: `slot` (n,), index of the slot; `lag_s` (n,), since the
-    pulse that it can have come from, the last one that had ended; `most_s` (n,), how late that can be: until the next
-    one of the same kind had ended.
+    pulse that it can have come from; `most_s` (n,), how late that can be: until it can have come from the next one.
     """
 
     slot: IntArray
@@ -222,9 +221,9 @@ def _silent(spikes: NDArray[np.integer], pulses: NDArray[np.integer]) -> str:
 
 def _lags(lines: Lines, slot: IntArray, shot: Frame, tick_s: float) -> Lags:
     """Of the spikes in the intervals that are known to be `slot` (intervals,), −1 for the others. Pulses begin as sync
-    falls, and the comparator is blanked while one lasts.
+    falls, and the comparator is blanked while one lasts: in its middle, edges late or not, nobody's spike rises.
     """
-    width_s = slot_ticks(shot.timing, tick_s).width * tick_s
+    middle_s = slot_ticks(shot.timing, tick_s).width * tick_s / 2
     period_s = seconds(period_ticks(shot, tick_s), tick_s)
     fall_s = lines.sync.fall_s[: len(slot)]
     at = np.searchsorted(fall_s, lines.axon.rise_s, side="right") - 1
@@ -233,5 +232,5 @@ def _lags(lines: Lines, slot: IntArray, shot: Frame, tick_s: float) -> Lags:
     of, since = slot[at[inside]], lines.axon.rise_s[inside] - fall_s[at[inside]]
     some = shot.pulses[of] > 0
     of, since = of[some], since[some]
-    number = np.clip((since - width_s) // period_s[of], 0, shot.pulses[of] - 1)
-    return Lags(of, since - number * period_s[of], period_s[of] + width_s)
+    number = np.clip((since - middle_s) // period_s[of], 0, shot.pulses[of] - 1)
+    return Lags(of, since - number * period_s[of], period_s[of] + middle_s)
