@@ -59,6 +59,5 @@ def wilson_interval(correct: float, total: int) -> tuple[float, float]:
     share, z2 = correct / total, Z_95**2
     centre = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2)) / (1 + z2 / total)
-    return (0.0 if correct == 0 else centre - half), (
-        1.0 if correct == total else centre + half
-    )  # as rounded, 1 − 2e-16
+    low, high = centre - half, centre + half
+    return 0.0 if correct == 0 else low, 1.0 if correct == total else high

@@ -20,6 +20,7 @@ from hil.terminal.visible import visible
 COMMANDS = {
     "run": "recognise digits on a bench",
     "evaluate": "accuracy on the test set, clean and with pixels zeroed",
+    "budget": "which step from software to traces loses which digit",
     "calibrate": "measure the threshold window, the transfer curve or the frequency response",
     "characterize": "reproduce the paper's Figure 2: traces and firing histogram",
     "replay": "decode a recorded run again, offline",
