@@ -46,6 +46,28 @@ def test_evaluate_in_one_or_more_processes_is_the_same(capsys: pytest.CaptureFix
     assert clean["pulses_per_digit"] > noisy["pulses_per_digit"] > 0
 
 
+def test_seeds_are_beside_software_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    picture = tmp_path / "noise.png"
+    how = ["evaluate", "--digits", "240:280", "--noise", "0,85", "--physical", "conv1:0-3"]
+    both = call(capsys, *how, "--seed", "4", "--seeds", "2", "--figure", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for level, alone in zip(both["levels"], both["software"], strict=True):
+        assert [one["seed"] for one in level["seeds"]] == [one["seed"] for one in alone["seeds"]] == [4, 5]
+        shares = [one["accuracy"] for one in level["seeds"]]
+        assert level["accuracy"] == pytest.approx(sum(shares) / 2)
+        assert level["spread"] == pytest.approx(abs(shares[0] - shares[1]) / 2**0.5)
+        assert level["digits"] == 80
+        low, high = level["interval"]
+        assert high - low > 0.05  # of 40 different digits, not of 80
+        assert level["pulses_per_digit"] > alone["pulses_per_digit"] == 0
+    (clean, noisy), (alone, _) = both["levels"], both["software"]
+    assert noisy["accuracy"] < clean["accuracy"]
+    assert alone["spread"] == 0  # nothing is zeroed, and nothing drawn
+    (single,) = call(capsys, *how[:3], "--noise", "85", *how[5:], "--seed", "5")["levels"]
+    assert single["correct"] == noisy["seeds"][1]["correct"]
+    assert single["spread"] is None
+
+
 def test_a_figure_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     call(capsys, "run", "--digits", "7", "--figure", str(tmp_path / "nine.png"))
     assert (tmp_path / "nine.png").read_bytes().startswith(b"\x89PNG")
@@ -70,6 +92,8 @@ def test_a_figure_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
         (["run", "--weights", "none.safetensors"], "weights file none.safetensors: No such file"),
         (["evaluate", "--noise", "0,140"], "--noise 140: allowed 0…100"),
         (["evaluate", "--noise", "some"], "--noise 'some'"),
+        (["evaluate", "--seeds", "0"], "--seeds 0: allowed 1…100"),
+        (["evaluate", "--seeds", "2", "--out", "run.sqlite"], "--seeds 2: a run file holds one seed"),
         (["evaluate", "--workers", "0"], "--workers 0: at least 1"),
     ],
 )
