@@ -56,7 +56,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="NAME|FILE",
-        help="weights: positive (default), sparing, differential, or a file",
+        help=f"weights: {', '.join(SHIPPED)}, or a file (default: positive)",
     )
     parser.add_argument(
         "--coding",

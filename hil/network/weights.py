@@ -34,6 +34,7 @@ CHANNELS: dict[Sees, int] = {"on": 1, "on-off": 2}
 SHIPPED = {
     "positive": "weights.safetensors",
     "sparing": "sparing.safetensors",
+    "on-off": "on-off.safetensors",
     "differential": "differential.safetensors",
 }
 
