@@ -15,6 +15,7 @@ from rich.progress import Progress
 from calibration.estimate import wilson_interval
 from calibration.picture import new_figure, printed, save_figure
 from drivers.errors import InputError
+from hil.commands.options import as_options
 from hil.network.mnist import HELD_OUT, load_training
 from hil.run.optimise import Trial, front, optimise
 
@@ -74,27 +75,16 @@ def run_optimise(args: argparse.Namespace, config: RunConfig, weights: Weights) 
         )
     if args.figure is not None:
         draw_trials(args.figure, trials, best, args.optimise)
-    print(json.dumps(_to_json(trials, best)) if args.json else _table(trials, best, args.optimise))
+    if args.json:
+        print(json.dumps(_to_json(trials, best, args.device)))
+    else:
+        print(_table(trials, best, args.optimise, args.device))
     return 0 if best.accuracy >= args.optimise else 1
 
 
-def command(trial: Trial) -> str:
+def command(trial: Trial, device: str | None) -> str:
     """The evaluation that plays so."""
-    return f"hil evaluate {' '.join(quote(word) for word in _options(trial.config))}"
-
-
-def _options(config: RunConfig) -> list[str]:
-    layer = config.parts[0].layer.name
-    options = ["--weights", config.weights_path] if config.weights_path else []
-    options += ["--physical", config.physical] if config.physical != "conv1" else []
-    options += ["--play", config.play] if config.play != "all" else []
-    options += ["--coding", config.coding] if config.coding != "whole" else []
-    options += ["--device", config.device.id] if config.device.id != config.bench.device else []
-    if config.timing != config.bench.slot:
-        options += ["--clock", f"{config.timing.dendrite_clock_hz:g}"]
-    if config.helpings:
-        return [*options, "--helpings", ",".join(map(str, config.helpings)), "--sure", f"{config.sure:.6g}"]
-    return [*options, "--full-scale", f"{layer}={config.full_scale_pulses[layer]}"]
+    return f"hil evaluate {' '.join(quote(word) for word in as_options(trial.config, device))}"
 
 
 def _how(trial: Trial) -> str:
@@ -103,7 +93,7 @@ def _how(trial: Trial) -> str:
     return f"{config.play}, {config.coding}, {pulses}, {config.timing.dendrite_clock_hz / 1e3:g} kHz"
 
 
-def _table(trials: list[Trial], best: Trial, wanted: float) -> str:
+def _table(trials: list[Trial], best: Trial, wanted: float, device: str | None) -> str:
     good = front(trials)
     lines = [
         f"{'':2}{'neurons, coding, full scale, clock':<40}{'pulses':>9}{'bench s':>9}{'accuracy':>10}  95 % interval"
@@ -120,10 +110,10 @@ def _table(trials: list[Trial], best: Trial, wanted: float) -> str:
     )
     if best.accuracy < wanted:
         lines.append(f"none has {wanted:.2%}: the arrow is at the most accurate")
-    return "\n".join([*lines, f"use it:  {command(best)}"])
+    return "\n".join([*lines, f"use it:  {command(best, device)}"])
 
 
-def _to_json(trials: list[Trial], best: Trial) -> dict[str, Any]:
+def _to_json(trials: list[Trial], best: Trial, device: str | None) -> dict[str, Any]:
     good = front(trials)
     return {
         "trials": [
@@ -141,12 +131,12 @@ def _to_json(trials: list[Trial], best: Trial) -> dict[str, Any]:
                 "pulses_per_digit": trial.pulses,
                 "bench_s_per_digit": trial.bench_s,
                 "on_front": trial in good,
-                "command": command(trial),
+                "command": command(trial, device),
             }
             for trial in trials
         ],
         "chosen": trials.index(best),
-        "command": command(best),
+        "command": command(best, device),
     }
 
 

@@ -246,6 +246,21 @@ def _coding(args: argparse.Namespace, weights: Weights) -> Coding:
     return cast("Coding", args.coding)
 
 
+def as_options(config: RunConfig, device: str | None) -> list[str]:
+    """The options that make this configuration of `hil evaluate`, but for its digits and noise; `device` as given."""
+    layer = config.parts[0].layer.name
+    options = ["--weights", config.weights_path] if config.weights_path else []
+    options += ["--physical", config.physical] if config.physical != "conv1" else []
+    options += ["--play", config.play] if config.play != "all" else []
+    options += ["--coding", config.coding] if config.coding != "whole" else []
+    options += ["--device", device] if device else []
+    if config.timing != config.bench.slot:
+        options += ["--clock", f"{config.timing.dendrite_clock_hz:g}"]
+    if config.helpings:
+        return [*options, "--helpings", ",".join(map(str, config.helpings)), "--sure", f"{config.sure:.6g}"]
+    return [*options, "--full-scale", f"{layer}={config.full_scale_pulses[layer]}"]
+
+
 def weights_name(given: str | None) -> str | None:
     """Shipped weights by their name, a file by its whole path, so that a run can be resumed from elsewhere."""
     return given if given is None or given in SHIPPED else str(Path(given).absolute())

@@ -1,9 +1,10 @@
 """The trained network as stored: safetensors in, checked float32 arrays out.
 
-Three files ship with the package: `positive`, the paper's kind, whose weights are all ≥ 0; `sparing`, which is so too
-and was trained further to be played with few pulses; and `differential`, whose weights have either sign. On the neuron
-a differential unit is two units of non-negative weights, its positive and its negative half, which are played one after
-the other and subtracted in software.
+Four files ship with the package: `positive`, the paper's kind, whose weights are all ≥ 0; `sparing`, which is so too
+and was trained further to be played with few pulses; `on-off`, whose weights are all ≥ 0 and whose conv1 sees of every
+pixel how bright it is and how dark; and `differential`, whose weights have either sign. On the neuron a differential
+unit is two units of non-negative weights, its positive and its negative half, which are played one after the other and
+subtracted in software.
 """
 
 from __future__ import annotations

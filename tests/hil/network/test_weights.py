@@ -30,6 +30,17 @@ def test_the_shipped_differential_network_has_weights_of_either_sign_and_recogni
     assert (last.maps.reshape(200, 10).argmax(axis=1) == labels).mean() > 0.97
 
 
+def test_the_on_off_network_is_non_negative_and_sees_dark_pixels() -> None:
+    weights = load_weights("on-off")
+    assert (weights.sign, weights.sees) == ("positive", "on-off")
+    assert all(layer.weight.min() >= 0 for layer in weights.layers)
+    assert all(layer.bias.max() <= 0 for layer in weights.layers[:3])
+    assert weights.metadata["command"].startswith("hil train --seed 0 --sees on-off --coding excess")
+    images, labels = (part[:200] for part in load_test())
+    (*_, last) = walk(weights.layers, as_maps(images))
+    assert (last.maps.reshape(200, 10).argmax(axis=1) == labels).mean() > 0.97
+
+
 def test_the_sparing_network_is_non_negative_and_says_what_it_went_on_from() -> None:
     sparing = load_weights("sparing")
     assert sparing.sign == "positive"

@@ -84,7 +84,7 @@ def test_what_is_chosen_is_printed_drawn_and_can_be_used(
     assert best["bench_s_per_digit"] == min(t["bench_s_per_digit"] for t in found["trials"] if t["accuracy"] >= 0.8)
     with Image.open("front.png") as picture:
         assert picture.size[0] > 500
-    assert main([*found["command"].split()[1:], "--digits", "30:60", "--jobs", "1", "--json"]) == 0
+    assert main([*found["command"].split()[1:], "--digits", "30:60", "--workers", "1", "--json"]) == 0
     used = json.loads(capsys.readouterr().out)["levels"][0]
     assert used["pulses_per_digit"] == pytest.approx(best["pulses_per_digit"], rel=0.02)
     assert main(["plan", "--optimise", "99.99", "--trials-on", "60", "--physical", "fc2:0", "--noise", "90"]) == 1
