@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,11 +15,13 @@ from drivers.checks import Provable
 from drivers.errors import CaptureError, InputError
 from drivers.parts import table
 from drivers.parts.kind import NoSettings, Opening, PartKind
+from drivers.parts.pace import Pace, part_pace
 from drivers.timing import LONGEST_SHOT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
+    from drivers.benchfile import BenchFile
     from drivers.checks import Check
     from drivers.signals import BoolArray, Capture, Frame, IntArray, SlotTiming
 
@@ -41,6 +44,8 @@ class AuditedReader:
         self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
         self._auditing = False
+        self._aside = ThreadPoolExecutor(1, "auditor")
+        self._handing: Future[Capture] | None = None  # of the shot audited last
         self._alone: AxonReader | None = None  # the one that is being proven
 
     @property
@@ -107,17 +112,31 @@ class AuditedReader:
         self._auditing = self._shots % self._every == 0
         self._shots += 1
         if self._auditing:
+            if self._handing is not None:
+                wait([self._handing])  # whoever asked for that capture hears what came of it
             self._auditor.arm(frame)
         self._counter.arm(frame)
 
     def read(self) -> Capture:
         """The counter's capture, or the auditor's when both agree; raises CaptureError when they do not."""
+        return self.take()()
+
+    def take(self) -> Callable[[], Capture]:
+        """Read what has to be read before the next shot, and return what gives the capture once the rest has come.
+
+        The auditor hands over meanwhile: it need not see the next shot, unless that is to be audited too.
+        """
         if self._alone is not None:
-            return self._alone.read()
+            alone = self._alone.read()
+            return lambda: alone
         counted = self._counter.read()
         if not self._auditing:
-            return counted
-        seen = self._auditor.read()
+            return lambda: counted
+        handing = self._handing = self._aside.submit(self._auditor.read)
+        return lambda: self._compared(counted, handing.result())
+
+    def _compared(self, counted: Capture, seen: Capture) -> Capture:
+        """The auditor's capture, if both agree; raises CaptureError."""
         both = counted.ok & seen.ok
         off = np.where(both, np.abs(counted.spikes - seen.spikes), 0)
         differ = np.flatnonzero(off)
@@ -157,6 +176,7 @@ class AuditedReader:
 
     def close(self) -> None:
         """Close both."""
+        self._aside.shutdown()
         try:
             self._counter.close()
         finally:
@@ -180,7 +200,24 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
         assert isinstance(first, AxonReader) and isinstance(second, AxonReader)  # noqa: S101, PT018 (just asked)
         return AuditedReader(first, second, opening.file.audits_every, (counter, auditor))
 
-    return PartKind(open_, _check, NoSettings, uses=uses)
+    def pace(file: BenchFile, _settings: NoSettings) -> Pace:
+        first, second = (part_pace(file, *part) for part in uses)
+        every = file.audits_every
+
+        def cost(shot: Frame) -> Mapping[str, float]:
+            audited = {name: seconds / every for name, seconds in second.cost(shot).items()}
+            own = first.cost(shot)
+            return {name: own.get(name, 0.0) + audited.get(name, 0.0) for name in {**own, **audited}}
+
+        def captured(shot: Frame) -> float:
+            own, audited = (part.bytes(shot) if part.bytes else 0.0 for part in (first, second))
+            return own + audited / every
+
+        rarer = dict.fromkeys(second.helps, f"audit fewer shots: audit_every = {10 * every}")
+        helps = {**rarer, **first.helps}
+        return Pace(first.most_slots, first.most_pulses, first.longest_s, cost, helps, captured)
+
+    return PartKind(open_, _check, NoSettings, uses=uses, pace=pace)
 
 
 def _check(_opening: Opening, _settings: NoSettings) -> tuple[Check, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -116,6 +116,15 @@ class Sized(Protocol):
     @property
     def longest_s(self) -> float:
         """How long a shot should be at the most."""
+        ...
+
+
+@runtime_checkable
+class Deferring(Protocol):
+    """An axon reader that may go on handing a shot over while the next one plays."""
+
+    def take(self) -> Callable[[], Capture]:
+        """As `AxonReader.read`, but returns as soon as the next shot may begin; what it returns gives the capture."""
         ...
 
 

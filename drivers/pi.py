@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
+from drivers.bench import Deferring
 from drivers.checks import Provable
 from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
@@ -146,10 +147,10 @@ class PiBench:
             following = self._load(queue)
             if following is not None and self._parts.gapless:
                 self._begin(following)
-            done = self._finish(shot)
+            finish = self._finish(shot)
             if following is not None and not self._parts.gapless:
                 self._begin(following)
-            yield done
+            yield finish()
             shot = following
 
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
@@ -166,14 +167,22 @@ class PiBench:
             self.account.started()
             self._parts.source.start()
 
-    def _finish(self, shot: Frame) -> Capture:
+    def _finish(self, shot: Frame) -> Callable[[], Capture]:
+        """Wait for the end of a shot and read what must be before the next; what it returns gives the capture."""
         if not shot.played.any():
-            return nothing_played(shot)
+            return lambda: nothing_played(shot)
         self._timed("playing", self._parts.source.wait)
         self._check_parts()
         if self._witness is not None:
             self._witness.check()
-        capture = self._timed("reading", self._parts.reader.read)
+        reader = self._parts.reader
+        if isinstance(reader, Deferring):
+            rest = self._timed("reading", reader.take)
+            return lambda: self._accounted(self._timed("reading", rest))
+        capture = self._accounted(self._timed("reading", reader.read))
+        return lambda: capture
+
+    def _accounted(self, capture: Capture) -> Capture:
         self.account.played(capture.bench_s)
         return capture
 

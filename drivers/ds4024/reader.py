@@ -8,7 +8,7 @@ cannot be told that way is played again and read in full, as is one shot in so m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,12 +33,14 @@ from drivers.ds4024.strategy import IN_FULL_EVERY, Strategy, coarse_plan, typica
 from drivers.ds4024.trial import prove
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
+from drivers.parts.pace import Pace as BenchPace
 from drivers.settings import ScopeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks, seconds, slot_ticks
 from drivers.wear.passport import passport_folder
 
 if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
@@ -455,6 +457,26 @@ def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
         return scope.checks()
 
 
+def _pace(file: BenchFile, settings: ScopeSettings) -> BenchPace:
+    known = Known()
+    with suppress(InputError):  # nobody has made a place for what is known
+        known = kept(passport_folder(file.passports), resource=settings.resource)
+    strategy = Strategy(settings, file.board, file.tick_s, known)
+
+    def cost(shot: Frame) -> Mapping[str, float]:
+        return strategy.cost(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot))).parts()
+
+    def captured(shot: Frame) -> float:
+        return strategy.captured(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot)))
+
+    return BenchPace(longest_s=strategy.longest_s(file.slot), cost=cost, helps=strategy.helps(), bytes=captured)
+
+
 PART = PartKind(
-    _open, _check, ScopeSettings, "scope", claims=lambda settings: [f"oscilloscope {instrument(settings.resource)}"]
+    _open,
+    _check,
+    ScopeSettings,
+    "scope",
+    claims=lambda settings: [f"oscilloscope {instrument(settings.resource)}"],
+    pace=_pace,
 )

@@ -31,6 +31,7 @@ _STOPPING = (0, 1.5)
 _A_CHANNEL = (6, 3)  # SOURce, STARt, STOP, RESet, BEGin, END; PREamble?, STATus?, DATA?
 _AROUND_S = 0.040  # quiet around a memory read
 COARSE_LEADS = 4.0  # leads in an interval of the record that peak detect is proven by
+SLOW_LINK = 1e6  # bytes a second; up to 1.7e6 are reported for the family by LAN (ngscopeclient/scopehal#12)
 _COARSEST = 1.0  # byte a second: with it the plan of fewest samples is the quickest
 _DECODING_S = 2e-8  # a sample: measured on one core of two
 _EXAMPLE = 8  # pulses a slot, where only the timing is known
@@ -48,7 +49,15 @@ class Cost:
     @property
     def total_s(self) -> float:
         """All of it."""
-        return self.arming_s + self.record_s + self.transfer_s + self.decoding_s
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, float]:
+        """By the names of `Bench.spent_s`: to wait for a record's end is a part of handing it over."""
+        return {
+            "arming": self.arming_s,
+            "transfer": self.record_s + self.transfer_s,
+            "decoding": self.decoding_s,
+        }
 
 
 @dataclass(frozen=True)
@@ -95,11 +104,24 @@ class Strategy:
 
     def cost(self, shot: Frame, plan: CapturePlan, *, clocks: bool = True) -> Cost:
         """What a shot takes beside playing; `clocks`: their ratio is known, so that the end of sync is enough."""
+        return self._cost(plan, round(self.captured(shot, plan, clocks=clocks)))
+
+    def captured(self, shot: Frame, plan: CapturePlan, *, clocks: bool = True) -> float:
+        """How many samples are handed over."""
         tail_s = self.tail_s(shot) if plan.peak and clocks else None
-        points = plan.points * plan.channels
-        if tail_s is not None:
-            points = plan.points + math.ceil((plan.shot_s + plan.margin_s - tail_s) * plan.rate_hz)
-        return self._cost(plan, points)
+        if tail_s is None:
+            return plan.points * plan.channels
+        return plan.points + (plan.shot_s + plan.margin_s - tail_s) * plan.rate_hz
+
+    def helps(self) -> dict[str, str]:
+        """What would make reading shorter, by the names of its parts."""
+        count = 'count with the Pi (axon_reader = ["gpio", "scope"], audit_every = 20) or a Pico'
+        faster = count
+        if not self.known.peak:
+            faster = f"hil doctor --loopback, which proves on the instrument what makes reading it shorter; or {count}"
+        elif self.bytes_per_s < SLOW_LINK:
+            faster = f"LAN instead of USB, where the link has {self.bytes_per_s / 1e6:.2g} MB/s; or {count}"
+        return {"transfer": faster, "arming": count, "decoding": count}
 
     def _cost(self, plan: CapturePlan, points: int) -> Cost:
         def took(count: tuple[float, float]) -> float:

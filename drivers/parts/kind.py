@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from drivers.bench import Part
     from drivers.benchfile import BenchFile
     from drivers.checks import Check
+    from drivers.parts.pace import Pace
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -35,7 +36,8 @@ class PartKind(Generic[S]):
     says for `hil doctor` what it finds, and `advice` what to do when the part does not even open. `settings` is the
     model of its table in the bench file: `table`, or [parts.NAME] without one. `tick_s` is the time step of a pulse
     source. A part that two roles share is opened once, and one that is made of others names them in `uses`. `claims`
-    names what only one program may use at a time. One that `latches` is a `drivers.bench.Latching`. A row of `check`
+    names what only one program may use at a time. One that `latches` is a `drivers.bench.Latching`. `pace`: what a shot
+    takes. A row of `check`
     that does more than look says in its name what it does.
     """
 
@@ -48,6 +50,7 @@ class PartKind(Generic[S]):
     uses: tuple[tuple[Role, str], ...] = ()
     claims: Callable[[S], Iterable[str]] = lambda _settings: ()
     latches: bool = False
+    pace: Callable[[BenchFile, S], Pace] | None = None
 
     def settings_in(self, file: BenchFile, role: Role, name: str) -> S:
         """Its settings in a bench file; raises InputError when they are missing or wrong."""

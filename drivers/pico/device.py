@@ -67,6 +67,7 @@ class Pico:
         self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end
         self._unread: deque[_Shot] = deque()
         self._prepared = self._closed = False
+        self._clock_hz: int | None = None
         self.elapsed_s = 0.0  # of the shot read last, as the Pico timed it: up to the start of a queued one; 1 ms steps
         self.link = PicoLink(file.pico.port or find_port(), file.pico.reply_s)
         try:
@@ -332,7 +333,9 @@ class Pico:
         """(edges,) times of one line, s since the Pico began to listen."""
         rounds: list[NDArray[np.int64]] = []
         begin, total = 0, 1
-        clock_hz = self.link.ask("status").number("clock_hz")
+        if self._clock_hz is None:  # of a chip that runs it does not change
+            self._clock_hz = self.link.ask("status").number("clock_hz")
+        clock_hz = self._clock_hz
         while begin < total:
             reply = self.link.ask("stamps", shot.number, what, begin)
             steps = unpack_varints(reply["data"])

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.checks import Check
 from drivers.parts.kind import Opening, PartKind
+from drivers.parts.pace import LONGER_SHOTS, Pace
 from drivers.pico.device import Pico
 from drivers.pico.link import NOT_OURS_TO_CLEAR, find_port, latched
 from drivers.settings import PicoSettings
 
+if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
+    from drivers.signals import Frame
+
+START_S = 0.006  # between shots, the next one being there
+REQUEST_S = 0.0065  # PROTOCOL.md: a request on the chip
+COUNTS_A_REPLY, STAMPS_A_REPLY = 400, 300
+SLOT_S = 20e-6  # of a count and a stamp by USB
 TICK_S = 40e-9  # the firmware runs its PIO at 25 MHz
 
 
@@ -34,6 +45,33 @@ def _claims(settings: PicoSettings) -> list[str]:
     return [f"serial port {Path(settings.port or find_port()).resolve()}"]
 
 
+def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
+    """What it plays and counts follows without a pause; what pigpio plays it has to be asked for, slot by slot."""
+    plays, counts = file.pulse_source == "pico", "pico" in file.readers
+    asked = counts and not plays
+
+    def cost(shot: Frame) -> Mapping[str, float]:
+        slots = int(shot.played.sum())
+        found = {"starting": START_S} if plays else {}
+        if asked:
+            requests = 1 + math.ceil(slots / COUNTS_A_REPLY) + math.ceil(slots / STAMPS_A_REPLY)
+            found |= {"arming": REQUEST_S, "reading": requests * REQUEST_S + slots * SLOT_S}
+        return found
+
+    by_gpio = 'count with the Pi itself: axon_reader = "gpio", and pigpiod -s 1'
+    helps = {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio} if asked else {}
+    most_pulses = Pico.most_stamped if asked else None
+    return Pace(Pico.most_slots, most_pulses, cost=cost, helps={"starting": LONGER_SHOTS, **helps})
+
+
 PART = PartKind(
-    _open, _check, PicoSettings, "pico", tick_s=TICK_S, advice="see firmware/README.md", claims=_claims, latches=True
+    _open,
+    _check,
+    PicoSettings,
+    "pico",
+    tick_s=TICK_S,
+    advice="see firmware/README.md",
+    claims=_claims,
+    latches=True,
+    pace=_pace,
 )

@@ -12,6 +12,7 @@ import numpy as np
 from drivers.checks import Check
 from drivers.errors import BenchError, CaptureError, InputError, LimitError
 from drivers.parts.kind import Opening, PartKind
+from drivers.parts.pace import LONGER_SHOTS, Pace
 from drivers.pigpio.count import Hearing, LostShotError, count
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.reports import Reports, ReportStream, gathered
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 INPUT = 0
+READ_S = 0.010  # the last reports of a shot, and counting them
 PATIENCE_S = 2.0  # after a shot for its last reports, which are due a few ms after it
 LOST_MOST = 3  # shots in a row of which nothing can be told before it is an error
 _US = 1e6
@@ -178,4 +180,9 @@ def _check(opening: Opening, _settings: GpioSettings) -> Iterator[Check]:
         yield from reader.checks()
 
 
-PART = PartKind(_open, _check, GpioSettings, "gpio")
+def _pace(_file: BenchFile, _settings: GpioSettings) -> Pace:
+    """Reports come while a shot plays; the last of them some milliseconds after it."""
+    return Pace(cost=lambda _shot: {"reading": READ_S}, helps={"reading": LONGER_SHOTS})
+
+
+PART = PartKind(_open, _check, GpioSettings, "gpio", pace=_pace)

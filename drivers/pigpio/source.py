@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from drivers.checks import Check
 from drivers.errors import BenchError, UnsafeError
 from drivers.parts.kind import Opening, PartKind
+from drivers.parts.pace import LONGER_SHOTS, Pace
 from drivers.pigpio.checks import link_checks, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.stream import WaveStream
@@ -15,9 +16,11 @@ from drivers.pigpio.waves import TICK_S, Wave, plan_waves
 from drivers.settings import PigpioSettings
 
 if TYPE_CHECKING:
+    from drivers.benchfile import BenchFile
     from drivers.settings import BoardSettings, Wiring
     from drivers.signals import Frame
 
+START_S = 0.025  # from the end of a shot to the first pulse of the next
 LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s
 
 
@@ -168,4 +171,9 @@ def _claims(settings: PigpioSettings) -> list[str]:
     return [f"pigpiod {host}:{port}"]
 
 
-PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims)
+def _pace(_file: BenchFile, _settings: PigpioSettings) -> Pace:
+    """Two waves are made and sent before a shot plays, and its end is looked for every 2 ms."""
+    return Pace(cost=lambda _shot: {"starting": START_S}, helps={"starting": LONGER_SHOTS})
+
+
+PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims, pace=_pace)

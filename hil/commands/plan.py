@@ -23,6 +23,7 @@ from hil.network.source import load_digits
 from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
 from hil.run.session import RUNS, device_history, free_bytes
+from hil.run.shares import lines
 
 if TYPE_CHECKING:
     from hil.network.weights import Weights
@@ -81,7 +82,7 @@ def table(plan: Plan, config: RunConfig) -> str:
     rows: list[tuple[str, str, str]] = [
         ("on the bench", span(digit["bench_s"]), span(total["bench_s"])),
         ("  of which pulses alone (the limit)", span(digit["limit_s"]), span(total["limit_s"])),
-        ("handed over by the oscilloscope", span(digit["transfer_s"]), span(total["transfer_s"])),
+        *([("in all, first frame to last count", span(digit["wall_s"]), span(total["wall_s"]))] if plan.helps else []),
         *((name, f"{digit[name]:,.1f}", f"{total[name]:,.0f}") for name in ("frames", "shots", "slots")),
         ("pulses", f"{digit['pulses']:,.0f}", f"{total['pulses']:,.0f}"),
         ("resets", f"{digit['resets']:,.0f}", f"{total['resets']:,.0f}"),
@@ -92,9 +93,21 @@ def table(plan: Plan, config: RunConfig) -> str:
         ("pulses the device has had", "", f"{device_history(config)[0]:,}"),
     ]
     how = "all planned" if plan.planned == plan.digits else f"{plan.planned} planned, the rest scaled up"
-    lines = [heading(config), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]
-    lines += [f"{name:<37}{one:>14}{all_:>18}" for name, one, all_ in rows]
-    return "\n".join([*lines, "", *_tradeoff(plan)])
+    found = [heading(config), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]
+    found += [f"{name:<37}{one:>14}{all_:>18}" for name, one, all_ in rows]
+    return "\n".join([*found, "", *_utilisation(plan), *_tradeoff(plan)])
+
+
+def _utilisation(plan: Plan) -> list[str]:
+    """Where the time of a digit goes, part by part, and what would help most; of a simulation in process nothing."""
+    if plan.utilisation is None:
+        return []
+    parts_s = {name: seconds / plan.digits for name, seconds in plan.parts_s.items()}
+    return [
+        f"utilisation {plan.utilisation:.0%}; of a digit:",
+        *lines(plan.bench_s / plan.digits, parts_s, plan.helps),
+        "",
+    ]
 
 
 def _tradeoff(plan: Plan) -> list[str]:

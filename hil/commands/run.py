@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import HilError
+from drivers.parts.pace import bench_pace
 from hil.commands.measuring import open_watched
 from hil.commands.options import (
     add_common_arguments,
@@ -31,6 +32,7 @@ from hil.commands.options import (
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
+from hil.run.shares import lines, measured
 from hil.store.frozen import begun_words
 from hil.terminal.ending import how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
@@ -127,12 +129,18 @@ def play(
     run_file.add_event("complete", f"{wall_s:.2f} s here, {live.bench_s:.2f} s on the bench")
     results = results_of(run_file)
     if as_json:
-        recorded = {"notes": [asdict(noted) for noted in run_file.notes()], "run_file": str(run_file.path)}
+        spent = {name: seconds - spent_before[name] for name, seconds in spent_s(bench).items()}
+        parts_s = measured(wall_s, live.bench_s, spent) if spent else {}
+        recorded = {
+            "parts_s": parts_s,
+            "notes": [asdict(noted) for noted in run_file.notes()],
+            "run_file": str(run_file.path),
+        }
         print(json.dumps({**summary(config, results, wall_s, live.bench_s), **recorded}))
     else:
         print(closing(config, results, wall_s, live.bench_s))
-        for name, seconds in spent_s(bench).items():
-            print(f"  {name:<10} {seconds - spent_before[name]:8.3f} s")
+        if spent := {name: seconds - spent_before[name] for name, seconds in spent_s(bench).items()}:
+            print(*lines(live.bench_s, measured(wall_s, live.bench_s, spent), bench_pace(config.bench).helps), sep="\n")
         for noted in run_file.notes():
             print(f"  {noted}")
         run_file.settle()

@@ -1,4 +1,4 @@
-"""What a bench says of itself while a run goes on, recorded with every digit: temperature, times by part, drift."""
+"""What a bench says of itself while a run goes on, recorded with every digit: temperature, times, links, drift."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class Gauges:
         warmth_c = self._bench.temperature_c if self._bench is not None else None
         sentinel = self._judge.sentinel
         drift = {"statistic": round(sentinel.statistic, 4), "limit": round(sentinel.limit, 4)}
-        return {"parts_s": parts, "temperature_c": warmth_c, "drift": drift}
+        found = {"parts_s": parts, "temperature_c": warmth_c, "drift": drift}
+        readings: dict[str, float] = getattr(self._bench, "readings", {})  # of a bench whose parts measure themselves
+        return {**found, "readings": readings} if readings else found
 
 
 def spent_s(bench: Bench | None) -> dict[str, float]:

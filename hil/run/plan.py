@@ -6,14 +6,15 @@ what the software network would send them. Of a long run only some digits are pl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import LimitError
+from drivers.parts.pace import Pace, bench_pace
 from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import gain_for, slot_identities, to_frame, to_pulses
@@ -34,6 +35,7 @@ PACKED_BYTES_A_SAMPLE = 0.24  # of traces on disk, measured on the twin
 PACKED_BYTES_A_SLOT = 1.0  # of counts, lengths and places on disk, measured on the twin
 MEASURED_BYTES_A_SLOT = 1.1  # more, where lengths come from traces and no two are alike
 ROW_BYTES = 1_500  # of a shot or a result without its arrays
+FIRST_S = 0.15  # to work out, compile and send the first shot; all others are made while one plays
 FILE_BYTES = 40_000  # of a run file before its first shot
 
 
@@ -41,7 +43,8 @@ FILE_BYTES = 40_000  # of a run file before its first shot
 class Plan:
     """A run's cost, over all its digits. `bench_s` is with slot leads and settling, `limit_s` the pulses alone.
 
-    `transfer_s` is how long an oscilloscope takes to hand over the captures. `network_s` (len(NEURONS),) is the time
+    `transfer_s` is how long an oscilloscope takes to hand over the captures, `parts_s` what every part takes beside
+    playing, and `wall_s` all of it; `helps`, what would make each shorter. `network_s` (len(NEURONS),) is the time
     on the bench if so many neurons shared the slots of each kernel, side by side.
     """
 
@@ -58,6 +61,18 @@ class Plan:
     capture_bytes: int
     disk_bytes: int
     network_s: tuple[float, ...]
+    parts_s: Mapping[str, float] = field(default_factory=dict)
+    helps: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wall_s(self) -> float:
+        """From the first frame to the last count."""
+        return self.bench_s + sum(self.parts_s.values())
+
+    @property
+    def utilisation(self) -> float | None:
+        """Share of the time in which the neuron plays; None where there is no bench."""
+        return self.bench_s / self.wall_s if self.helps and self.wall_s else None
 
     def per_digit(self) -> dict[str, float]:
         """The JSON keys of `hil plan`, a digit."""
@@ -66,7 +81,7 @@ class Plan:
     def totals(self) -> dict[str, float]:
         """The JSON keys of `hil plan`, of the whole run."""
         names = (
-            *("bench_s", "limit_s", "transfer_s", "frames", "shots", "slots", "pulses", "resets"),
+            *("bench_s", "limit_s", "wall_s", "transfer_s", "frames", "shots", "slots", "pulses", "resets"),
             *("capture_bytes", "disk_bytes"),
         )
         return {name: getattr(self, name) for name in names}
@@ -84,6 +99,8 @@ class _Sum:
     pulses: int = 0
     resets: int = 0
     samples: float = 0.0
+    captured: float = 0.0
+    parts_s: dict[str, float] = field(default_factory=dict)
 
 
 def make_plan(
@@ -105,30 +122,30 @@ def make_plan(
     chosen = [
         every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(len(every), MOST_PLANNED)).round()).astype(int)
     ]
-    total, network_s = _Sum(), np.zeros(len(NEURONS))
+    total, network_s, pace = _Sum(), np.zeros(len(NEURONS)), bench_pace(config.bench)
     for number, (noise, index) in enumerate(chosen, start=1):
         image = noisy(images[[index]], np.array([index]), noise, config.seed)
         for frame in planned_frames(config, weights, image, FrameKey(config.command, index, noise)):
             config.bench.check_frame(frame)
-            _add(total, frame, config)
+            _add(total, frame, config, pace)
             if share:
                 network_s += shared_s(frame, config.bench.tick_s)
         if progress is not None:
             progress(number, len(chosen))
     scale = len(every) / max(len(chosen), 1)
     traces = len(traced(config))
-    capture_bytes = total.samples * traces
-    if config.bench.readers[1:] == ("scope",):
-        capture_bytes /= config.bench.audits_every  # another counts, and the oscilloscope looks at some shots
+    capture_bytes = total.captured if pace.bytes is not None else total.samples * traces
+    parts_s = {name: seconds * scale for name, seconds in total.parts_s.items()}
+    if pace.helps:
+        parts_s["starting"] = parts_s.get("starting", 0.0) + FIRST_S
     slot_bytes = PACKED_BYTES_A_SLOT + (MEASURED_BYTES_A_SLOT if traces else 0)
     disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * slot_bytes + total.shots * ROW_BYTES
-    scope = config.bench.scope
     return Plan(
         digits=max(len(every), 1),
         planned=len(chosen),
         bench_s=total.bench_s * scale,
         limit_s=total.limit_s * scale,
-        transfer_s=capture_bytes * scale / scope.transfer_bytes_per_s if scope is not None and traces else 0.0,
+        transfer_s=parts_s.get("transfer", 0.0),
         frames=round(total.frames * scale),
         shots=round(total.shots * scale),
         slots=round(total.slots * scale),
@@ -137,6 +154,8 @@ def make_plan(
         capture_bytes=round(capture_bytes * scale),
         disk_bytes=round((disk + ROW_BYTES * len(chosen)) * scale) + (0 if done else FILE_BYTES),
         network_s=tuple((network_s * scale).tolist()),
+        parts_s=parts_s,
+        helps=pace.helps,
     )
 
 
@@ -209,8 +228,9 @@ def check_plan(
 def summary(plan: Plan, config: RunConfig) -> str:
     """The plan in two lines, as `hil run` shows it first."""
     share = plan.pulses / config.device.endurance_pulses
+    wall = "" if plan.utilisation is None else f" in {plan.wall_s:,.1f} s"
     return (
-        f"plan: {plan.digits:,} digits, {plan.bench_s:,.2f} s on the bench (pulses alone {plan.limit_s:,.2f} s), "
+        f"plan: {plan.digits:,} digits, {plan.bench_s:,.2f} s on the bench (pulses alone {plan.limit_s:,.2f} s){wall}, "
         f"{plan.shots:,} shots\n"
         f"      {plan.pulses:,} pulses and {plan.resets:,} resets ({share:.2g} of the device's budget), "
         f"{plan.disk_bytes / 1e6:,.1f} MB of disk"
@@ -223,6 +243,8 @@ def to_json(plan: Plan, config: RunConfig, *, total: bool) -> dict[str, Any]:
     return {
         **(plan.totals() if total else plan.per_digit()),
         "digits": plan.digits,
+        "utilisation": plan.utilisation,
+        "parts_s": {n: s / (1 if total else plan.digits) for n, s in plan.parts_s.items()},
         "wear": {"pulses": plan.pulses / device.endurance_pulses, "resets": plan.resets / device.endurance_resets},
         "neurons": [
             {"neurons": n, "digit_s": s / plan.digits, "digits_per_s": plan.digits / s if s else None}
@@ -231,10 +253,14 @@ def to_json(plan: Plan, config: RunConfig, *, total: bool) -> dict[str, Any]:
     }
 
 
-def _add(total: _Sum, frame: Frame, config: RunConfig) -> None:
+def _add(total: _Sum, frame: Frame, config: RunConfig, pace: Pace) -> None:
     tick_s = config.bench.tick_s
     lengths = length_ticks(frame, tick_s)
-    cut = [shot for shot in shots(frame, tick_s) if shot.played.any()]
+    cut = [shot for shot in shots(frame, tick_s, **pace.bounds()) if shot.played.any()]
+    for shot in cut:
+        total.captured += pace.bytes(shot) if pace.bytes is not None else 0.0
+        for name, part_s in pace.cost(shot).items():
+            total.parts_s[name] = total.parts_s.get(name, 0.0) + part_s
     seconds = float(lengths.sum()) * tick_s + len(cut) * slot_ticks(frame.timing, tick_s).lead * tick_s
     total.bench_s += seconds
     total.limit_s += float((period_ticks(frame, tick_s) * frame.pulses).sum()) * tick_s

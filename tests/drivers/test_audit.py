@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -90,3 +91,26 @@ def test_one_spike_at_the_edge_of_a_slot_is_noted() -> None:
     reader = audited([2] * 200, [3, *[2] * 199])
     reader.arm(FRAME)
     assert "1 slots, the first 0: the Pico counted 2, the oscilloscope 3" in reader.read().notes[-1]
+
+
+def test_the_next_shot_may_begin_while_the_auditor_hands_over_but_not_one_that_it_sees() -> None:
+    counter, auditor = Counting([2] * 200), Counting([2] * 200)
+    handed, read = threading.Event(), auditor.read
+
+    def slowly() -> Capture:
+        assert handed.wait(20)
+        return read()
+
+    auditor.read = slowly  # type: ignore[method-assign]
+    reader = AuditedReader(counter, auditor, 2)
+    reader.arm(FRAME)
+    finish = reader.take()  # returns, though nothing has been handed over yet
+    reader.arm(FRAME)  # counted only
+    assert reader.take()().spikes.tolist() == [2] * 200
+    assert (counter.armed, auditor.armed) == (2, 1)
+    threading.Timer(0.05, handed.set).start()
+    reader.arm(FRAME)  # to be audited: waits for what is on its way
+    assert handed.is_set()
+    assert auditor.armed == 2
+    assert finish().spikes.tolist() == [2] * 200
+    reader.close()
