@@ -15,10 +15,6 @@ from hil.network.source import UNKNOWN, load_digits
 from hil.run.config import RunConfig, noisy
 from hil.run.loop import Odometer, Recogniser
 from hil.run.recalibration import Calibrations, Digit, Recorded, Renewed
-from hil.store.retakes import MOST_ATTEMPTS
-
-# Between a digit and what was played again of it a bench takes two frames, as often as a slot may be taken.
-AGAIN_KNOWN = 2 * MOST_ATTEMPTS + 1
 
 if TYPE_CHECKING:
     from calibration.transfer import TransferCurve
@@ -111,7 +107,9 @@ def recognise_digits(
     """
     course = course or Course()
     images, labels = load_digits(config.source)
-    calibrations = Calibrations(config, bench, course.odometer, course.judge, course.recorded, course.renewed)
+    calibrations = Calibrations(
+        config, bench, course.odometer, course.judge, course.recorded, course.renewed, course.batch
+    )
     for noise in config.noise:
         waiting = deque((noise, image) for image in config.images)
         while waiting:
@@ -165,10 +163,9 @@ class _Queue:
     def batches(self) -> Iterator[list[int]]:
         """Indices of digits to play together."""
         which: list[int] = []
-        behind = AGAIN_KNOWN + 2 * (self.course.batch - 1)
         while self.waiting and not self.calibrations.due(self.waiting[0]):
             digit = self.waiting.popleft()
-            self.course.odometer.reach(self.calibrations.place(digit) - behind)
+            self.course.odometer.reach(self.calibrations.place(digit) - self.calibrations.behind)
             done = digit in self.course.done
             if not done:
                 which.append(digit[1])

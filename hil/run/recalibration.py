@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from calibration.transfer import TransferCurve, measure_transfer
+from hil.store.retakes import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from hil.run.loop import Odometer
 
 Digit = tuple[int, int]  # noise, index
-UNDER_WAY = 3  # digits that a bench and its recorder may have in hand beside the one that is judged
+# Between a digit and what is played again of it a bench takes two frames, as often as a slot may be taken. It is judged
+# when all of it is there, and so many digits are asked for by then at the most.
+UNDER_WAY = 2 * MOST_ATTEMPTS + 1
 Renewed = Callable[[int, TransferCurve], None]
 
 
@@ -36,7 +39,8 @@ class Recorded:
 class Calibrations:
     """`curve` is in force, `number` recalibrations came before it.
 
-    For digits that have shots in the run file the file says how many; for others the judge decides.
+    For digits that have shots in the run file the file says how many; for others the judge decides. `batch` images are
+    asked for together.
     """
 
     config: RunConfig
@@ -45,6 +49,7 @@ class Calibrations:
     judge: Judge | None
     recorded: Recorded
     renewed: Renewed
+    batch: int = 1
     number: int = 0
     curve: TransferCurve | None = field(init=False)
 
@@ -61,7 +66,12 @@ class Calibrations:
         """Whether an alarm came so long before that whoever stops and goes on finds the same digits under way."""
         if self.judge is None or not self.judge.stale or self.judge.alarmed is None:
             return False
-        return self.place(digit) - self.place(self.judge.alarmed) >= UNDER_WAY
+        return self.place(digit) - self.place(self.judge.alarmed) >= self.behind
+
+    @property
+    def behind(self) -> int:
+        """So many digits after another one are asked for only when all that was played of that one is known."""
+        return UNDER_WAY + 2 * (self.batch - 1)
 
     def place(self, digit: Digit) -> int:
         """Of a digit among all of the run, in order."""

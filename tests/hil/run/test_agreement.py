@@ -93,8 +93,8 @@ def config() -> RunConfig:
     )
 
 
-def record(config: RunConfig, path: Path, passports: Path, *, stops: bool = False) -> tuple[list[Frame], int]:
-    """The shots that left, and what the odometer says in the end; with `stops` it is ended after every few shots."""
+def record(config: RunConfig, path: Path, passports: Path, *, stops: int = 0) -> tuple[list[Frame], int]:
+    """The shots that left, and what the odometer says in the end; it is ended after every so many shots (`stops`)."""
     passports.mkdir()
     (passports / "nominal.json").write_text(json.dumps({"device": "nominal", "pulses": HAD, "resets": 7}))
     file = config.bench.model_copy(update={"passports": str(passports)})
@@ -113,13 +113,17 @@ def record(config: RunConfig, path: Path, passports: Path, *, stops: bool = Fals
         patch.setattr("hil.run.session.Odometer", odometer)
         going_on = True
         while going_on:
-            parts = LateParts(MockBench(load_bench("mock"), load_device("nominal")))
+            parts = LateParts(MockBench(load_bench("mock"), config.device))
             with (
                 RunFile.open(path, write=True) as run,
                 PiBench(file, config.device, parts=Parts(parts, parts, parts)) as bench,
             ):
                 try:
-                    list(go_on(run, config, load_weights(), bench, stopping=lambda: stops and next(asked) % 7 == 0))
+                    list(
+                        go_on(
+                            run, config, load_weights(), bench, stopping=lambda: stops > 0 and next(asked) % stops == 0
+                        )
+                    )
                     going_on = False
                 except KeyboardInterrupt:
                     pass
@@ -163,6 +167,24 @@ def test_odometer_result_report_plan_and_passport_agree(
 
 def test_a_run_that_is_stopped_again_and_again_carries_the_same_odometer(config: RunConfig, tmp_path: Path) -> None:
     _, whole = record(config, tmp_path / "whole.sqlite", tmp_path / "one")
-    _, stopped = record(config, tmp_path / "stopped.sqlite", tmp_path / "two", stops=True)
+    _, stopped = record(config, tmp_path / "stopped.sqlite", tmp_path / "two", stops=7)
     assert stopped == whole
+    assert rows(tmp_path / "stopped.sqlite") == rows(tmp_path / "whole.sqlite")
+
+
+def test_a_neuron_that_drifts_is_calibrated_again_before_the_same_digit_in_a_run_that_is_stopped(
+    config: RunConfig, tmp_path: Path
+) -> None:
+    """What is played again is judged late: by then more digits have been asked for than a bench takes ahead."""
+    model = {**(config.device.model or {}), "change_at_pulses": HAD + 3_000, "change_factor": 0.85}
+    changing = config.device.model_copy(update={"model": model})
+    config = config.model_copy(update={"digits": "0:20", "device": changing, "drift": "recalibrate"})
+    record(config, tmp_path / "whole.sqlite", tmp_path / "one")
+    record(config, tmp_path / "stopped.sqlite", tmp_path / "two", stops=8)
+    told = []
+    for name in ("whole", "stopped"):
+        with RunFile.open(tmp_path / f"{name}.sqlite") as run:
+            told.append([(result.index, result.recalibrations) for result in results_of(run)])
+    assert told[0][-1][1] > 0
+    assert told[1] == told[0]
     assert rows(tmp_path / "stopped.sqlite") == rows(tmp_path / "whole.sqlite")

@@ -24,15 +24,15 @@ from hil.store.runfile import RunFile
 from tests.hil.run.test_resume import call, stop_after
 
 CHANGE = 0.88  # of the step: some 13 % more pulses to fire, noticed at once, and no reason to refuse the frame
-SETTINGS = ("--digits", "0:10", "--physical", "conv1:0-3", "--device", "drifting.toml", "--calibration", "before.json")
+SETTINGS = ("--digits", "0:11", "--physical", "conv1:0-3", "--device", "drifting.toml", "--calibration", "before.json")
 
 
 @pytest.fixture
 def drifting(capsys: pytest.CaptureFixture[str]) -> None:
-    """In the working folder: a device file of a neuron that changes at about the third digit, calibrated before."""
+    """In the working folder: a device file of a neuron that changes in the first digit, calibrated before."""
     write_device()
     assert main(["calibrate", "transfer", "--device", "drifting.toml", "--out", "before.json", "--json"]) == 0
-    write_device(change_at_pulses=30_000, change_factor=CHANGE)
+    write_device(change_at_pulses=10_000, change_factor=CHANGE)
     capsys.readouterr()
 
 
@@ -52,7 +52,7 @@ def test_by_default_drift_is_told_and_the_run_goes_on(capsys: pytest.CaptureFixt
     out, err = capsys.readouterr()
     assert "the neuron has drifted" in err
     assert "fewer spikes than calibrated" in err
-    assert numbers(json.loads(out)) == [0] * 10
+    assert numbers(json.loads(out)) == [0] * 11
 
 
 @pytest.mark.usefixtures("drifting")
@@ -184,7 +184,7 @@ def test_stopped_and_whole_runs_decode_alike_before_the_calibration(
         played = set(run.first_shots("run"))
     capsys.readouterr()
     answer = call(capsys, "resume", "run.sqlite")
-    assert len(answer["digits"]) == 10
+    assert len(answer["digits"]) == 11
     with RunFile.open(Path("run.sqlite")) as run:
         after = run.facts["recalibration/1"]["after_shot"]
         first = run.first_shots("run")
