@@ -30,6 +30,7 @@ class Fetcher:
 
     def __init__(self, link: ScopeLink, settings: ScopeSettings, rate: Rate) -> None:
         self._link, self._settings, self.rate = link, settings, rate
+        self._short = True  # whether the short way has led somewhere so far
         self._memory: tuple[float, int] | None = None
         self._preambles: dict[int, Preamble] = {}
 
@@ -83,11 +84,11 @@ class Fetcher:
     def _read(self, channel: int, depth: int, start: int, stop: int) -> tuple[NDArray[np.uint8], Preamble]:
         """Codes and preamble, by the short way where that has been gone before."""
         known = self._preambles.get(channel)
-        if known is not None and self._settings.read_style == "windows":
+        if known is not None and self._short and self._settings.read_style == "windows":
             try:
                 return read_again(self._link, channel, start, stop, known, self.rate), known
-            except CaptureError:
-                self._preambles.pop(channel)  # all of it from the beginning then, three times at most
+            except CaptureError:  # all of it from the beginning then, three times at most; and so from now on
+                self._short = False
         window = WINDOW if self._settings.read_style == "windows" else None
         codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window, rate=self.rate)
         self._preambles[channel] = preamble

@@ -126,12 +126,13 @@ class ScopeLink:
         self._took[what][0] += 1
         self._took[what][1] += time.monotonic() - began_s
 
-    def write(self, command: str) -> None:
-        """Send a command."""
+    def write(self, command: str, *, pause: bool = True) -> None:
+        """Send a command; without a pause after it where what follows tells whether it was taken."""
         began_s = time.monotonic()
         self._guarded(command, lambda session: session.write(command))
-        self.sleep(self.pace.command_s)
-        self._timed("scope_write_s", began_s)
+        if pause:
+            self.sleep(self.pace.command_s)
+            self._timed("scope_write_s", began_s)
 
     def ask(self, query: str) -> str:
         """Send a query and return its reply, stripped."""

@@ -111,9 +111,8 @@ def read_again(
 
     Raises CaptureError where anything is not as it was then; `read_memory` is to be tried instead.
     """
-    link.write(f":WAV:SOUR CHAN{channel}")
-    for command in (f":WAV:STOP {stop}", f":WAV:STAR {start}", ":WAV:RES"):
-        link.write(command)
+    for command in (f":WAV:SOUR CHAN{channel}", f":WAV:STOP {stop}", f":WAV:STAR {start}", ":WAV:RES"):
+        link.write(command, pause=False)  # the preamble and the count tell whether they were taken
     found = parse_preamble(link.ask(":WAV:PRE?"))
     if replace(found, points=expected.points, x_origin_s=expected.x_origin_s) != expected:
         raise CaptureError(f"channel {channel} is set otherwise than when it was read last: {found}")

@@ -463,8 +463,12 @@ def _pace(file: BenchFile, settings: ScopeSettings) -> BenchPace:
         known = kept(passport_folder(file.passports), resource=settings.resource)
     strategy = Strategy(settings, file.board, file.tick_s, known)
 
+    seen: list[Frame] = []
+
     def cost(shot: Frame) -> Mapping[str, float]:
-        return strategy.cost(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot))).parts()
+        seen[1:] = [shot]
+        plan = strategy.plan(shot, peaks=strategy.by_peaks(shot))
+        return strategy.cost(shot, plan, clocks=len(seen) > 1).parts()  # the first tells their ratio
 
     def captured(shot: Frame) -> float:
         return strategy.captured(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot)))

@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from drivers.signals import Frame, SlotTiming
 
 IN_FULL_EVERY = 25  # of the shots that could be read by peaks, one in so many is read in full all the same
-LENGTHS_S = (0.065, 0.13, 0.26, 0.33, 0.65, 1.0, 1.3, 1.5)  # of shots: what fits records of 1-2-5 time bases, and more
+LENGTHS_S = (
+    0.065,
+    0.13,
+    0.26,
+    0.33,
+    0.65,
+    1.0,
+    1.3,
+    1.37,
+    1.5,
+)  # of shots: what fits records of 1-2-5 time bases, and more
 TAIL_SLOTS = 24  # whose edges prove when the shot ended
 _TAIL_SHARE = 0.25  # of the shot: a longer tail is no saving
 _ARMING = (1, 1)  # commands and queries: SINGle; TRIGger:STATus?
 _STOPPING = (0, 1.5)
-_A_CHANNEL = (6, 3)  # SOURce, STARt, STOP, RESet, BEGin, END; PREamble?, STATus?, DATA?
+_A_CHANNEL = (2, 7)  # BEGin, END; SOURce, STOP, STARt and RESet without a pause, PREamble?, STATus?, DATA?
 _AROUND_S = 0.040  # quiet around a memory read
 COARSE_LEADS = 4.0  # leads in an interval of the record that peak detect is proven by
 SLOW_LINK = 1e6  # bytes a second; up to 1.7e6 are reported for the family by LAN (ngscopeclient/scopehal#12)

@@ -22,7 +22,6 @@ Cost = Callable[["Frame"], Mapping[str, float]]
 FEWER_PULSES = (
     "fewer pulses: hil run --play pooled, --helpings, or another --full-scale (hil evaluate says at what cost)"
 )
-LONGER_SHOTS = "nothing but fewer and longer shots: this is what starting each of them takes"
 
 
 def _nothing(_shot: Frame) -> Mapping[str, float]:
@@ -70,7 +69,7 @@ def bench_pace(file: BenchFile) -> Pace:
         most_pulses=reader.most_pulses,
         longest_s=reader.longest_s,
         cost=cost,
-        helps={"playing": FEWER_PULSES, "arming": LONGER_SHOTS, **source.helps, **reader.helps},
+        helps={"playing": FEWER_PULSES, **source.helps, **reader.helps},
         bytes=reader.bytes,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drivers.checks import Check
 from drivers.parts.kind import Opening, PartKind
-from drivers.parts.pace import LONGER_SHOTS, Pace
+from drivers.parts.pace import Pace
 from drivers.pico.device import Pico
 from drivers.pico.link import NOT_OURS_TO_CLEAR, find_port, latched
 from drivers.settings import PicoSettings
@@ -59,9 +59,11 @@ def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
         return found
 
     by_gpio = 'count with the Pi itself: axon_reader = "gpio", and pigpiod -s 1'
-    helps = {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio} if asked else {}
+    helps = (
+        {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio, "starting": by_gpio} if asked else {}
+    )
     most_pulses = Pico.most_stamped if asked else None
-    return Pace(Pico.most_slots, most_pulses, cost=cost, helps={"starting": LONGER_SHOTS, **helps})
+    return Pace(Pico.most_slots, most_pulses, cost=cost, helps=helps)
 
 
 PART = PartKind(

@@ -12,7 +12,7 @@ import numpy as np
 from drivers.checks import Check
 from drivers.errors import BenchError, CaptureError, InputError, LimitError
 from drivers.parts.kind import Opening, PartKind
-from drivers.parts.pace import LONGER_SHOTS, Pace
+from drivers.parts.pace import Pace
 from drivers.pigpio.count import Hearing, LostShotError, count
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.reports import Reports, ReportStream, gathered
@@ -182,7 +182,7 @@ def _check(opening: Opening, _settings: GpioSettings) -> Iterator[Check]:
 
 def _pace(_file: BenchFile, _settings: GpioSettings) -> Pace:
     """Reports come while a shot plays; the last of them some milliseconds after it."""
-    return Pace(cost=lambda _shot: {"reading": READ_S}, helps={"reading": LONGER_SHOTS})
+    return Pace(cost=lambda _shot: {"reading": READ_S})
 
 
 PART = PartKind(_open, _check, GpioSettings, "gpio", pace=_pace)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from drivers.checks import Check
 from drivers.errors import BenchError, UnsafeError
 from drivers.parts.kind import Opening, PartKind
-from drivers.parts.pace import LONGER_SHOTS, Pace
+from drivers.parts.pace import Pace
 from drivers.pigpio.checks import link_checks, pigpio_checks
 from drivers.pigpio.link import Clock, PigpioLink
 from drivers.pigpio.stream import WaveStream
@@ -173,7 +173,7 @@ def _claims(settings: PigpioSettings) -> list[str]:
 
 def _pace(_file: BenchFile, _settings: PigpioSettings) -> Pace:
     """Two waves are made and sent before a shot plays, and its end is looked for every 2 ms."""
-    return Pace(cost=lambda _shot: {"starting": START_S}, helps={"starting": LONGER_SHOTS})
+    return Pace(cost=lambda _shot: {"starting": START_S})
 
 
 PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims, pace=_pace)

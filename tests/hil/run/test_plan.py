@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from drivers.benchfile import load_bench
+from drivers.ds4024.known import Known, keep
 from drivers.signals import SlotTiming, probe_frame
 from drivers.timing import length_ticks
 from hil.cli import main
 from hil.run.plan import NEURONS, shared_s
+from hil.run.shares import lines, measured
 
 
 def call(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
@@ -165,3 +167,75 @@ def test_runs_lists_what_is_there_and_what_cannot_be_read(capsys: pytest.Capture
     out = capsys.readouterr().out
     assert "2/2" in out
     assert "broken.sqlite" in out
+
+
+WIRED = """
+name = "planned"
+kind = "pi"
+pulse_source = "pigpio"
+axon_reader = {reader}
+passports = "known"
+[wiring]
+dendrite = 17
+reset = 27
+sync = 22
+select = [23, 24, 25, 12]
+[board]
+addresses = 4
+[scope]
+resource = "TCPIP0::192.0.2.10::INSTR"
+[gpio]
+[pico]
+[threshold]
+source = "pico"
+"""
+
+
+def wired(capsys: pytest.CaptureFixture[str], reader: str) -> dict[str, Any]:
+    Path("bench.toml").write_text(WIRED.format(reader=reader))
+    return call(capsys, "plan", "--bench", "bench.toml", "--digits", "0:2", "--total")
+
+
+def test_a_plan_knows_what_is_proven_of_the_oscilloscope_and_how_fast_its_link_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = wired(capsys, '"scope"')
+    known = Known(serial="DS4A1", resource="TCPIP0::192.0.2.10::INSTR", bytes_per_s=0.3e6, peak=True, vernier=True)
+    keep(known, Path("known"))
+    slow = wired(capsys, '"scope"')
+    keep(known.model_copy(update={"bytes_per_s": 1.7e6}), Path("known"))
+    fast = wired(capsys, '"scope"')
+    assert unknown["wall_s"] > 3 * slow["wall_s"] > 4 * fast["wall_s"]
+    assert unknown["capture_bytes"] > 5 * slow["capture_bytes"]
+    for plan in (unknown, slow, fast):
+        assert plan["wall_s"] == pytest.approx(plan["bench_s"] + sum(plan["parts_s"].values()))
+        assert plan["utilisation"] == pytest.approx(plan["bench_s"] / plan["wall_s"])
+        assert max(plan["parts_s"], key=plan["parts_s"].__getitem__) == "transfer"
+    audited = wired(capsys, '["gpio", "scope"]')
+    assert audited["wall_s"] > wired(capsys, '"gpio"')["wall_s"]
+
+
+@pytest.mark.parametrize(
+    ("reader", "told"),
+    [('"scope"', "hil doctor --loopback, which proves"), ('"pico"', "count with the Pi itself"), ('"gpio"', "pulses")],
+)
+def test_a_plan_says_what_would_help_most(capsys: pytest.CaptureFixture[str], reader: str, told: str) -> None:
+    Path("bench.toml").write_text(WIRED.format(reader=reader))
+    assert main(["plan", "--bench", "bench.toml", "--digits", "0:1"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "what would help most" in line]
+    assert told in line
+
+
+def test_a_simulated_bench_is_planned_without_utilisation(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(capsys, "plan", "--digits", "0:1")["utilisation"] is None
+    assert main(["plan", "--digits", "0:1"]) == 0
+    assert "utilisation" not in capsys.readouterr().out
+
+
+def test_what_no_part_spent_was_spent_between_shots() -> None:
+    spent = {"compiling": 0.3, "arming": 0.1, "playing": 0.8, "reading": 0.0, "transfer": 0.5}
+    parts = measured(2.0, 1.0, spent)
+    assert parts == pytest.approx({"arming": 0.1, "transfer": 0.5, "starting": 0.4})
+    said = lines(1.0, parts, {"transfer": "a faster link", "playing": "fewer pulses"})
+    assert said[0].split() == ["playing", "1.000", "s", "50.0%"]
+    assert said[-1] == "  what would help most (transfer, 25%): a faster link"
