@@ -104,7 +104,7 @@ class _Bias:
 
     def estimate(self, error: float) -> tuple[float, float]:
         """Mean and standard deviation, for a curve whose relative standard error is `error`."""
-        if self.frames == 0 or error == 0:
+        if self.frames == 0:
             return 0.0, error
         seen, spread2 = self.found / self.expected - 1, self.variance / self.expected**2
         weight = error**2 / (error**2 + spread2)

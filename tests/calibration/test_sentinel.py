@@ -103,6 +103,12 @@ def test_an_alarm_comes_beyond_the_limit_and_tells_of_the_frames_since_the_sum_b
     assert sentinel.statistic == 2.5
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_alarm_may_come_with_the_first_frame(sign: int) -> None:
+    drift = Sentinel(limit=3.0).feed(FRAME, round(FRAME.spikes + sign * 4 * FRAME.sd))
+    assert drift == Drift(pytest.approx(sign * 4 * FRAME.sd / FRAME.spikes), 1)
+
+
 @pytest.mark.parametrize(
     ("change", "text"), [(0.051, "5.1% more spikes than calibrated"), (-0.051, "5.1% fewer spikes than calibrated")]
 )

@@ -12,7 +12,7 @@ from drivers.errors import CaptureError
 from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks
-from tests.drivers.synthetic import AXON_S, STEP_S, TICK_S, Levels, Shot, shot_of
+from tests.drivers.synthetic import AXON_S, STEP_S, TICK_S, Levels, Shot, levels, shot_of
 
 SETTINGS = SpikeSettings()
 FIXED = SlotTiming(mode="fixed", window_s=100e-6)
@@ -202,3 +202,16 @@ def test_two_samples_a_pulse_are_enough() -> None:
     for slot in range(5):
         shot.spike(slot, 1_000 + 137 * slot)
     assert decoded(shot, shot.traces(step_s=AXON_S / 2)).spikes.tolist() == [1] * 5
+
+
+@pytest.mark.parametrize(("until_ns", "doubted"), [(15_000, 0), (28_000, 1)])
+def test_an_axon_that_is_high_when_the_record_begins_leaves_the_slots_doubtful_that_it_reaches(
+    until_ns: int, doubted: int
+) -> None:
+    """Nobody knows when it rose, and so not what it was; how the record ends makes no difference."""
+    shot = shot_of([3, 4, 5])
+    sync = shot.traces()[1]
+    (axon,) = shot.rendered({"axon": levels(np.array([-9_000]), until_ns + 9_000)})
+    found = decoded(shot, [axon, sync])
+    assert found.ok.tolist() == [False] * doubted + [True] * (3 - doubted)
+    assert not found.spikes[found.ok].any()
