@@ -1,9 +1,10 @@
-"""A million spoilt inputs: bench and device files, calibration records, weights, replies, run files, and these in commands.
+"""A million spoilt inputs: bench and device files, records, weights, replies, run files, and commands that get these.
 
     python -m benchmarks.soak_fuzz [--inputs 1000000] [--seed 0] [--kind "run file"]
 
 Each ends in a value or in an error of ours, within bounded memory and time. Most are replies, which take microseconds;
-of run files there is one in a hundred, and of those given to commands, the slowest, one in two thousand. Ends with code 1 where one did not.
+of run files there is one in a hundred; one in two thousand, the slowest, is given to a command. Ends with code 1 where
+one did not.
 """
 
 from __future__ import annotations
