@@ -143,17 +143,22 @@ def check_valid(
     _check_age(record, now or datetime.now(UTC), again)
     if device_pulses is None:
         return
+    check_kept(record, device_pulses)
     since = device_pulses - record.device_pulses
-    if since < 0:
-        raise CalibrationError(
-            f"calibration {record.id} was made after {record.device_pulses:,} pulses, and the passport of device "
-            f"{device!r} knows of {device_pulses:,}: it is not the one that was kept; restore it, or name its folder "
-            "as `passports` in the bench file"
-        )
     if since > record.most_pulses:
         raise CalibrationError(
             f"calibration {record.id}: {since:,} pulses have been applied since; "
             f"it holds for {record.most_pulses:,}: {again}"
+        )
+
+
+def check_kept(record: CalibrationRecord, device_pulses: int) -> None:
+    """Raise CalibrationError where the passport of the record's device knows of less than the record does."""
+    if device_pulses < record.device_pulses:
+        raise CalibrationError(
+            f"calibration {record.id} was made after {record.device_pulses:,} pulses, and the passport of device "
+            f"{record.device!r} knows of {device_pulses:,}: it is not the one that was kept; restore it, or name its "
+            "folder as `passports` in the bench file"
         )
 
 

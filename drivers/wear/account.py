@@ -5,13 +5,14 @@ A bench of real parts has one whoever opens it, so that no pulse reaches a devic
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from drivers.claims import claim
-from drivers.errors import LimitError
+from drivers.errors import HilWarning, LimitError
 from drivers.wear.ledger import Ledger, Wear
 from drivers.wear.passport import amend, ledger_file, load_passport, passport_file, save_passport
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 def device_claim(device: DeviceFile, folder: Path) -> str:
     """What only one program may have: the device, by its passport."""
     return f"device {device.id} of {passport_file(device.id, folder).absolute()}"
+
+
+def _described(device: DeviceFile) -> str:
+    """What its file says of a device, in words."""
+    return f"{device.description!r} (endurance {device.endurance_pulses:,} pulses, {device.endurance_resets:,} resets)"
 
 
 class Account:
@@ -46,7 +52,14 @@ class Account:
             self._ledger = stack.enter_context(
                 Ledger(ledger_file(device.id, folder), Wear(had.pulses, had.resets, had.played_s))
             )
-            amend(device.id, folder, has_ledger=True, in_hand=0)
+            amend(device.id, folder, has_ledger=True, in_hand=0, described=_described(device))
+            if had.described not in ("", _described(device)):
+                warnings.warn(
+                    f"device {device.id!r} was {had.described} when it was played last, and is {_described(device)} by "
+                    "its file now; both count as one device: if they are two, give one of them another id",
+                    HilWarning,
+                    stacklevel=2,
+                )
             self._stack = stack.pop_all()
 
     @property

@@ -36,7 +36,8 @@ class Passport(BaseModel):
 
     `in_hand` is what a shot that was being played may have given it, in passports from before there were ledgers; it
     counts. `has_ledger` says that the ledger beside it has the last word on pulses, resets and time.
-    `drifted` are ids of calibrations that the sentinel has found the device to have left.
+    `drifted` are ids of calibrations that the sentinel has found the device to have left. `described` is how its file
+    described it when it was played last.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,6 +50,7 @@ class Passport(BaseModel):
     has_ledger: bool = False
     entries: tuple[Entry, ...] = ()
     drifted: tuple[str, ...] = ()
+    described: str = ""
 
 
 def passport_folder(stated: str = "") -> Path:

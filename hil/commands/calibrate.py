@@ -131,7 +131,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
 def _settings(args: argparse.Namespace) -> CalibrateConfig:
     from pydantic import ValidationError
 
-    from calibration.record import load_record
+    from calibration.record import check_kept, load_record
     from drivers.benchfile import load_bench
     from drivers.device import load_device, validation_line
     from drivers.wear.passport import load_passport, passport_folder
@@ -152,6 +152,10 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
             f"--calibration {args.calibration} is of device {base.device!r} on bench {base.bench!r}, not of "
             f"{device.id!r} on {file.name!r}"
         )
+    odometer = load_passport(device.id, passport_folder(file.passports)).pulses if file.kind == "pi" else 0
+    for record in (base, load_record(Path(file.calibration)) if _is_there(file.calibration) else None):
+        if record is not None and record.device == device.id and file.kind == "pi":
+            check_kept(record, odometer)
     try:
         return CalibrateConfig(
             what=tuple(dict.fromkeys(args.what)),
@@ -163,11 +167,16 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
             full_scale=args.full_scale,
             slowest_hz=args.slowest,
             seed=args.seed,
-            odometer=load_passport(device.id, passport_folder(file.passports)).pulses if file.kind == "pi" else 0,
+            odometer=odometer,
             base=base,
         )
     except ValidationError as error:
         raise InputError(f"calibrate: {validation_line(error)}") from error
+
+
+def _is_there(record: str) -> bool:
+    """Whether a bench file's record is there: the first calibration of a bench may write it."""
+    return bool(record) and Path(record).exists()
 
 
 def _default_out(config: CalibrateConfig) -> Path:

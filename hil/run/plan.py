@@ -220,7 +220,7 @@ def check_plan(
             )
     if free_bytes is not None and plan.disk_bytes > free_bytes:
         raise LimitError(
-            f"this run needs about {plan.disk_bytes / 1e6:,.0f} MB of disk; {free_bytes / 1e6:,.0f} MB are free: "
+            f"this run needs about {plan.disk_bytes / 1e6:,.1f} MB of disk; {free_bytes / 1e6:,.1f} MB are free: "
             "make room, play fewer digits or give --out on another disk"
         )
 

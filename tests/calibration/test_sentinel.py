@@ -181,10 +181,10 @@ def test_frames_that_expect_nothing_are_skipped() -> None:
 def test_what_a_frame_should_give_by_hand() -> None:
     """Counts of 0, 2 and 4 were measured in 4 slots each; between them straight, beyond them as at the end."""
     pulses = np.repeat([0, 2, 4], 4)
-    spikes = np.array([0, 0, 0, 0, 0, 2, 0, 2, 2, 4, 2, 4])  # means 0, 1, 3; standard deviations 0, 1, 1
+    spikes = np.array([0, 0, 0, 0, 0, 2, 0, 2, 1, 5, 1, 5])  # means 0, 1, 3; standard deviations 0, 1, 2
     curve = TransferCurve.of("t", 0.7, Tally.of(pulses, spikes))
-    assert curve.sd_spikes.tolist() == [0.0, 1.0, 1.0]
+    assert curve.sd_spikes.tolist() == [0.0, 1.0, 2.0]
     found = expected_spikes(curve, np.array([0, 1, 2, 3, 4, 4, 9], dtype=np.int32))
     assert found.spikes == pytest.approx(0 + 0.5 + 1 + 2 + 3 + 3 + 3)
-    assert found.sd == pytest.approx((0 + 0.5 + 1 + 1 + 1 + 1 + 1) ** 0.5)
-    assert found.curve_error == pytest.approx(((2**2 + 4**2) / 4) ** 0.5)  # 1 and 2 with 2's, 3 and more with 4's
+    assert found.sd == pytest.approx((0 + 0.5 + 1 + 2.5 + 4 + 4 + 4) ** 0.5)
+    assert found.curve_error == pytest.approx(((2**2 + 8**2) / 4) ** 0.5)  # 1 and 2 with 2's, 3 and more with 4's

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.benchfile import load_bench
 from drivers.device import DeviceFile, load_device
-from drivers.errors import BusyError, CaptureError, LimitError
+from drivers.errors import BusyError, CaptureError, HilWarning, LimitError
 from drivers.parts.assembly import Parts
 from drivers.pi import PiBench
 from drivers.signals import Capture, Frame, SlotTiming, probe_frame
@@ -161,3 +161,17 @@ def test_an_old_passport_goes_on(tmp_path: Path) -> None:
     for _ in range(2):
         with Account(device(), tmp_path, "test") as account:
             assert (account.wear.pulses, account.wear.resets) == (70, 5)
+
+
+def test_two_devices_of_one_id_are_told(tmp_path: Path) -> None:
+    """They share a life: nothing else than what their files say can tell them apart."""
+    ours, other = device(), device().model_copy(update={"description": "die 9"})
+    with bench(tmp_path, Silent(), ours) as one:
+        list(one.play([probe_frame("test", SLOW, [5])]))
+    bench(tmp_path, Silent(), ours).__exit__()
+    with pytest.warns(HilWarning, match=r"device 'nominal' was .* and is 'die 9' .*give one of them another id"):
+        bench(tmp_path, Silent(), other).__exit__()
+    bench(tmp_path, Silent(), other).__exit__()
+    with pytest.warns(HilWarning, match=r"was 'die 9' .* and is .*another id"):
+        bench(tmp_path, Silent(), ours).__exit__()
+    assert load_passport("nominal", tmp_path).pulses == 5

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from calibration.record import load_record, save_record
+from drivers.device import load_device
 from drivers.wear.passport import Entry, Passport, passport_folder, save_passport
 from hil.cli import main
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def test_threshold_finds_the_window_and_the_gain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,3 +163,25 @@ def test_the_life_of_a_device_is_drawn(
     assert main(["device", "d", "--figure", str(picture)]) == 0
     assert "window 0.400…1.500 V" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("named", ["in the bench file", "on the command line"])
+def test_a_device_with_a_record_and_no_passport_is_not_born_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    """Nothing is opened: there is no such bench."""
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path / "passports"))
+    made = tmp_path / "made.json"
+    assert main(["calibrate", "transfer", "--full-scale", "1", "--device", "ideal", "--out", str(made)]) == 0
+    record, device = load_record(made), load_device(str(EXAMPLES / "devices" / "example.toml"))
+    kept = {"device": device.id, "bench": "pigpio-scope", "device_pulses": 5_000}
+    save_record(record.model_copy(update=kept), tmp_path / "old.json")
+    text = (EXAMPLES / "benches/pigpio-scope.toml").read_text(encoding="utf-8")
+    text = text.replace("../devices", str(EXAMPLES / "devices"))
+    file = tmp_path / "bench.toml"
+    file.write_text(text.replace("# calibration =", 'calibration = "old.json"') if "bench file" in named else text)
+    more = [] if "bench file" in named else ["--calibration", str(tmp_path / "old.json")]
+    capsys.readouterr()
+    assert main(["calibrate", "transfer", "--bench", str(file), *more]) == 1
+    assert "made after 5,000 pulses, and the passport of device" in capsys.readouterr().err
+    assert not (tmp_path / "passports").exists()

@@ -149,7 +149,7 @@ def test_what_exceeds_a_limit_is_refused(capsys: pytest.CaptureFixture[str], mon
     assert "resets; device 'worn' has 10 left of its budget of 10" in capsys.readouterr().err
     monkeypatch.setattr("hil.commands.plan.free_bytes", lambda _: 1000)
     assert main(["plan", "--digits", "0:1"]) == 1
-    assert "MB of disk; 0 MB are free" in capsys.readouterr().err
+    assert "MB of disk; 0.0 MB are free" in capsys.readouterr().err
 
 
 def test_runs_lists_what_is_there_and_what_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
