@@ -314,11 +314,15 @@ class PicoServer:
 
     def _watch(self) -> None:
         """The chip's watchdog, and the soft reset that mpremote asks for, which ends a MicroPython process."""
-        fed_ns, unfed_s, looked_s = self.chip.fed_ns, 0.0, time.monotonic()
+        fed_ns, unfed_s, looked_s, ran_s = self.chip.fed_ns, 0.0, time.monotonic(), 0.0
         while not self._closing.wait(WATCH_S):
             now_s = time.monotonic()
-            # A machine that keeps us from looking keeps the firmware from feeding too: that is no hang of a Pico's.
-            unfed_s += min(now_s - looked_s, 2 * WATCH_S)
+            # A machine that keeps us from looking, or the firmware from running, keeps it from feeding too: that is no
+            # hang of a Pico's.
+            passed_s = min(now_s - looked_s, 2 * WATCH_S)
+            if (runs := running_s(self._process)) is not None:
+                passed_s, ran_s = min(passed_s, max(0.0, runs - ran_s)), runs
+            unfed_s += passed_s
             looked_s = now_s
             if self.chip.fed_ns != fed_ns:
                 fed_ns, unfed_s = self.chip.fed_ns, 0.0
@@ -330,6 +334,21 @@ class PicoServer:
                 ended = None if self._process is None else self._process.poll()
                 if ended is not None and not self._closing.is_set():  # not 0: by Ctrl-C while it began
                     self._soft_reset(asked=ended == 0)
+
+
+def running_s(process: subprocess.Popen[bytes] | None) -> float | None:
+    """For how long a process that is ready to run has had a processor, s; None where it sleeps or is stopped.
+
+    None too where the system does not tell. Linux: the state in /proc/PID/stat, the first field of /proc/PID/schedstat.
+    """
+    if process is None:
+        return None
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        ran_ns = int(Path(f"/proc/{process.pid}/schedstat").read_text(encoding="ascii").split()[0])
+    except (OSError, IndexError, ValueError):  # another system, or it has ended
+        return None
+    return ran_ns * 1e-9 if state == "R" else None
 
 
 def _terminal(*, interrupts: bool) -> tuple[int, int]:

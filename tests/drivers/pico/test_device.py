@@ -507,6 +507,31 @@ def test_a_hanging_interpreter_is_reset_by_the_chips_watchdog(impatient: Callabl
         again.close()
 
 
+def test_firmware_that_a_busy_machine_keeps_from_running_is_not_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not feed the watchdog, and nobody looks but the twin, which sees that it is ready and waits."""
+    asked: list[int] = []
+    resets: list[int] = []
+
+    def ready(_process: object) -> float:
+        asked.append(1)
+        return 1.0
+
+    with PicoServer(new_board()) as server:
+        server.wait_until_up()
+        reset = server.reset
+        with monkeypatch.context() as patch:
+            patch.setattr("drivers.mock.pico.server.running_s", ready)
+            patch.setattr(server, "reset", lambda *_: resets.append(1))
+            assert soon(lambda: len(asked) > 1)  # what it had run before may count once
+            server.hang()
+            server.chip.watchdog_s = 0.1
+            began = len(asked)
+            assert soon(lambda: len(asked) > began + 20)  # 0.4 s at least
+            assert not resets
+        monkeypatch.setattr(server, "reset", lambda *given: (resets.append(1), reset(*given)))
+        assert soon(lambda: bool(resets))  # stopped, it hangs
+
+
 @pytest.mark.skipif(micropython() is None, reason="no micropython for this machine")
 def test_ctrl_c_makes_the_board_safe_and_stops_the_chips_watchdog(impatient: Callable[[], None]) -> None:
     """mpremote sends it; the REPL that follows must not be reset under the user's hands."""
