@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -66,6 +67,14 @@ def mutate(patch: pytest.MonkeyPatch, module: ModuleType, name: str, old: str, n
         for other in (waves, source, reader, memory, edges):
             if getattr(other, last, None) is found:
                 patch.setattr(other, last, made)
+
+
+def test_the_documentation_lists_them_all() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "twin.md").read_text(encoding="utf-8")
+    table = page.partition("## A driver that is wrong in one place")[2].partition("\n## ")[0]
+    listed = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")][2:]
+    assert listed == list(MUTATIONS)
+    assert len(listed) >= 10
 
 
 @pytest.mark.parametrize("name", ["none", *MUTATIONS])
