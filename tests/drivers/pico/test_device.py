@@ -512,23 +512,25 @@ def test_firmware_that_a_busy_machine_keeps_from_running_is_not_reset(monkeypatc
     asked: list[int] = []
     resets: list[int] = []
 
+    def counted(*_: int) -> None:
+        resets.append(1)
+
     def ready(_process: object) -> float:
         asked.append(1)
         return 1.0
 
     with PicoServer(new_board()) as server:
         server.wait_until_up()
-        reset = server.reset
         with monkeypatch.context() as patch:
             patch.setattr("drivers.mock.pico.server.running_s", ready)
-            patch.setattr(server, "reset", lambda *_: resets.append(1))
+            patch.setattr(server, "reset", counted)
             assert soon(lambda: len(asked) > 1)  # what it had run before may count once
             server.hang()
             server.chip.watchdog_s = 0.1
             began = len(asked)
             assert soon(lambda: len(asked) > began + 20)  # 0.4 s at least
             assert not resets
-        monkeypatch.setattr(server, "reset", lambda *given: (resets.append(1), reset(*given)))
+        monkeypatch.setattr(server, "reset", counted)
         assert soon(lambda: bool(resets))  # stopped, it hangs
 
 
