@@ -27,12 +27,19 @@ def draw_accuracy(file: Path, levels: Sequence[Level], software: Sequence[Level]
     axes = figure.subplots()
     seeds = len(levels[0].seeds)
     of_seeds = f", mean of {seeds} seeds" if seeds > 1 else ""
-    _line(axes, software, "C7", "s--", f"software alone{of_seeds}")
+    _line(axes, software, "gray", "s--", f"software alone{of_seeds}")
     _line(axes, levels, "C0", "o-", f"on the simulated neuron{of_seeds}")
-    axes.plot(0, 100 * PAPER_CLEAN, "k*", markersize=8, label="paper: about 97.1 % clean,")
+    axes.plot(0, 100 * PAPER_CLEAN, "k*", markersize=8, label="paper: about 97.1 % clean")
     at, above = PAPER_ABOVE
     axes.errorbar(
-        100 * at, 100 * above, yerr=3, lolims=True, fmt="k_", markersize=8, capsize=3, label="above 90 % at 40 % zeroed"
+        100 * at,
+        100 * above,
+        yerr=3,
+        lolims=True,
+        fmt="k_",
+        markersize=8,
+        capsize=3,
+        label="paper: above 90 % at 40 % zeroed",
     )
     axes.set_xlabel("pixels set to zero, %")
     axes.set_ylabel("digits recognised, %")

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from hil.budget.losses import Step
     from hil.run.config import RunConfig
 
-_DOWN = 6  # lost digits shown of a step
+_ACROSS, _DOWN = 2, 5  # lost digits shown of a step
 
 
 @printed
 def draw_budget(file: Path, steps: Sequence[Step], config: RunConfig) -> None:
     """Draw it; the suffix chooses the format. Raises InputError when the file cannot be written."""
-    figure = new_figure(7.2, 6.0)
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.25, 1))[:, 0]
+    figure = new_figure(7.2, 5.6)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=(1.5, 1))[:, 0]
     accuracy, turned = above.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _accuracies(accuracy, steps)
     _turned(turned, steps)
@@ -38,44 +38,57 @@ def draw_budget(file: Path, steps: Sequence[Step], config: RunConfig) -> None:
 
 
 def _accuracies(axes: Axes, steps: Sequence[Step]) -> None:
-    at = np.arange(len(steps))
-    shares = np.array([step.accuracy for step in steps])
-    low, high = np.array([step.interval for step in steps]).T
-    axes.errorbar(at, 100 * shares, yerr=100 * np.array([shares - low, high - shares]), fmt="o", capsize=3, color="C0")
-    axes.step(at, 100 * shares, where="mid", color="C0", linewidth=0.7)
-    for x, step in zip(at, steps, strict=True):
-        axes.annotate(f"{step.accuracy:.1%}", (float(x), 100 * step.accuracy), (4, 4), textcoords="offset points")
+    """Steps of fewer digits than the others are drawn open, and their wider intervals may leave the picture."""
+    most = max(len(step.results) for step in steps)
+    for x, step in enumerate(steps):
+        share, (low, high) = step.accuracy, step.interval
+        axes.errorbar(
+            x,
+            100 * share,
+            yerr=[[100 * (share - low)], [100 * (high - share)]],
+            fmt="o",
+            capsize=3,
+            color="C0",
+            fillstyle="full" if len(step.results) == most else "none",
+        )
+        axes.annotate(f"{share:.2%}", (x, 100 * share), (5, 3), textcoords="offset points")
+    whole = [step for step in steps if len(step.results) == most]
+    axes.step(range(len(whole)), [100 * step.accuracy for step in whole], where="mid", color="C0", linewidth=0.7)
+    low = min(step.interval[0] for step in whole)
+    high = max(*(step.interval[1] for step in whole), *(step.accuracy for step in steps))
+    margin = 0.15 * (high - low)
+    axes.set_ylim(100 * (low - margin), 100 * (high + margin))
     axes.set_ylabel("recognised, %")
-    axes.set_title("accuracy with 95 % intervals")
+    axes.set_title("accuracy with 95 % intervals; open: of fewer digits")
 
 
 def _turned(axes: Axes, steps: Sequence[Step]) -> None:
-    at = np.arange(len(steps))
-    lost, won = [len(step.lost) for step in steps], [len(step.won) for step in steps]
-    axes.bar(at, won, color="C2", width=0.5, label="won against the step before")
-    axes.bar(at, np.negative(lost), color="C3", width=0.5, label="lost")
-    for x, up, down, step in zip(at, won, lost, steps, strict=True):
+    for x, step in enumerate(steps):
+        won, lost = len(step.won), len(step.lost)
+        axes.bar(x, won, color="C2", width=0.5)
+        axes.bar(x, -lost, color="C3", width=0.5)
         if step.before is not None:
-            axes.annotate(f"+{up} −{down}", (float(x) + 0.28, 0), va="center")
+            axes.annotate(f"+{won} −{lost}", (x, won), (0, 2), textcoords="offset points", ha="center")
     axes.axhline(0, color="gray", linewidth=0.5)
-    axes.set_xticks(at, [f"{step.name}\n{len(step.results):,} digits" for step in steps])
-    axes.set_xlim(-0.5, len(steps) - 0.5)
+    axes.margins(y=0.25)
+    axes.set_xticks(range(len(steps)), [f"{step.name}\n{len(step.results):,} digits" for step in steps])
+    axes.set_xlim(-0.5, len(steps) - 0.4)
     axes.set_ylabel("digits")
-    axes.legend(loc="lower left", ncols=2)
+    axes.set_title("won and lost against the step before")
 
 
 def _lost(figure: Figure, steps: Sequence[Step], config: RunConfig) -> None:
     """A column a step: the first of the digits that it lost, each with its index, label and answer."""
     every = load_digits(config.source)[0]
-    down = max(1, min(_DOWN, max(len(step.lost) for step in steps)))
-    grid = figure.subplots(down, len(steps), squeeze=False)
+    down = max(1, min(_DOWN, max(-(-len(step.lost) // _ACROSS) for step in steps)))
+    grid = figure.subplots(down, _ACROSS * len(steps), squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
-    for column, step in enumerate(steps):
-        for row, index in enumerate(step.lost[:down]):
-            result, axes = step.by_index[index], grid[row, column]
+    for number, step in enumerate(steps):
+        for place, index in enumerate(step.lost[: down * _ACROSS]):
+            result, axes = step.by_index[index], grid[place // _ACROSS, _ACROSS * number + place % _ACROSS]
             image = noisy(every[[index]], np.array([index]), config.noise[0], config.seed)[0]
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=255)
-            axes.set_title(f"{index}: {result.label}→{result.answer}", fontsize=6, pad=1)
-    shown = "lost digits" if all(len(step.lost) <= down for step in steps) else f"the first {down} lost digits"
+            axes.set_title(f"{index}: {result.label}→{result.answer}", fontsize=5, pad=1)
+    shown = "lost digits" if all(len(step.lost) <= down * _ACROSS for step in steps) else "the first lost digits"
     figure.suptitle(f"{shown} of each step: index, label → answer", fontsize=8)
