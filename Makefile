@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := menu
-.PHONY: menu run install test lint bench study soak mutants foreign docs board clean
+.PHONY: menu run install test lint bench ratios study soak mutants foreign docs board clean
 
 # Hours rather than minutes, with targets of their own; and parts of other benchmarks.
 LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/wire_table.py benchmarks/__init__.py
@@ -43,6 +43,9 @@ test: lint  ## lint, then the whole test suite, on all cores
 
 bench: $(VENV)/.test  ## benchmarks: ratios against named rivals
 	for b in $(filter-out $(LONG),$(wildcard benchmarks/*.py)); do $(BIN)/python -m benchmarks.$$(basename $$b .py) || exit 1; done
+
+ratios: $(VENV)/.test  ## all that is measured beside a rival, in one run of some minutes
+	$(BIN)/python -m benchmarks.ratios
 
 study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 	$(BIN)/python -m benchmarks.study

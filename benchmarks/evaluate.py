@@ -1,8 +1,10 @@
-"""Recognising test digits through the simulated neuron, against the same network in software and in PyTorch.
+"""Recognising test digits through the simulated neuron, beside the network's matrix products and PyTorch.
 
-Prints digits a second of each and the ratio to PyTorch's forward pass (skipped where PyTorch is not installed). Before
-that, in one process and one thread, processor time of a digit beside that of the network's matrix products alone, which
-no evaluation can do without: whoever else is on the machine does not count there.
+    python -m benchmarks.evaluate
+
+In one process and one thread, processor time of a digit beside that of the matrix products alone, which no evaluation
+can do without, and of the same network's forward pass in PyTorch (left out where it is not installed): whoever else is
+on the machine does not count there. Then `hil evaluate` as a user waits for it, with one worker and with two.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy is imported
 
 import numpy as np
+
+from benchmarks.clock import processor_s
 
 DIGITS = 2_000
 BESIDE = 500  # digits for processor seconds
@@ -34,7 +37,8 @@ def hil_digits_a_second(*options: str) -> float:
     return DIGITS / float(json.loads(done.stdout)["wall_s"])
 
 
-def torch_digits_a_second() -> float | None:
+def in_torch() -> Callable[[], None] | None:
+    """PyTorch's forward pass of BESIDE digits; None where it is not installed."""
     try:
         import torch
         import torch.nn.functional as F
@@ -44,19 +48,22 @@ def torch_digits_a_second() -> float | None:
     from hil.network.mnist import load_test
     from hil.network.weights import load_weights
 
-    maps = torch.from_numpy(as_maps(load_test()[0][:DIGITS]))
+    torch.set_num_threads(1)
+    images = load_test()[0][:BESIDE]
     (w1, b1), (w2, b2), (w3, b3), (w4, b4) = (
         (torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)) for layer in load_weights().layers
     )
-    start = time.perf_counter()
-    answers = []
-    with torch.inference_mode():
-        for batch in maps.split(100):
-            x = F.max_pool2d(F.relu(F.conv2d(batch, w1, b1, padding=2)), 2)
-            x = F.max_pool2d(F.relu(F.conv2d(x, w2, b2, padding=2)), 2)
-            answers.append(F.linear(F.relu(F.linear(x.flatten(1), w3, b3)), w4, b4).argmax(1).numpy())
-    assert len(np.concatenate(answers)) == DIGITS
-    return DIGITS / (time.perf_counter() - start)
+
+    def forward() -> None:
+        answers = []
+        with torch.inference_mode():
+            for batch in torch.from_numpy(as_maps(images)).split(BATCH):
+                x = F.max_pool2d(F.relu(F.conv2d(batch, w1, b1, padding=2)), 2)
+                x = F.max_pool2d(F.relu(F.conv2d(x, w2, b2, padding=2)), 2)
+                answers.append(F.linear(F.relu(F.linear(x.flatten(1), w3, b3)), w4, b4).argmax(1).numpy())
+        assert len(np.concatenate(answers)) == BESIDE
+
+    return forward
 
 
 def products() -> None:
@@ -75,8 +82,8 @@ def products() -> None:
         hidden @ w4.T
 
 
-def evaluation(*options: str) -> Callable[[], None]:
-    """Recognising BESIDE digits in this process, with everything loaded and tabulated that is so once a run."""
+def evaluation(*options: str, digits: int = BESIDE) -> Callable[[], None]:
+    """Recognising so many digits in this process, with everything loaded and tabulated that is so once a run."""
     from contextlib import ExitStack
 
     from hil.commands.evaluate import add_arguments
@@ -86,31 +93,24 @@ def evaluation(*options: str) -> Callable[[], None]:
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    args = parser.parse_args(["--digits", str(BESIDE), *options])
-    config, weights = settle(args, "evaluate", f"0:{BESIDE}", (0,), "counts", traces=False)
+    args = parser.parse_args(["--digits", str(digits), *options])
+    config, weights = settle(args, "evaluate", f"0:{digits}", (0,), "counts", traces=False)
 
     bench, config = open_measured(config, ExitStack())  # in process: there is nothing to close
 
     def recognise() -> None:
-        assert len(list(recognise_digits(config, weights, bench, Course(batch=BATCH)))) == BESIDE
+        assert len(list(recognise_digits(config, weights, bench, Course(batch=BATCH)))) == digits
 
     return recognise
 
 
-def processor_s(work: Callable[[], None], repeats: int = 3) -> float:
-    """The least of several tries, after one that warms up."""
-    work()
-    tries = []
-    for _ in range(repeats):
-        begun = time.process_time()
-        work()
-        tries.append(time.process_time() - begun)
-    return min(tries)
-
-
 def beside_the_products() -> None:
     alone = processor_s(products)
+    forward = in_torch()
+    rival = None if forward is None else processor_s(forward)
     print(f"processor time of a digit, one thread; its matrix products alone: {alone / BESIDE * 1e3:.2f} ms")
+    if rival is not None:
+        print(f"  {'PyTorch, forward pass':<38} {rival / BESIDE * 1e3:7.2f} ms  {rival / alone:6.2f} × the products")
     for name, options in {
         "software only": ("--physical", "none"),
         "conv1 on the neuron, counts": (),
@@ -118,20 +118,22 @@ def beside_the_products() -> None:
         "… pooled, 8 pulses": ("--play", "pooled", "--full-scale", "conv1=8"),
     }.items():
         taken = processor_s(evaluation(*options))
-        print(f"  {name:<38} {taken / BESIDE * 1e3:7.2f} ms  {taken / alone:6.2f} × the products")
+        beside = "" if rival is None else f"  {taken / rival:6.2f} × PyTorch"
+        print(f"  {name:<38} {taken / BESIDE * 1e3:7.2f} ms  {taken / alone:6.2f} × the products{beside}")
 
 
 def main() -> None:
     beside_the_products()
-    rival = torch_digits_a_second()
     rates = {
-        "software only (--physical none)": hil_digits_a_second("--physical", "none"),
-        "conv1 on the neuron, counts": hil_digits_a_second(),
-        "conv1 on the neuron, pulse by pulse": hil_digits_a_second("--fidelity", "pulses"),
+        "software only, one worker": hil_digits_a_second("--physical", "none", "--workers", "1"),
+        "conv1 on the neuron, one worker": hil_digits_a_second("--workers", "1"),
+        "conv1 on the neuron, two workers": hil_digits_a_second("--workers", "2"),
     }
-    print(f"{DIGITS} test digits" + ("" if rival is None else f"; PyTorch forward pass: {rival:,.0f} digits/s"))
+    print(f"hil evaluate of {DIGITS} test digits, start and transfer curve included")
     for name, rate in rates.items():
-        print(f"  {name:<38} {rate:7,.0f} digits/s" + ("" if rival is None else f"  {rate / rival:6.2f} × PyTorch"))
+        print(f"  {name:<38} {rate:7,.0f} digits/s")
+    one, two = list(rates.values())[1:]
+    print(f"  two workers are {two / one:.2f} times as fast as one")
 
 
 if __name__ == "__main__":

@@ -31,16 +31,8 @@ def draw_accuracy(file: Path, levels: Sequence[Level], software: Sequence[Level]
     _line(axes, levels, "C0", "o-", f"on the simulated neuron{of_seeds}")
     axes.plot(0, 100 * PAPER_CLEAN, "k*", markersize=8, label="paper: about 97.1 % clean")
     at, above = PAPER_ABOVE
-    axes.errorbar(
-        100 * at,
-        100 * above,
-        yerr=3,
-        lolims=True,
-        fmt="k_",
-        markersize=8,
-        capsize=3,
-        label="paper: above 90 % at 40 % zeroed",
-    )
+    label = "paper: above 90 % at 40 % zeroed"
+    axes.errorbar(100 * at, 100 * above, yerr=3, lolims=True, fmt="k_", markersize=8, capsize=3, label=label)
     axes.set_xlabel("pixels set to zero, %")
     axes.set_ylabel("digits recognised, %")
     axes.set_title(f"{max(levels[0].digits):,} test digits; bars: " + _bars(seeds))
