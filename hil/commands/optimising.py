@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hil.run.config import RunConfig
 
 
+SHOWN_BELOW = 1.0  # percent: of ways that are worse than all that could be chosen the picture only says how many
 FEWEST = 3_200  # half of them must be able to promise STOP_ERROR
 
 
@@ -158,9 +159,12 @@ def draw_trials(file: Path, trials: list[Trial], best: Trial, wanted: float) -> 
     axes.plot([t.pulses for t in good], [100 * t.accuracy for t in good], "-", color="gray", lw=1, label="Pareto front")
     axes.plot(best.pulses, 100 * best.accuracy, "o", ms=13, mfc="none", mec="black", label="chosen: least bench time")
     axes.axhline(100 * wanted, ls="--", lw=0.8, color="black")
+    least = 100 * min(wanted, *(t.accuracy for t in good)) - SHOWN_BELOW
+    below = sum(100 * t.accuracy < least for t in trials)
+    axes.set_ylim(bottom=least)
     axes.set_xscale("log")
     axes.set_xlabel("pulses a digit")
     axes.set_ylabel("right of the training digits held out, %")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right", title=f"{below} ways are below {least:.3g} %" if below else None)
     save_figure(figure, file)

@@ -61,8 +61,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--coding",
         choices=("whole", "excess"),
-        default="whole",
-        help="what of a drive becomes pulses: all (default, the paper's), or what is above the unit's threshold",
+        help="what of a drive becomes pulses: all (the paper's), or what is above the unit's threshold "
+        "(default: whole; excess with weights that see dark pixels)",
     )
     parser.add_argument("--calibration", metavar="FILE", help="calibration record with a transfer curve")
     parser.add_argument(
@@ -243,7 +243,7 @@ def _coding(args: argparse.Namespace, weights: Weights) -> Coding:
     """What of a drive is coded; raises InputError."""
     if args.coding == "excess" and weights.sign != "positive":
         raise InputError("--coding excess is for all-positive weights: a threshold belongs to a whole unit, not a half")
-    return cast("Coding", args.coding)
+    return cast("Coding", args.coding or ("excess" if weights.sees == "on-off" else "whole"))
 
 
 def as_options(config: RunConfig, device: str | None) -> list[str]:
@@ -252,7 +252,7 @@ def as_options(config: RunConfig, device: str | None) -> list[str]:
     options = ["--weights", config.weights_path] if config.weights_path else []
     options += ["--physical", config.physical] if config.physical != "conv1" else []
     options += ["--play", config.play] if config.play != "all" else []
-    options += ["--coding", config.coding] if config.coding != "whole" else []
+    options += ["--coding", config.coding] if config.coding != "whole" or config.weights_path else []
     options += ["--device", device] if device else []
     if config.timing != config.bench.slot:
         options += ["--clock", f"{config.timing.dendrite_clock_hz:g}"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from drivers.bench import Bench
     from hil.network.mnist import Digits
     from hil.network.pooled import Play
-    from hil.network.weights import Weights
+    from hil.network.weights import Sees, Weights
     from hil.run.config import RunConfig
     from hil.run.loop import Answer
 
@@ -56,17 +56,21 @@ class Trial:
         return self.right / self.digits
 
 
-def ways(config: RunConfig) -> list[RunConfig]:
-    """The configuration with every other way of playing its one layer; raises InputError when there is not one."""
+def ways(config: RunConfig, sees: Sees = "on") -> list[RunConfig]:
+    """The configuration with every other way of playing its one layer; raises InputError when there is not one.
+
+    Of weights that see dark pixels whole drives are not tried: they are mostly what is below threshold.
+    """
     if len(config.parts) != 1:
         raise InputError(f"one layer must be on the neuron, and --physical is {config.physical}")
     layer = config.parts[0].layer
     codings: list[Coding] = ["whole", "excess"] if config.sign == "positive" and layer.relu else ["whole"]
+    codings = codings[-1:] if sees == "on-off" else codings
     plays: list[Play] = ["all", "pooled"] if layer.is_convolution else ["all"]
     leanest: dict[str, Any] = {"play": plays[-1], "coding": codings[-1]}
     single: list[dict[str, Any]] = [
         {"play": play, "coding": coding, "helpings": (), "sure": 1.0, "full_scale_pulses": {layer.name: n}}
-        for play, coding in dict.fromkeys([*((play, "whole") for play in plays), (plays[-1], codings[-1])])
+        for play, coding in dict.fromkeys([*((play, codings[0]) for play in plays), (plays[-1], codings[-1])])
         for n in FULL_SCALES
     ]
     several = [{**leanest, "helpings": each, "full_scale_pulses": {layer.name: sum(each)}} for each in HELPINGS]
@@ -103,7 +107,7 @@ def optimise(
     That is the quickest of those with the `wanted` accuracy, or the most accurate one where none has it. `tell` gets
     how many ways were tried, of how many. Raises InputError.
     """
-    todo = ways(config)
+    todo = ways(config, weights.sees)
     trials: list[Trial] = []
     total = len(todo) + len(FASTER)
 

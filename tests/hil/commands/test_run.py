@@ -147,3 +147,15 @@ def test_a_simulated_bench_has_no_utilisation(capsys: pytest.CaptureFixture[str]
     assert "s of bench time, simulated" in capsys.readouterr().out
     assert main([*argv, "--json", "--out", str(tmp_path / "b.sqlite")]) == 0
     assert json.loads(capsys.readouterr().out)["utilisation"] is None
+
+
+def test_weights_that_see_dark_pixels_are_played_above_threshold_unless_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pulses = {}
+    for coding in ([], ["--coding", "excess"], ["--coding", "whole"]):
+        assert (
+            main(["run", "--digits", "0:1", "--physical", "conv1:0-3", "--weights", "on-off", "--json", *coding]) == 0
+        )
+        pulses[" ".join(coding)] = json.loads(capsys.readouterr().out)["digits"][0]["pulses"]
+    assert pulses[""] == pulses["--coding excess"] < pulses["--coding whole"] / 4

@@ -53,6 +53,8 @@ def test_every_way_is_tried_that_the_layer_and_the_weights_allow(config: RunConf
     conv1 = ways(config.model_copy(update={"physical": "conv1"}))
     assert {(way.play, way.coding) for way in conv1} == {("all", "whole"), ("pooled", "whole"), ("pooled", "excess")}
     assert {way.helpings for way in conv1} == {(), *hil.run.optimise.HELPINGS}
+    dark = ways(config.model_copy(update={"physical": "conv1"}), "on-off")
+    assert {(way.play, way.coding) for way in dark} == {("all", "excess"), ("pooled", "excess")}
     signed = ways(config.model_copy(update={"physical": "conv1", "sign": "differential"}))
     assert {way.coding for way in signed} == {"whole"}
     assert {way.play for way in ways(config.model_copy(update={"physical": "fc1"}))} == {"all"}
@@ -82,6 +84,7 @@ def test_what_is_chosen_is_printed_drawn_and_can_be_used(
     assert best["digits"] == 30
     assert best["accuracy"] >= 0.8
     assert best["bench_s_per_digit"] == min(t["bench_s_per_digit"] for t in found["trials"] if t["accuracy"] >= 0.8)
+    assert "--coding" in found["command"]
     with Image.open("front.png") as picture:
         assert picture.size[0] > 500
     assert main([*found["command"].split()[1:], "--digits", "30:60", "--workers", "1", "--json"]) == 0
