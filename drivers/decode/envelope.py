@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.levels import CLIPPED_HIGH
-from drivers.decode.schmitt import code_of, upright
+from drivers.decode.schmitt import Pulses, code_of, upright
 from drivers.decode.slots import align
 from drivers.errors import CaptureError
 from drivers.signals import Capture, FloatArray, Stray
@@ -175,6 +175,15 @@ def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:
     if here.sum() >= 3 and here.mean() >= settings.doubtful_share:
         return f"{here.sum()} of {len(here)} slots are doubtful in the envelope: none is trusted"
     return ""
+
+
+def pulses_of_peaks(trace: Trace, level_v: float, *, inverted: bool = False) -> Pulses:
+    """Pulses to the intervals that they are seen in; of a part of sync only, CaptureError: it is no timeline."""
+    if trace.name == "sync" and trace.x_origin_s > 0:
+        raise CaptureError("of sync only the end was read: the plan tells when slots were, and the counts that it held")
+    seen = read_envelope(trace, level_v, inverted=inverted)
+    ends = seen.start_s + np.stack([seen.first, seen.stop]) * seen.step_s
+    return Pulses(ends[0], ends[1], starts_high=False, ends_high=False)
 
 
 @dataclass(frozen=True, eq=False)

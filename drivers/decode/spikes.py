@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.displaced import Lines, displaced, of_network, steps
-from drivers.decode.envelope import decode_peaks, of_peaks
+from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
 from drivers.decode.faint import faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, Reading, low_swing, read_line
@@ -108,6 +108,9 @@ def decode(
 
 def counted_pulses(shot: Frame, trace: Trace, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Pulses:
     """The pulses of an `axon` or `sync` trace that count; raises CaptureError as `decode` does."""
+    if of_peaks(trace):
+        level_v = settings.sync_level_v if trace.name == "sync" else settings.threshold_v
+        return pulses_of_peaks(trace, level_v, inverted=settings.inverted and trace.name != "sync")
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     seen = read_line(trace, expected_lines(settings, board, lead_s)[trace.name])
     if trace.name == "sync":

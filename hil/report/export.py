@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.decode.envelope import of_peaks
 from drivers.durable import replacing
+from drivers.errors import InputError
 from drivers.signals import FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
@@ -27,6 +29,7 @@ from hil.report.patient import PatientFile
 from hil.run.digits import heading
 from hil.run.session import config_of, results_of
 from hil.store.retakes import Shot, measured_shots
+from hil.store.retakes import name as frame_name
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -252,6 +255,11 @@ def _write_shot(one: h5py.Group, capture: Capture) -> None:
     }
     for name, (values, text) in slots.items():
         _variable(one, name, values, (slot,), "1", text)
+    if any(of_peaks(trace) for trace in capture.traces):
+        raise InputError(
+            f"{frame_name(frame)} was taken with peak detect, whose traces are not samples at equal times: leave "
+            "--traces away, or hil export --to vcd --traces"
+        )
     time = _coordinate(one, "time", capture.traces[0].times_s, "s", "from the trigger", packed=True)
     time.attrs["step"] = capture.traces[0].x_increment_s
     for trace in capture.traces:

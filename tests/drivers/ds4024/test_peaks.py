@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from drivers.checks import Check
+from drivers.decode.spikes import counted_pulses, decode
 from drivers.ds4024 import reader as reading
 from drivers.ds4024.known import Known, kept
 from drivers.errors import CaptureError
@@ -173,3 +174,19 @@ def test_a_shot_of_which_a_part_is_missing_is_played_again_and_the_third_is_refu
         bench.play(shot.part(0, 150))
         with pytest.raises(CaptureError, match="not played or not recorded"):
             bench.reader.read()
+
+
+def test_what_others_read_of_a_peak_record_is_pulses_and_no_timeline_of_a_part() -> None:
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        bench.captured(of_network())
+        capture = bench.captured(of_network())
+    axon, sync = capture.traces
+    read = (capture.frame, BENCH.spikes, BENCH.board, TICK_S)
+    assert len(counted_pulses(read[0], axon, *read[1:])) == capture.spikes.sum()
+    with pytest.raises(CaptureError, match="only the end was read"):
+        counted_pulses(read[0], sync, *read[1:])
+    again = decode(capture.frame, capture.traces, BENCH.spikes, BENCH.board, TICK_S, capture.bench_s)
+    assert again.spikes.tolist() == capture.spikes.tolist()  # as hil replay does
+    assert again.ok.all()
