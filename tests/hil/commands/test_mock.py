@@ -167,5 +167,5 @@ def test_the_served_calibration_is_not_older_than_the_served_device() -> None:
 
 @pytest.mark.parametrize("rate", ["0", "0.001", "1000"])
 def test_a_rate_of_the_oscilloscope_that_none_has_is_refused(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["mock", "serve", "--scope-rate", rate]) == 1
+    assert main(["mock", "serve", "--scope-rate", rate]) == 2
     assert f"--scope-rate {float(rate):g}: allowed 0.01…100 MB/s" in capsys.readouterr().err
