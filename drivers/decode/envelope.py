@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.levels import CLIPPED_HIGH
 from drivers.decode.schmitt import Pulses, code_of, upright
-from drivers.decode.slots import align
+from drivers.decode.slots import Alignment, SlotsMissingError, align
 from drivers.errors import CaptureError
 from drivers.signals import Capture, FloatArray, Stray
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
@@ -39,6 +39,7 @@ _HIGH, _FAINT = 0.5, 0.25  # of the swing: at or above is high; between is neith
 _ALIKE = (0.75, 1.3)  # of the usual height
 _QUIET = 0.3  # of the swing: rest that moves more is another line than this is for
 _MOST_JOINED = 3
+_HELD_SHARE = 0.95  # of the slots in a record that ended too soon are as planned, each in its place
 _NO_PULSES_S = 1.0  # between the pulses of a slot that has none
 
 
@@ -221,11 +222,26 @@ def timeline(trace: Trace, planned_s: FloatArray, lead_s: float, settings: Spike
         ratio = _at_the_end(rise_s, due_s, ratio, slack_s, trace)
         interval, ok = np.arange(len(planned_s)), np.ones(len(planned_s), dtype=np.bool_)
         return Timeline(due_s * ratio, interval, ok, lead_s * ratio, slack_s, ratio)
-    found = align(np.diff(rise_s), planned_s, settings.slot_tolerance * planned_s + slack_s)
+    found = _aligned(np.diff(rise_s), planned_s, settings.slot_tolerance * planned_s + slack_s)
     told = _ratio(rise_s, due_s, slack_s)
     if told is not None:  # a line through all edges is better than each of them
         rise_s = told[0] + due_s * told[1]
     return Timeline(rise_s, found.interval, found.ok, lead_s, slack_s, None if told is None else told[1])
+
+
+def _aligned(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> Alignment:
+    """As `align`; where the record ended before a shot whose pulses came late, the slots that it holds are known."""
+    try:
+        return align(measured_s, planned_s, allowed_s)
+    except SlotsMissingError:
+        held = len(measured_s)
+        if not 0 < held < len(planned_s):
+            raise
+        ok = np.zeros(len(planned_s), dtype=np.bool_)
+        ok[:held] = np.abs(measured_s - planned_s[:held]) <= allowed_s[:held]
+        if ok[:held].mean() < _HELD_SHARE:
+            raise
+        return Alignment(np.where(np.arange(len(ok)) < held, np.arange(len(ok)), -1), ok)
 
 
 def _at_the_end(rise_s: FloatArray, due_s: FloatArray, ratio: float, slack_s: float, trace: Trace) -> float:

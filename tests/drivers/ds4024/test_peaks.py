@@ -190,3 +190,16 @@ def test_what_others_read_of_a_peak_record_is_pulses_and_no_timeline_of_a_part()
     again = decode(capture.frame, capture.traces, BENCH.spikes, BENCH.board, TICK_S, capture.bench_s)
     assert again.spikes.tolist() == capture.spikes.tolist()  # as hil replay does
     assert again.ok.all()
+
+
+def test_of_a_record_that_ended_before_late_pulses_did_what_it_holds_is_kept() -> None:
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        shot = of_network()
+        bench.reader.arm(shot)
+        bench.play(shot.part(0, 250))  # as if the rest had come after the record's end
+        capture = bench.reader.read()
+    assert capture.ok[:249].all()
+    assert not capture.ok[250:].any()
+    assert capture.spikes[:249].tolist() == shot.pulses[:249].tolist()
