@@ -39,7 +39,17 @@ class AuditedReader:
     pulses it is one in ten, and may be one spike at each edge; of slots with more spikes than pulses every second.
     """
 
-    def __init__(self, counter: AxonReader, auditor: AxonReader, every: int, names: tuple[str, str] = BOTH) -> None:
+    def __init__(
+        self,
+        counter: AxonReader,
+        auditor: AxonReader,
+        every: int,
+        names: tuple[str, str] = BOTH,
+        *,
+        plays: bool = False,
+    ) -> None:
+        """`plays`: the counter makes the pulses too, and counts whatever it plays."""
+        self._plays = plays
         self._counter, self._auditor, self._every = counter, auditor, every
         self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
@@ -54,14 +64,19 @@ class AuditedReader:
         return {**self._counter.identity, **self._auditor.identity}
 
     @property
+    def _limiting(self) -> AxonReader:
+        """Who sees every shot: the counter, or the one that is being proven, unless the counter plays."""
+        return self._counter if self._alone is None or self._plays else self._alone
+
+    @property
     def most_slots(self) -> int | None:
         """Of the counter, which sees every shot."""
-        return self._counter.most_slots
+        return self._limiting.most_slots
 
     @property
     def most_pulses(self) -> int | None:
         """Of the counter, which sees every shot."""
-        return self._counter.most_pulses
+        return self._limiting.most_pulses
 
     @property
     def spent_s(self) -> dict[str, float]:
@@ -104,10 +119,17 @@ class AuditedReader:
             if isinstance(part, Watchful):
                 part.check()
 
+    @property
+    def _counts_too(self) -> bool:
+        """Whether the counter has to be read though the other one is being proven."""
+        return self._plays and self._alone is not self._counter
+
     def arm(self, frame: Frame) -> None:
         """Arm the counter, and the auditor when it is its turn."""
         if self._alone is not None:
             self._alone.arm(frame)
+            if self._counts_too:
+                self._counter.arm(frame)
             return
         self._auditing = self._shots % self._every == 0
         self._shots += 1
@@ -127,6 +149,8 @@ class AuditedReader:
         The auditor hands over meanwhile: it need not see the next shot, unless that is to be audited too.
         """
         if self._alone is not None:
+            if self._counts_too:
+                self._counter.read()
             alone = self._alone.read()
             return lambda: alone
         counted = self._counter.read()
@@ -198,7 +222,9 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
             if not isinstance(part, AxonReader):
                 raise InputError(f"axon_reader names {name!r}, which cannot count spikes")
         assert isinstance(first, AxonReader) and isinstance(second, AxonReader)  # noqa: S101, PT018 (just asked)
-        return AuditedReader(first, second, opening.file.audits_every, (counter, auditor))
+        return AuditedReader(
+            first, second, opening.file.audits_every, (counter, auditor), plays=opening.file.pulse_source == counter
+        )
 
     def pace(file: BenchFile, _settings: NoSettings) -> Pace:
         first, second = (part_pace(file, *part) for part in uses)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from drivers.checks import Check, loopback
+from hil.commands.doctor import checks
 from tests.wire.conftest import Rig
+from tests.wire.twin import twin
 
 pytestmark = pytest.mark.wire
 
@@ -22,3 +24,12 @@ def test_a_sound_board_passes(rig: Callable[..., Rig]) -> None:
     assert [c.ok for c in found.values()] == [True] * len(found)
     assert {"level of sync", "pulses reach the neuron"} <= set(found)
     assert made.board.threshold_v == 2.0
+
+
+@pytest.mark.parametrize("source", ["pico", "pigpio"])
+def test_a_sound_board_passes_with_an_auditor(source: str) -> None:
+    """What the auditor may do faster is proven beside a counter that has to be read, or sees fewer slots."""
+    with twin(source, "both", "nominal") as (file, _board):
+        found = [check for check in checks(file, "nominal", loopback=True) if check.name != "calibration"]
+    assert [check for check in found if not check.ok] == []
+    assert "scope peak detect" in {check.name for check in found}
