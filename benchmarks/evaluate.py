@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.clock import processor_s
 
-DIGITS = 2_000
+DIGITS = 10_000
 BESIDE = 500  # digits for processor seconds
 BATCH = 50
 
@@ -129,7 +129,7 @@ def main() -> None:
         "conv1 on the neuron, one worker": hil_digits_a_second("--workers", "1"),
         "conv1 on the neuron, two workers": hil_digits_a_second("--workers", "2"),
     }
-    print(f"hil evaluate of {DIGITS} test digits, start and transfer curve included")
+    print(f"hil evaluate of {DIGITS:,} test digits, start and transfer curve included")
     for name, rate in rates.items():
         print(f"  {name:<38} {rate:7,.0f} digits/s")
     one, two = list(rates.values())[1:]
