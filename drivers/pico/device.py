@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from drivers.signals import Frame, SlotTiming
 
 POLL_S = 1e-3
+_LOOKS = 8  # at a level, before it is believed to be at rest
 LATE_S = 1.0  # a shot that has not ended so long after its time never will
 PICO_2 = "; on a Pico 2, fit 8.2 kΩ or less from it to ground (RP2350 erratum E9)"
 VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
@@ -295,7 +296,8 @@ class Pico:
         return np.concatenate(counts), stray
 
     def _axon_hint(self) -> str:
-        if self.link.ask("status")["axon"] == "1":
+        # A neuron that fires by itself all the time is high now and then only.
+        if all(self.link.ask("status")["axon"] == "1" for _ in range(_LOOKS)):
             return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
         return "check the sync and axon lines, then run hil doctor"
 
