@@ -2,7 +2,8 @@
 
 Headers as the series and RIGOL's UltraScope write them: `X,CH1,CH2,Start,Increment,` over
 `Sequence,Volt,Volt,-1.4e-03,2e-06,` (DS1000Z, DS2000, DS4000); `X,CH1,` over `Second,Volt,` (DS1000B, C, D, E);
-`CH1V,CH2V,t0 =-6e-03s, tInc = 1e-08s,` (MSO5000, DHO); plain `Time(s),CH1(V),…`; and a page of settings with
+`CH1V,CH2V,t0 =-6e-03s, tInc = 1e-08s,` (MSO5000, DHO); `Time(s),CH1(V),…`, or
+`X,CH 1 (V),…` (DS1102D); and a page of settings with
 `Channel Data`, then `Time (s)` (UltraScope).
 """
 
@@ -27,6 +28,7 @@ _HEAD, _HEAD_LINES = 4096, 24  # characters and lines in which the header ends
 _ROUNDED = 0.6  # of the last digit that a printed time may be off
 _SURELY = 1e-3  # of a step: beyond it, printed times say the step too badly to keep silent
 _T0 = re.compile(r"t0\s*=\s*([-+.\deE]+)")
+_VOLTS = re.compile(r"\s*\(V\)$")
 _T_INC = re.compile(r"tInc\s*=\s*([-+.\deE]+)")
 
 
@@ -99,7 +101,8 @@ def _head(path: Path, text: str) -> _Head:
         return _Head(1, names, timed, False, _number(path, start.group(1)), _number(path, step.group(1)))
     named = [i for i, cell in enumerate(first) if i and cell and cell not in ("Start", "Increment")]
     units = bool(second) and second[0].casefold() in ("sequence", "second")
-    if not named or not (units or _is_time(first[0])):
+    volts = first[0].casefold() == "x" and all(_VOLTS.search(first[i]) for i in named)
+    if not named or not (units or volts or _is_time(first[0])):
         raise InputError(
             f"{path} is no RIGOL CSV: its first line is {joined[:60]!r}; expected X,CH1,… over Sequence,Volt,…, or "
             "Time(s),CH1(V),…"
@@ -114,7 +117,7 @@ def _head(path: Path, text: str) -> _Head:
 
 
 def _name(cell: str) -> str:
-    return re.sub(r"\s*\(?V\)?$", "", cell)
+    return _VOLTS.sub("", cell).replace(" ", "") if _VOLTS.search(cell) else re.sub(r"\s*V$", "", cell)
 
 
 def _is_time(cell: str) -> bool:

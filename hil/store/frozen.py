@@ -128,7 +128,8 @@ def settings_of(run: RunFile, model: type[Model], *kinds: Kind) -> Model:
     if kind not in kinds:
         of = quote(str(run.path))
         wanted = " or ".join(dict.fromkeys(NOUNS[wanted] for wanted in kinds))
-        use = f"`hil replay {of}` evaluates it again, `hil resume {of}` goes on with it"
+        use = f"`hil replay {of}` evaluates it again"
+        use += "" if kind == "import" else f", `hil resume {of}` goes on with it"
         raise WrongKindError(f"{run.path} holds no {wanted}: it is a recorded {NOUNS[kind]}; {use}")
     try:
         return model.model_validate_json(json.dumps(raw_settings(run)))

@@ -1,7 +1,9 @@
 """The network as a NIR graph (Neuromorphic Intermediate Representation, Pedersen et al. 2024), and spikes as NIRData.
 
-conv1 and conv2 are Conv2d, fc1 and fc2 Affine; between them stand IF neurons whose threshold is the drive that counts
-as full scale, and a pool. NIR has no max-pool: the graph says SumPool2d, and its metadata that ours takes the largest.
+conv1 and conv2 are Conv2d, fc1 and fc2 Affine; between them stand IF neurons and a pool. All neurons of a layer have
+one threshold, the largest drive that counts as full scale in it: so their rates are to each other as their drives, and
+snnTorch takes no other neurons (`import_nir.py`, 0.9). NIR has no max-pool: the graph says AvgPool2d, which snnTorch
+knows of the two there are, and its metadata that ours takes the largest.
 """
 
 from __future__ import annotations
@@ -58,21 +60,24 @@ def _as_seen(weights: LayerWeights) -> tuple[Floats, Floats, dict[str, Any]]:
 
 
 def _nodes(nir: Any, layer: Layer, weights: LayerWeights) -> dict[str, Any]:
-    scale = weights.full_scale.reshape(layer.units, -1).max(axis=1)
+    threshold = weights.full_scale.max()
     weight, bias, about = _as_seen(weights)
     if not layer.is_convolution:
         made = {layer.name: nir.Affine(weight, bias, metadata=about)}
         if layer.relu:
-            made[f"{layer.name}_neurons"] = nir.IF(np.ones_like(scale), scale)
+            made[f"{layer.name}_neurons"] = _neurons(nir, (layer.units,), threshold)
         return made
-    spread = np.broadcast_to(scale[:, None, None], (layer.units, layer.side, layer.side)).copy()
     seen = _SHAPES[layer.name][1:]
     two, none = np.array([2, 2]), np.array([0, 0])
     return {
         layer.name: nir.Conv2d(seen, weight, 1, BORDER, 1, 1, bias, metadata=about),
-        f"{layer.name}_neurons": nir.IF(np.ones_like(spread), spread),
-        f"{layer.name}_pool": nir.SumPool2d(two, two, none, metadata={"pool": "max"}),
+        f"{layer.name}_neurons": _neurons(nir, (layer.units, layer.side, layer.side), threshold),
+        f"{layer.name}_pool": nir.AvgPool2d(two, two, none, metadata={"pool": "max"}),
     }
+
+
+def _neurons(nir: Any, shape: tuple[int, ...], threshold: np.float32) -> Any:
+    return nir.IF(np.ones(shape, dtype=np.float32), np.full(shape, threshold, dtype=np.float32))
 
 
 def to_nir(

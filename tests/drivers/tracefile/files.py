@@ -49,6 +49,7 @@ def write_csv(path: Path, traces: Sequence[Trace], style: str = "sequence") -> N
         "sequence": f"X,{','.join(names)},Start,Increment,\nSequence,{'Volt,' * len(names)}{first:.9e},{step:.9e},\n",
         "second": f"X,{','.join(names)},\nSecond,{'Volt,' * len(names)}\n",
         "mso5000": f"{','.join(f'{n}V' for n in names)},t0 ={first:.9e}s, tInc = {step:.9e}s,\n",
+        "spaced": f"X,{','.join(f'{n[:2]} {n[2:]} (V)' for n in names)}\n",
         "ultrascope": f'sep=,\n"Number of Data points =",{len(times)},,\n"Channel Data",'
         + ",".join(f'"{n[:2]} {n[2:]}"' for n in names)
         + ',\n"Time (s)",'

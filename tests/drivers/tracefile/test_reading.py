@@ -48,7 +48,7 @@ def counts(shot: Shot, found: Recording, axon: str = "CH1", sync: str = "CH2") -
     return [int(n) for n in capture.spikes]
 
 
-@pytest.mark.parametrize("style", ["sequence", "second", "mso5000", "ultrascope"])
+@pytest.mark.parametrize("style", ["sequence", "second", "mso5000", "ultrascope", "spaced"])
 def test_csv_of_every_series_gives_the_codes_that_were_written(
     shot: Shot, traces: list[Trace], style: str, tmp_path: Path
 ) -> None:
