@@ -56,6 +56,13 @@ class _Tap:
 
 
 class _Socket(_Tap):
+    _own = (*_Tap._own, "_shut")
+    _shut = False  # by the client itself: what it then no longer gets was not ended by the other side
+
+    def shutdown(self, how: int) -> None:
+        self._shut = True
+        self._tapped.shutdown(how)
+
     def sendall(self, data: bytes) -> None:
         self._sent(data)
         try:
@@ -70,7 +77,7 @@ class _Socket(_Tap):
         except ConnectionError:
             self._ended()
             raise
-        if not data:
+        if not data and not self._shut:
             self._ended()
         return self._got(data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from drivers.opening import make_bench
 from drivers.signals import SlotTiming, probe_frame
 from drivers.wire.requests import renumbered
 from drivers.wire.tape import read_tape, recording
+from drivers.wire.taps import tapped_socket
 from firmware import protocol
 from hil.cli import main
 from hil.offline.wirereplay import replay_wire
@@ -187,3 +189,15 @@ def test_replies_get_the_number_of_the_request_that_was_made() -> None:
     late = protocol.seal("OK 6 latch=none") + protocol.seal("OK 7 uv=3 code=1") + b"garbled\n"
     assert renumbered(late, 7, 9) == protocol.seal("OK 9 uv=3 code=1") + b"garbled\n"
     assert renumbered(protocol.seal("ERR 7 range no"), 7, 1) == protocol.seal("ERR 1 range no")
+
+
+@pytest.mark.parametrize(("who", "ways"), [("client", ["to"]), ("other side", ["to", "end"])])
+def test_only_what_the_other_side_ends_has_an_end_on_the_tape(who: str, ways: list[str], tmp_path: Path) -> None:
+    with recording(tmp_path / "ends.wire", {"command": ["test"]}):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            tapped = tapped_socket(ours, "pigpiod")
+            tapped.sendall(b"asked")
+            (tapped if who == "client" else theirs).shutdown(socket.SHUT_RDWR)
+            assert tapped.recv(16) == b""
+    assert [event.way for event in read_tape(tmp_path / "ends.wire").links["pigpiod 1"]] == ways
