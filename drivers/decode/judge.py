@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.lines import Reading
 from drivers.decode.schmitt import Pulses
-from drivers.decode.shapes import aligned_heights, end_heights, middle_heights, tails, without_moment
+from drivers.decode.shapes import aligned, end_heights, middle_heights, tails, without_moment
 from drivers.signals import BoolArray, FloatArray
 
 PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
@@ -68,12 +68,15 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     heights = reading.heights / typical if typical else np.zeros(len(pulses))
     noise = reading.noise / typical if typical else 0.0
     sure, none = limits(noise)
+    glitch = np.ones(len(pulses), dtype=np.bool_)
     if typical:
-        heights = heights - (left := tails(reading.seen, pulses, heights >= sure) / typical)
-        doubtful = (heights < sure) & (heights > none)
-        heights[doubtful] = aligned_heights(reading.seen, pulses, doubtful) / typical - left[doubtful]
-    glitch = (heights < none) | (pulses.width_s < shape.glitch_s)
-    glitch |= _momentary(reading, shape, ~glitch & (heights < sure))
+        left = tails(reading.seen, pulses, heights >= sure) / typical
+        heights = heights - left
+        unsure = (heights < sure) | (pulses.width_s < shape.glitch_s)
+        middle = aligned(reading.seen, pulses, unsure)
+        heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left[unsure]
+        glitch = heights < none
+        glitch[unsure] |= _momentary(reading, shape, none * typical, middle, pulses.width_s[unsure])
     low = ~glitch & (heights < sure)
     real = ~glitch & ~low
     usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
@@ -101,15 +104,18 @@ def _glitches(reading: Reading, glitch: BoolArray) -> int:
     return reading.beside + int((moments > max(GLITCH * reading.swing, SURE * reading.levels.noise)).sum())
 
 
-def _momentary(reading: Reading, shape: Shape, which: BoolArray) -> BoolArray:
-    """Which of the low pulses `which` are high for a glitch's time, and nothing but for that."""
-    found = which.copy()
-    moment = round(shape.glitch_s / reading.trace.x_increment_s)
-    if which.any() and reading.smoothed == 1 and moment:
-        tops, others = without_moment(reading.seen, reading.pulses.where(which), moment)
-        found[which] = (others < MOMENTARY * reading.swing) & (tops > GLITCH * reading.swing)
-        return found
-    return np.zeros_like(which)
+def _momentary(
+    reading: Reading, shape: Shape, none: float, middle: FloatArray, width_s: FloatArray
+) -> NDArray[np.bool_]:
+    """Which of some low or narrow pulses are high for a glitch's time, and nothing but for that.
+
+    Noise makes a narrow pulse of a low one; then the samples beside it are not at rest.
+    """
+    moment = max(1, round(shape.glitch_s / reading.trace.x_increment_s))
+    tops, next_top, others = without_moment(reading.seen, middle, moment)
+    sharp = (next_top < MOMENTARY * reading.swing) & (tops > GLITCH * reading.swing) & (reading.smoothed == 1)
+    found: NDArray[np.bool_] = (others < none) & (sharp | (width_s < shape.glitch_s))
+    return found
 
 
 def limits(noise: float) -> tuple[float, float]:
@@ -163,7 +169,9 @@ def _jumped(rest: FloatArray, jump: float) -> BoolArray:
     off = np.zeros(len(rest), dtype=np.bool_)
     step = np.abs(rest[2:] - rest[:-2])  # about block 1, 2 …
     around = np.maximum(np.concatenate([[0, 0], step[:-2]]), np.concatenate([step[2:], [0, 0]]))[: len(step)]
-    jumps: NDArray[np.intp] = np.flatnonzero((step > jump) & (around < _SUDDEN * step)) + 1
+    least = np.full(len(step), jump)
+    least[:2], least[-2:] = 2 * jump, 2 * jump  # at either end a line that swings is seen to move on one side only
+    jumps: NDArray[np.intp] = np.flatnonzero((step > least) & (around < _SUDDEN * step)) + 1
     until = 0
     for at in jumps.tolist():
         if at >= until:

@@ -27,7 +27,7 @@ from drivers.signals import BoolArray, FloatArray, Trace
 
 HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
 JOINED = 0.9  # of a pulse's width: what rises sooner after a rise is the same pulse, torn
-MOMENT = 0.25  # of a pulse's width: what is narrower, with rest as long on either side, is no piece of a pulse
+MOMENT = 0.25  # of a pulse's width: what is narrower, beside a whole pulse, is none
 WHOLE = 0.75  # of a pulse's width: what is as wide is no piece of a pulse
 _AXON_BLOCK, _LONG_BLOCK = 32, 8  # pulse widths that a block of levels holds
 _SMOOTHED_GAP = 0.7  # of the shortest gap between pulses may be averaged away
@@ -152,7 +152,7 @@ def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: 
     fall_s = found.fall_s - (0.5 - LOW) * smoothed * trace.x_increment_s
     found = replace(found, rise_s=rise_s, fall_s=fall_s)
     found, beside = _without_moments(found, line.width_s, trace.x_increment_s)
-    pulses, torn = joined(found, JOINED * line.width_s, MOMENT * line.width_s)
+    pulses, torn = joined(found, JOINED * line.width_s)
     window = max(1, round(line.width_s / trace.x_increment_s))
     heights = mean_heights(Seen(samples, levels, trace, window), pulses)
     return Reading(trace, samples, levels, pulses, heights, torn, beside, window, swing, smoothed)
@@ -180,23 +180,13 @@ def _without_moments(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pul
     return pulses.where(~moment), int(moment.sum())
 
 
-def joined(pulses: Pulses, within_s: float, moment_s: float) -> tuple[Pulses, BoolArray]:
-    """Pulses with those that rise within a time of the rise before them made part of it; and which were so made (n,).
-
-    What lasts less than `moment_s`, so long before and after everything else, is left as it is.
-    """
+def joined(pulses: Pulses, within_s: float) -> tuple[Pulses, BoolArray]:
+    """Pulses with those that rise within a time of the rise before them made part of it; and which were so made (n,)."""
     if not len(pulses) or np.diff(pulses.rise_s).min(initial=np.inf) >= within_s:
         return pulses, np.zeros(len(pulses), dtype=np.bool_)
-    gap_s = np.concatenate([[np.inf], pulses.rise_s[1:] - pulses.fall_s[:-1], [np.inf]])
-    moment = (pulses.width_s < moment_s) & (gap_s[:-1] > moment_s) & (gap_s[1:] > moment_s)
-    rise_s, fall_s = pulses.rise_s[~moment], pulses.fall_s[~moment]
-    first = np.concatenate([[True], np.diff(rise_s) >= within_s])[: len(rise_s)]
-    last = np.concatenate([first[1:], [True]])[: len(rise_s)]
-    rise_s = np.concatenate([rise_s[first], pulses.rise_s[moment]])
-    fall_s = np.concatenate([fall_s[last], pulses.fall_s[moment]])
-    torn = np.concatenate([~last[first], np.zeros(int(moment.sum()), dtype=np.bool_)])
-    order = np.argsort(rise_s, kind="stable")
-    return replace(pulses, rise_s=rise_s[order], fall_s=fall_s[order]), torn[order]
+    first = np.concatenate([[True], np.diff(pulses.rise_s) >= within_s])
+    last = np.concatenate([first[1:], [True]])
+    return replace(pulses, rise_s=pulses.rise_s[first], fall_s=pulses.fall_s[last]), ~last[first]
 
 
 def _check_clipping(reading: Reading) -> None:

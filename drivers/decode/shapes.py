@@ -71,30 +71,33 @@ def end_heights(seen: Seen, pulses: Pulses) -> FloatArray:
     return seen.mean(fall - seen.window / 2, seen.window)
 
 
-def aligned_heights(seen: Seen, pulses: Pulses, which: BoolArray) -> FloatArray:
-    """(chosen,) of the pulses `which`, over a pulse's width where they are highest, but for what belongs to others.
+def aligned(seen: Seen, pulses: Pulses, which: BoolArray) -> FloatArray:
+    """(chosen,) samples: the middles of the pulses `which` where they are highest, but for what belongs to others.
 
     In noise a low pulse may seem to begin late or end early, and its middle is not where it seems.
     """
     middle = seen.middles(pulses)[which]
-    left = np.concatenate([[-np.inf], seen.index(pulses.fall_s)[:-1] + 1])[which] + seen.window / 2 - 0.5
-    right = np.concatenate([seen.index(pulses.rise_s)[1:] - 1, [np.inf]])[which] - seen.window / 2 + 0.5
-    best = seen.mean(middle, seen.window)
+    left = np.concatenate([[-np.inf], seen.index(pulses.fall_s)[:-1] + 1])[: len(pulses)][which] + seen.window / 2 - 0.5
+    right = np.concatenate([seen.index(pulses.rise_s)[1:] - 1, [np.inf]])[: len(pulses)][which] - seen.window / 2 + 0.5
+    best, height = middle, seen.mean(middle, seen.window)
     for shift in range(-(seen.window // 2), seen.window // 2 + 1):
         moved = middle + shift
         found = seen.mean(moved, seen.window)
-        best = np.where((moved >= left) & (moved <= right), np.maximum(best, found), best)
+        better = (found > height) & (moved >= left) & (moved <= right)
+        best, height = np.where(better, moved, best), np.where(better, found, height)
     return best
 
 
-def without_moment(seen: Seen, pulses: Pulses, moment: int) -> tuple[FloatArray, FloatArray]:
-    """(n,) the mean of a pulse's `moment` highest samples, and the highest of its others."""
-    codes, rest = seen.at(seen.middles(pulses), seen.window)
+def without_moment(seen: Seen, middle: FloatArray, moment: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(n,) each: the mean of a pulse's `moment` highest samples, the highest of its others, and their mean."""
+    codes, rest = seen.at(middle, seen.window)
     split = codes.shape[1] - max(1, round(moment * codes.shape[1] / seen.window))
     if split < 1:
-        return np.zeros(len(pulses)), np.zeros(len(pulses))
+        none = np.zeros(len(middle))
+        return none, none, none
     ordered = np.partition(codes, split - 1, axis=1)
-    return ordered[:, split:].mean(axis=1) - rest, ordered[:, split - 1] - rest
+    top, others = (part.mean(axis=1, dtype=np.float64) - rest for part in (ordered[:, split:], ordered[:, :split]))
+    return top, ordered[:, split - 1] - rest, others
 
 
 def tails(seen: Seen, pulses: Pulses, real: BoolArray) -> FloatArray:
