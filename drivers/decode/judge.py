@@ -30,7 +30,7 @@ ECHO = 0.8  # of the height of the pulse before it
 REST_MOVES = 0.65  # of the swing: rest may be so far from where it mostly is
 REST_STEPS = 0.12  # of the swing, from block to block but one
 _SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing
-_NOISE_STEPS = 1.6  # of the noise: six times what the means of two blocks differ by through noise alone
+_NOISE_STEPS = 2.2  # of the noise: eight times what the means of two blocks differ by through noise alone
 GLITCH, MOMENTARY = 0.7, 0.5  # of the swing: what is as high for a moment, and at most so high else, is a glitch
 
 
@@ -168,9 +168,10 @@ def _jumped(rest: FloatArray, jump: float) -> BoolArray:
     """(blocks,) true from where rest jumps away until where it comes back to about what it was."""
     off = np.zeros(len(rest), dtype=np.bool_)
     step = np.abs(rest[2:] - rest[:-2])  # about block 1, 2 …
-    around = np.maximum(np.concatenate([[0, 0], step[:-2]]), np.concatenate([step[2:], [0, 0]]))[: len(step)]
+    padded = np.pad(step, 3)
+    around = np.max([padded[3 + by : 3 + by + len(step)] for by in (-3, -2, 2, 3)], axis=0)
     least = np.full(len(step), jump)
-    least[:2], least[-2:] = 2 * jump, 2 * jump  # at either end a line that swings is seen to move on one side only
+    least[:3], least[-3:] = 2 * jump, 2 * jump  # at either end a line that swings is seen to move on one side only
     jumps: NDArray[np.intp] = np.flatnonzero((step > least) & (around < _SUDDEN * step)) + 1
     until = 0
     for at in jumps.tolist():
