@@ -181,7 +181,7 @@ def _without_moments(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pul
 
 
 def joined(pulses: Pulses, within_s: float) -> tuple[Pulses, BoolArray]:
-    """Pulses with those that rise within a time of the rise before them made part of it; and which were so made (n,)."""
+    """Pulses, of which those that rise within a time of the one before are made part of it; and which were so (n,)."""
     if not len(pulses) or np.diff(pulses.rise_s).min(initial=np.inf) >= within_s:
         return pulses, np.zeros(len(pulses), dtype=np.bool_)
     first = np.concatenate([[True], np.diff(pulses.rise_s) >= within_s])
