@@ -16,6 +16,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from hil.network.onoff import on_off_as_one
+
 if TYPE_CHECKING:
     from hil.network.weights import LayerWeights
 
@@ -90,17 +92,6 @@ def _sums(layer: Layer, weight: Floats, maps: Floats) -> Floats:
         np.copyto(columns, windows)
         np.matmul(kernels, columns.reshape(-1, layer.positions), out=found)
     return sums
-
-
-def on_off_as_one(weight: Floats) -> tuple[Floats, Floats]:
-    """(units, 2, 5, 5), what counts where a pixel x is bright and where 1 − x is → the same sums with less work.
-
-    on·x + off·(1 − x) = (on − off)·x + off summed up, also at the border, which is dark. Returns on − off
-    (units, 1, 5, 5) and the sums of off (units,).
-    """
-    on, off = np.split(weight, 2, axis=1)
-    dark: Floats = off.sum(axis=(1, 2, 3))
-    return on - off, dark
 
 
 def activations(layer: Layer, weights: LayerWeights, drive: Floats) -> Floats:

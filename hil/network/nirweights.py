@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import InputError
-from hil.network.layers import on_off_as_one
+from hil.network.onoff import on_off_as_one
 
 Shapes = Mapping[str, tuple[int, ...]]
 _WEIGHED = ("Conv2d", "Affine", "Linear")

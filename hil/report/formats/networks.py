@@ -17,7 +17,8 @@ import numpy as np
 
 from drivers.durable import replacing
 from drivers.errors import InputError
-from hil.network.layers import BORDER, LAYERS, Floats, Layer, on_off_as_one
+from hil.network.layers import BORDER, LAYERS, Floats, Layer
+from hil.network.onoff import on_off_as_one
 from hil.network.weights import CHANNELS, load_weights
 from hil.report.formats.played import played_shots, wanted_shots
 from hil.run.session import config_of
