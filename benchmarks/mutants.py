@@ -101,6 +101,7 @@ def tried(module: str, sample: int, seed: int) -> tuple[int, list[Survivor]]:
             survived = passes(module)
         done += 1
         line = mutation.start_pos[0]
+        print(end="." if not survived else "", file=sys.stderr, flush=True)
         if survived:
             left.append(Survivor(module, mutation.operator_name, line, lines[line - 1].strip()))
             now = mutated.splitlines()[line - 1].strip()

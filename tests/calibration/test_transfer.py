@@ -115,6 +115,7 @@ def test_beyond_full_scale_the_curve_goes_on_as_its_upper_half_did() -> None:
     bent = means(0, 2, 4, 5, 6)  # from half of the 6 spikes on: 3 pulses for 4 spikes were the last half's slope
     assert bent.decode(np.array([0, 1, 2, 4, 5, 6])).tolist() == [0, 0.5, 1, 2, 3, 4]
     assert bent.decode(np.array([7, 8, 10])).tolist() == [5, 6, 8]  # (4 - 2) pulses over (6 - 4) spikes
+    assert means(0, 2, 4, 5).decode(np.array([6])).tolist() == [4]  # half of 5 is past 2 spikes
     assert means(0, 6).decode(np.array([6, 12, 18])).tolist() == [1, 2, 3]  # the only two points there are
     assert means(0, 1, 8).decode(np.array([8, 15])).tolist() == pytest.approx([2, 3])  # no point in the upper half
     assert means(0, 0, 0).decode(np.array([0, 1, 5])).tolist() == [0, 0, 0]
