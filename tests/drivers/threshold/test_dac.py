@@ -118,6 +118,23 @@ def test_a_chip_that_is_missing_or_goes_is_named() -> None:
         threshold.set_threshold(0.7)
 
 
+@pytest.mark.parametrize("how", ["kept", "gone", "never set"])
+def test_the_bus_is_let_go_of_on_every_path(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the chip cannot be parked any more."""
+    closed: list[object] = []
+    monkeypatch.setattr(MockI2cBus, "close", closed.append)
+    threshold, _, _ = made("mcp4728")
+    if how != "never set":
+        threshold.set_threshold(0.7)
+    if how == "gone":
+        threshold._bus.devices.clear()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionLostError):
+            threshold.close()
+    threshold.close()
+    threshold.close()
+    assert closed == [threshold._bus]
+
+
 def test_another_chip_at_the_address_is_noticed() -> None:
     wrong = MockI2cBus({0x60: MockMcp4728(lambda _: None)})
     with pytest.raises(BenchError, match="is it the right chip"):
