@@ -122,7 +122,11 @@ def test_a_chip_that_is_missing_or_goes_is_named() -> None:
 def test_the_bus_is_let_go_of_on_every_path(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the chip cannot be parked any more."""
     closed: list[object] = []
-    monkeypatch.setattr(MockI2cBus, "close", closed.append)
+
+    def close(bus: MockI2cBus) -> None:
+        closed.append(bus)
+
+    monkeypatch.setattr(MockI2cBus, "close", close)
     threshold, _, _ = made("mcp4728")
     if how != "never set":
         threshold.set_threshold(0.7)
