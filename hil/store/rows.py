@@ -33,6 +33,8 @@ SHOT_INTS = (
 TRACE_INTS = ("samples", "y_reference")
 TRACE_FLOATS = ("y_increment_v", "y_origin", "x_increment_s", "x_origin_s")
 _MOST = 1 << 62
+_STEP_S, _FAR = (1e-12, 1e3), 1e9  # what no oscilloscope goes beyond: between samples, and anywhere else
+_LONGEST_S = 1e6  # a slot
 _INT, _FLOAT, _BOOL = np.dtype("<i4"), np.dtype("<f8"), np.dtype("?")
 
 
@@ -132,6 +134,8 @@ def to_trace(values: tuple[Any, ...]) -> Trace:
     """The inverse of `trace_values`; raises ValueError when the codes are not what was packed."""
     name, samples, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, settings, packed = values
     _check(dict(zip(TRACE_COLUMNS, values, strict=True)), TRACE_INTS, TRACE_FLOATS)
+    if not (_STEP_S[0] <= x_increment_s <= _STEP_S[1] and abs(x_origin_s) <= _FAR and abs(y_origin) <= _FAR):
+        raise ValueError(f"its samples are {x_increment_s:g} s apart from {x_origin_s:g} s on, at {y_origin:g}")
     codes = unpack_codes(packed, samples)
     if len(codes) != samples:
         raise ValueError(f"{len(codes)} codes where {samples} were recorded")
@@ -142,11 +146,14 @@ def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
     """The inverse of `shot_values`; raises ValueError when an array is not what was packed."""
     row = dict(zip(SHOT_COLUMNS, values, strict=True))
     _check(row, SHOT_INTS, ("bench_s",))
-    n = row["slots"]
+    n, timing = row["slots"], SlotTiming.model_validate_json(row["timing"])
+    longest_s = max(timing.reset_width_s, timing.break_s, timing.guard_s, timing.settle_s, timing.pulse_width_s)
+    if not max(longest_s, 1 / timing.dendrite_clock_hz) < _LONGEST_S:
+        raise ValueError(f"its slots are timed in {longest_s:g} s and at {timing.dendrite_clock_hz:g} Hz")
     ints = {name: unpack_array(row[name], _INT, n) for name in ("channel", "position", "pulses", "spikes")}
     frame = Frame(
         key=_key(row["purpose"], row["image"], row["noise"], row["attempt"]),
-        timing=SlotTiming.model_validate_json(row["timing"]),
+        timing=timing,
         pulses=ints["pulses"],
         layer=np.full(n, row["layer"], dtype=_INT),
         channel=ints["channel"],

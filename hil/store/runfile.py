@@ -182,7 +182,7 @@ class RunFile:
         """
         name = (stored_purpose(key), key.image, key.noise, layer)
         if self._lock is None:  # somebody else may be writing, and a reader wants a frame or two
-            rows = [ShotRow(*row) for row in self._journal.all(_SELECT_FRAME, name)]
+            rows = [self._shot_row(row) for row in self._journal.all(_SELECT_FRAME, name)]
         else:
             rows = self._index().get(name, [])
         inside = [row for row in rows if first_slot <= row.first_slot < stop]
@@ -193,8 +193,12 @@ class RunFile:
         if self._shots is None:
             self._shots = defaultdict(list)
             for *frame, row, attempt, first_slot, slots, bad_slots in self._journal.all(_SELECT_INDEX):
-                self._shots[tuple(frame)].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
+                self._shots[tuple(frame)].append(self._shot_row((row, attempt, first_slot, slots, bad_slots)))
         return self._shots
+
+    def _shot_row(self, row: tuple[Any, ...]) -> ShotRow:
+        suspicion.numbers(self.path, "where a shot stands", row)
+        return ShotRow(*row)
 
     def load(self, shot: int, traces: Collection[str] | None = ()) -> Capture:
         """A recorded shot by row id, with the named traces or (None) all; raises DamagedShotError."""
@@ -351,6 +355,7 @@ class RunFile:
             "min(taken_utc), max(taken_utc) FROM shots WHERE damaged = 0"
         )
         names = ("shots", "pulses", "spikes", "resets", "bench_s", "bad_slots", "first_utc", "last_utc")
+        suspicion.numbers(self.path, "a sum over its shots", shots[:6])
         traces = self._journal.one("SELECT coalesce(sum(samples), 0), coalesce(sum(length(codes)), 0) FROM traces")
         return {**dict(zip(names, shots, strict=True)), "samples": traces[0], "trace_bytes": traces[1]}
 

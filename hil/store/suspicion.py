@@ -52,6 +52,13 @@ def from_json(path: Path, what: str, text: object) -> Any:
         raise RunFileError(f"run file {path} is damaged: its {what} is no JSON ({error})") from error
 
 
+def numbers(path: Path, what: str, values: Iterable[object]) -> None:
+    """Raise RunFileError for a number that is none: a column of SQLite may hold anything."""
+    for value in values:
+        if not isinstance(value, int | float) or not abs(value) < 1 << 62:
+            raise RunFileError(f"run file {path} is damaged: {what} is {value!r:.60}")
+
+
 def fact(path: Path, key: str, text: str) -> Any:
     """One fact; raises RunFileError where it is not of its kind."""
     value = from_json(path, key, text)
@@ -62,7 +69,7 @@ def fact(path: Path, key: str, text: str) -> Any:
     if key == "sources" and fine:
         fine = all(part is None or isinstance(part, str) for part in value.values())
     if key == "tick_s" and fine:
-        fine = math.isfinite(value) and 0 < value < 1
+        fine = math.isfinite(value) and 1e-9 <= value < 1
     if key == "odometer" and fine:
         fine = 0 <= value < 1 << 62
     if key.startswith("recalibration/"):
@@ -79,7 +86,11 @@ _LATER_ONES = ("recalibrations", "resets", "retaken_shots", "retaken_slots", "re
 def is_result(detail: dict[str, Any]) -> bool:
     """Whether this is what `hil.run.digits.DigitResult` holds, of this version or an earlier one."""
     numbers = [detail.get(name) for name in _WHOLE_NUMBERS] + [detail.get(name, 0) for name in _LATER_ONES]
-    shares = [detail.get(name) for name in ("confidence", "bench_s")]
+    bench = detail.get("bench") or {}
+    parts = bench.get("parts_s", {}) if isinstance(bench, dict) else None
+    if not isinstance(parts, dict) or not isinstance(detail.get("judged") or {}, dict):
+        return False
+    shares = [detail.get(name) for name in ("confidence", "bench_s")] + list(parts.values())
     return all(isinstance(n, int) and not isinstance(n, bool) and abs(n) < 1 << 62 for n in numbers) and all(
         isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in shares
     )
