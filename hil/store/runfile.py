@@ -334,8 +334,10 @@ class RunFile:
         self._journal.execute("INSERT INTO events (at_utc, kind, text) VALUES (?, ?, ?)", (now_utc(), kind, text))
 
     def events(self) -> list[tuple[str, str, str]]:
-        """(when UTC, kind, text) of all events, in order."""
-        return [tuple(row) for row in self._journal.all("SELECT at_utc, kind, text FROM events ORDER BY id")]
+        """(when UTC, kind, text) of all events, in order; raises RunFileError where one is no text."""
+        found = [tuple(row) for row in self._journal.all("SELECT at_utc, kind, text FROM events ORDER BY id")]
+        suspicion.texts(self.path, "a part of an event", (part for row in found for part in row))
+        return found
 
     def count_events(self, kind: str) -> int:
         """How many events of a kind there are."""

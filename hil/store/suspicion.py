@@ -59,6 +59,13 @@ def numbers(path: Path, what: str, values: Iterable[object]) -> None:
             raise RunFileError(f"run file {path} is damaged: {what} is {value!r:.60}")
 
 
+def texts(path: Path, what: str, values: Iterable[object]) -> None:
+    """Raise RunFileError for a text that is none."""
+    for value in values:
+        if not isinstance(value, str):
+            raise RunFileError(f"run file {path} is damaged: {what} is {value!r:.60}")
+
+
 def fact(path: Path, key: str, text: str) -> Any:
     """One fact; raises RunFileError where it is not of its kind."""
     value = from_json(path, key, text)

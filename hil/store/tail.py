@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.errors import RunFileError
 from hil.store.rows import digest
-from hil.store.suspicion import from_json
+from hil.store.suspicion import from_json, texts
 
 if TYPE_CHECKING:
     from hil.store.runfile import RunFile
@@ -82,6 +82,7 @@ class Tail:
         self.shot = shots[-1].id if shots else self.shot
         self.result = results[-1][0] if results else self.result
         sound = [run.result_of(row[5]) for row in results if digest(row[1:-1]) == row[-1]]
+        texts(run.path, "a part of an event", (part for row in events for part in row[1:]))
         return News(
             shots,
             [detail for detail in sound if detail is not None],

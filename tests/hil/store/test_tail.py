@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
+import pytest
+
+from drivers.errors import RunFileError
 from drivers.signals import FrameKey
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
@@ -63,3 +67,16 @@ def test_a_reader_finds_the_shots_of_a_frame_without_reading_all(tmp_path: Path)
         with RunFile.open(path) as reader:
             assert reader.shots_of(FrameKey("test", 2), -1) == written
             assert reader.counts(written[0].id).spikes.sum() == run.load(written[0].id).spikes.sum()
+
+
+def test_an_event_that_is_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "run.sqlite"
+    with new_run(path) as run:
+        run.add_event("begun", "now")
+    with sqlite3.connect(path) as forged:
+        forged.execute("UPDATE events SET text = ?", (b"\xff",))
+    forged.close()
+    with RunFile.open(path) as run:
+        for read in (run.events, lambda: Tail().read(run)):
+            with pytest.raises(RunFileError, match="a part of an event is b'"):
+                read()
