@@ -36,6 +36,7 @@ _FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower tha
 _GLITCHES = 3  # more than the pulses, and the line is not what it should be
 _DOUBTFUL_LEAST = 3  # slots: fewer say little of the others, however short the shot
 _ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
+_LIKE_SYNC = 0.25  # of the lead: pulses of the axon channel that are so near to it, and as many as sync has, are sync's
 
 
 def decode(
@@ -169,19 +170,25 @@ def check_time_base(axon: Trace, sync: Trace) -> None:
 
 
 def _check_sync(sync: Pulses, seen: Reading, axon: Reading, lead_s: float, slots: int, line: Line) -> None:
-    if len(sync) >= 2:
-        return
-    if len(axon.pulses.at_least(lead_s / 2)) == slots + 1:
+    if len(sync) != slots + 1 and _as_sync(axon.pulses, lead_s, slots):
         raise CaptureError(
             f"the axon channel shows the {slots + 1} sync pulses of this shot: sync and axon are swapped; exchange the "
             "probes or [scope] channels"
         )
+    if len(sync) >= 2:
+        return
     if len(seen.pulses):
         raise CaptureError(
             f"sync shows {len(seen.pulses)} pulses of {np.median(seen.pulses.width_s):.3g} s, expected {slots + 1} of "
             f"{lead_s:.3g} s: check which line is on the sync channel"
         )
     raise CaptureError(_flat(seen.trace, line))
+
+
+def _as_sync(pulses: Pulses, lead_s: float, slots: int) -> bool:
+    """Whether there are as many and as wide pulses as sync has."""
+    wide = pulses.at_least(lead_s / 2)
+    return len(wide) == slots + 1 and abs(float(np.median(wide.width_s)) / lead_s - 1) < _LIKE_SYNC
 
 
 def _check_axon(seen: Reading, line: Line) -> None:
