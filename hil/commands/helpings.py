@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     images, labels = load_training(args.data, lambda text: console.print(text, highlight=False, soft_wrap=True))
     answers = _answers(config, weights, (images[-args.digits :], labels[-args.digits :]), console)
     result = _result(config, answers, labels[-args.digits :].tolist(), args.error)
-    print(json.dumps(result) if args.json else _text(config, result, args.device))
+    print(json.dumps(result) if args.json else _text(config, result, args))
     return 0
 
 
@@ -115,12 +115,12 @@ def _result(config: RunConfig, answers: list[Answer], labels: list[int], most_er
     }
 
 
-def _text(config: RunConfig, result: dict[str, Any], device: str | None) -> str:
+def _text(config: RunConfig, result: dict[str, Any], args: argparse.Namespace) -> str:
     found = config.model_copy(update={"sure": result["sure"]})
     return (
         f"{result['digits']:,} training digits held out: {result['stopped_early']:.1%} may stop early at a confidence "
         f"of {result['sure']:.6g};\n{result['otherwise']} of them with another answer than after all helpings (below "
         f"{result['error']:.3%} of all, with 95 % certainty)\n"
         f"right: {result['accuracy_with_all']:.2%} with all helpings, {result['accuracy']:.2%} so\n"
-        f"use it:  hil evaluate {' '.join(map(quote, as_options(found, device)))}"
+        f"use it:  hil evaluate {' '.join(map(quote, as_options(found, args)))}"
     )

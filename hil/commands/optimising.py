@@ -58,9 +58,13 @@ def run_optimise(args: argparse.Namespace, config: RunConfig, weights: Weights) 
     """Try, print what to use and draw it; 1 where no way has the accuracy."""
     if config.bench.kind != "mock":
         raise InputError(f"bench {config.bench.name!r} is hardware: ways of playing are tried on the simulated neuron")
-    for option, given in (("--full-scale", args.full_scale), ("--helpings", args.helpings)):
+    for option, given in (
+        *(("--full-scale", args.full_scale), ("--helpings", args.helpings), ("--coding", args.coding)),
+        *(("--play", args.play != "all"), ("--digits", args.digits), ("--data", args.folder)),
+        *(("--traces", args.traces), ("--total", args.total)),
+    ):
         if given:
-            raise InputError(f"{option} has no effect with --optimise, which chooses it; leave it out")
+            raise InputError(f"{option} has no effect with --optimise; leave it out")
     if not FEWEST <= args.trials_on <= HELD_OUT:
         raise InputError(f"--trials-on {args.trials_on}: allowed {FEWEST}…{HELD_OUT}; half say when helpings may end")
     console = Console(stderr=True)
@@ -77,15 +81,15 @@ def run_optimise(args: argparse.Namespace, config: RunConfig, weights: Weights) 
     if args.figure is not None:
         draw_trials(args.figure, trials, best, args.optimise)
     if args.json:
-        print(json.dumps(_to_json(trials, best, args.device)))
+        print(json.dumps(_to_json(trials, best, args)))
     else:
-        print(_table(trials, best, args.optimise, args.device))
+        print(_table(trials, best, args.optimise, args))
     return 0 if best.accuracy >= args.optimise else 1
 
 
-def command(trial: Trial, device: str | None) -> str:
+def command(trial: Trial, args: argparse.Namespace) -> str:
     """The evaluation that plays so."""
-    return f"hil evaluate {' '.join(quote(word) for word in as_options(trial.config, device))}"
+    return f"hil evaluate {' '.join(quote(word) for word in as_options(trial.config, args))}"
 
 
 def _how(trial: Trial) -> str:
@@ -94,7 +98,7 @@ def _how(trial: Trial) -> str:
     return f"{config.play}, {config.coding}, {pulses}, {config.timing.dendrite_clock_hz / 1e3:g} kHz"
 
 
-def _table(trials: list[Trial], best: Trial, wanted: float, device: str | None) -> str:
+def _table(trials: list[Trial], best: Trial, wanted: float, args: argparse.Namespace) -> str:
     good = front(trials)
     lines = [
         f"{'':2}{'neurons, coding, full scale, clock':<40}{'pulses':>9}{'bench s':>9}{'accuracy':>10}  95 % interval"
@@ -111,10 +115,10 @@ def _table(trials: list[Trial], best: Trial, wanted: float, device: str | None) 
     )
     if best.accuracy < wanted:
         lines.append(f"none has {wanted:.2%}: the arrow is at the most accurate")
-    return "\n".join([*lines, f"use it:  {command(best, device)}"])
+    return "\n".join([*lines, f"use it:  {command(best, args)}"])
 
 
-def _to_json(trials: list[Trial], best: Trial, device: str | None) -> dict[str, Any]:
+def _to_json(trials: list[Trial], best: Trial, args: argparse.Namespace) -> dict[str, Any]:
     good = front(trials)
     return {
         "trials": [
@@ -132,12 +136,12 @@ def _to_json(trials: list[Trial], best: Trial, device: str | None) -> dict[str, 
                 "pulses_per_digit": trial.pulses,
                 "bench_s_per_digit": trial.bench_s,
                 "on_front": trial in good,
-                "command": command(trial, device),
+                "command": command(trial, args),
             }
             for trial in trials
         ],
         "chosen": trials.index(best),
-        "command": command(best, device),
+        "command": command(best, args),
     }
 
 

@@ -246,16 +246,20 @@ def _coding(args: argparse.Namespace, weights: Weights) -> Coding:
     return cast("Coding", args.coding or ("excess" if weights.sees == "on-off" else "whole"))
 
 
-def as_options(config: RunConfig, device: str | None) -> list[str]:
-    """The options that make this configuration of `hil evaluate`, but for its digits and noise; `device` as given."""
+def as_options(config: RunConfig, args: argparse.Namespace) -> list[str]:
+    """The options that make this configuration of `hil evaluate`, but for its digits and noise; `args` as given."""
     layer = config.parts[0].layer.name
     options = ["--weights", config.weights_path] if config.weights_path else []
+    for name, usual in (("bench", "mock"), ("device", None), ("vth", None), ("calibration", None), ("seed", 0)):
+        given = getattr(args, name)
+        options += [f"--{name}", str(given)] if given != usual else []
     options += ["--physical", config.physical] if config.physical != "conv1" else []
     options += ["--play", config.play] if config.play != "all" else []
     options += ["--coding", config.coding] if config.coding != "whole" or config.weights_path else []
-    options += ["--device", device] if device else []
-    if config.timing != config.bench.slot:
-        options += ["--clock", f"{config.timing.dendrite_clock_hz:g}"]
+    if config.timing.mode == "fixed":
+        options += ["--mode", "fixed", "--window", f"{config.timing.window_s:g}"]
+    elif config.timing != config.bench.slot:
+        options += ["--mode", "adaptive", "--clock", f"{config.timing.dendrite_clock_hz:g}"]
     if config.helpings:
         return [*options, "--helpings", ",".join(map(str, config.helpings)), "--sure", f"{config.sure:.6g}"]
     return [*options, "--full-scale", f"{layer}={config.full_scale_pulses[layer]}"]

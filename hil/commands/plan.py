@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Plan and print; raises LimitError when the run would be refused."""
     if args.optimise is not None:
         return run_optimise(args, *settle(args, "evaluate", "0:1", (args.noise,), "counts", traces=False))
+    if args.training is not None:
+        raise InputError("--training has no effect without --optimise PERCENT")
     digits = 100 if args.digits is None else args.digits
     config, weights = settle(args, "run", digits, (args.noise,), "pulses", args.traces)
     plan = watched_plan(config, weights, share=True)

@@ -75,7 +75,7 @@ def test_what_is_chosen_is_printed_drawn_and_can_be_used(
     monkeypatch.setattr(hil.commands.optimising, "FEWEST", 60)
     for name, few in (("FULL_SCALES", (8,)), ("HELPINGS", ((4, 12),)), ("FASTER", ()), ("STOP_ERROR", 0.2)):
         monkeypatch.setattr(hil.run.optimise, name, few)
-    how = ["--weights", "sparing", "--physical", "conv1:0-7"]
+    how = ["--weights", "sparing", "--physical", "conv1:0-7", "--seed", "3"]
     argv = ["plan", "--optimise", "80", "--trials-on", "60", *how, "--figure", "front.png", "--json"]
     assert main(argv) == 0
     found = json.loads(capsys.readouterr().out)
@@ -85,6 +85,7 @@ def test_what_is_chosen_is_printed_drawn_and_can_be_used(
     assert best["accuracy"] >= 0.8
     assert best["bench_s_per_digit"] == min(t["bench_s_per_digit"] for t in found["trials"] if t["accuracy"] >= 0.8)
     assert "--coding" in found["command"]
+    assert "--seed 3" in found["command"]
     with Image.open("front.png") as picture:
         assert picture.size[0] > 500
     assert main([*found["command"].split()[1:], "--digits", "30:60", "--workers", "1", "--json"]) == 0
@@ -99,6 +100,9 @@ def test_what_is_chosen_is_printed_drawn_and_can_be_used(
     [
         (["--optimise", "101"], "101: above 0 and below 100 percent"),
         (["--optimise", "98", "--full-scale", "conv1=8"], "--full-scale has no effect with --optimise"),
+        (["--optimise", "98", "--coding", "whole"], "--coding has no effect with --optimise"),
+        (["--optimise", "98", "--digits", "0:9"], "--digits has no effect with --optimise"),
+        (["--training", "somewhere"], "--training has no effect without --optimise"),
         (["--optimise", "98", "--trials-on", "10"], "--trials-on 10: allowed 3200…5000"),
         (["--optimise", "98", "--physical", "all"], "one layer must be on the neuron, and --physical is all"),
     ],

@@ -113,3 +113,33 @@ def test_a_teacher_is_followed(shipped: Weights) -> None:
     assert same == pytest.approx((1 - TAUGHT) * alone, rel=1e-4, abs=1e-4)
     assert taught._loss(said.flip(1), MAPS[:40], labels) > same
     assert f"teacher {weights.digest[:12]}" in taught._training()
+
+
+def test_a_learner_that_sees_dark_pixels_sums_what_the_network_does() -> None:
+    from hil.training.learner import Learner
+
+    network = Learner(0, sees="on-off")
+    images = np.random.default_rng(0).random((2, 1, 28, 28), np.float32)
+    weight = (network.raw1**2).detach().numpy()
+    assert weight.shape == (32, 2, 5, 5)
+    kernels = LayerWeights("conv1", weight, np.zeros(32, np.float32), np.ones(32, np.float32))
+    found = network.halves(torch.from_numpy(images)).detach().numpy().reshape(2, 32, -1)
+    assert found == pytest.approx(drives(LAYERS[0], kernels, images), rel=1e-4, abs=1e-5)
+
+
+def test_what_is_above_threshold_is_played_and_nothing_else() -> None:
+    """Many pulses tell nearly what software says; that the drive is large below threshold costs nothing."""
+    from hil.training.learner import Learner
+    from hil.training.spiking import Playing
+
+    torch.manual_seed(0)
+    images = torch.rand(8, 1, 28, 28)
+    error = {}
+    for coding in ("whole", "excess"):
+        network = Learner(0, sees="on-off", coding=coding).eval()
+        network.measure_full_scale(images)
+        network.norm1.running_mean.copy_(0.9 * network.full_scale)  # what is below is most of it
+        network.norm1.running_var.fill_((0.1 * network.full_scale.max()) ** 2)
+        software = network(images)
+        error[coding] = (network(images, [(Playing("pooled", 32, 1), 8)]) - software).abs().mean().item()
+    assert 0 < error["excess"] < error["whole"] / 2, error
