@@ -165,10 +165,15 @@ def draw_trials(file: Path, trials: list[Trial], best: Trial, wanted: float) -> 
     axes.axhline(100 * wanted, ls="--", lw=0.8, color="black")
     least = 100 * min(wanted, *(t.accuracy for t in good)) - SHOWN_BELOW
     below = sum(100 * t.accuracy < least for t in trials)
-    axes.set_ylim(bottom=least)
+    axes.set_ylim(least, 100 * max(wilson_interval(t.right, t.digits)[1] for t in trials) + 0.1)
     axes.set_xscale("log")
     axes.set_xlabel("pulses a digit")
     axes.set_ylabel("right of the training digits held out, %")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right", title=f"{below} ways are below {least:.3g} %" if below else None)
+    axes.legend(
+        fontsize=8,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        title=f"below {least:.3g} %: {below}" if below else None,
+    )
     save_figure(figure, file)
