@@ -106,7 +106,7 @@ class Alerts:
         self._writing_ns: int | None = None  # since when reports are being written
 
     def open(self, connection: socket.socket | None, now_us: int) -> int:
-        """A new handle; raises Refused when there are too many."""
+        """A new handle at this time, not wrapped as ticks are; raises Refused when there are too many."""
         number = next((n for n in range(HANDLES) if n not in self.handles), None)
         if number is None:
             raise Refused(Code.NO_HANDLE)

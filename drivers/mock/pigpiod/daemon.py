@@ -74,7 +74,7 @@ class Daemon:
         """Carry out a command that came over a connection; its result, below zero if it is refused."""
         try:
             if cmd == Command.NOIB and connection is not None:
-                return self.alerts.open(connection, self.tick_us())
+                return self.alerts.open(connection, self.clock() // 1000)
             handler = _COMMANDS.get(cmd)
             if handler is None:
                 return int(Code.UNKNOWN_COMMAND)
@@ -258,7 +258,7 @@ _COMMANDS: dict[int, Handler] = {
     Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
     Command.HWVER: lambda _d, _1, _2, _x: REVISION,
     Command.PIGPV: lambda _d, _1, _2, _x: VERSION,
-    Command.NO: lambda d, _1, _2, _x: d.alerts.open(None, d.tick_us()),
+    Command.NO: lambda d, _1, _2, _x: d.alerts.open(None, d.clock() // 1000),
     Command.NB: _watch,
     Command.NP: lambda d, handle, _2, x: _watch(d, handle, 0, x),
     Command.NC: _unwatch,

@@ -202,3 +202,19 @@ def test_a_pin_that_is_written_while_a_wave_plays_stays_written(bench: Bench) ->
     bench.watch(6)
     bench.passes(2_000)
     assert len(bench.reports(6)) == 20  # the wave goes on with its own pin
+
+
+def test_a_sign_of_life_comes_a_minute_after_the_opening_and_not_before(tmp_path: Path) -> None:
+    """Also where the tick has wrapped: a report before the reply that names the handle would be taken for it."""
+    clock = Clock()
+    clock.ns = 2**33 * 1_000
+    board = Board(load_device("ideal"), BoardSettings(addresses=2), clock=clock)
+    with PigpiodServer(board, WIRING) as server:
+        bench = Bench(server, board, clock)
+        bench.settle()
+        bench.passes(50_000_000, 1_000_000)
+        assert len(bench.reports(PIN)) == 0
+        bench.passes(15_000_000, 1_000_000)
+        assert len(bench.reports(PIN)) == 1
+        bench.pi.stop()
+        bench._told.close()
