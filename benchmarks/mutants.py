@@ -1,9 +1,9 @@
 """Do the tests of a module notice when it is wrong? Mutants by cosmic-ray, of ten modules on which numbers depend.
 
-    python -m benchmarks.mutants [--sample 40] [--seed 1] [--module slots]      (needs the extra `mutants`)
+    python -m benchmarks.mutants [--sample 40] [--seed 1] [--module slots] [--workers 2]    (needs the extra `mutants`)
 
-Of each module a seeded sample is tried (`--sample 0`: all, which takes hours) in a copy of this checkout, with that
-module's own tests. A mutant that survives is a gap, unless benchmarks/mutants.toml says why it is no other program.
+Of each module a seeded sample is tried (`--sample 0`: all, which takes hours) in copies of this checkout, with that
+module's own tests; which mutants are tried does not depend on how many workers try them. A mutant that survives is a gap, unless benchmarks/mutants.toml says why it is no other program.
 Ends with code 1 where a tenth or more of those tried are gaps.
 """
 
@@ -19,10 +19,16 @@ import sys
 import tempfile
 import time
 import tomllib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from cosmic_ray.work_item import MutationSpec
 
 ROOT = Path(__file__).parents[1]
 # Of each module the tests that notice most in no time, then all of its own for what is left.
@@ -58,6 +64,7 @@ LOADED = ("numpy", "scipy.optimize", "scipy.stats", "hypothesis.strategies", "py
 LOADED_ALREADY = "ignore::pytest.PytestAssertRewriteWarning"  # so pytest does not explain its assertions
 LIMIT_S = 300.0  # for the tests of one mutant
 MOST_GAPS = 0.1
+PART = 10  # mutants that a worker tries before it takes others
 
 
 @dataclass(frozen=True)
@@ -77,23 +84,31 @@ class Survivor:
         return ""
 
 
-def tried(module: str, sample: int, seed: int) -> tuple[int, list[Survivor]]:
-    """How many mutants of a module were tried, and which survived. Works in the current folder, a copy."""
-    from cosmic_ray.commands import init
+def tried(module: str, sample: int, seed: int, part: int) -> tuple[str, int, list[Survivor]]:
+    """A module, how many mutants of it were tried in this part of the sample, and which survived."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            source, copy = ROOT / name, Path(folder) / name
+            shutil.copytree(source, copy, ignore=LEFT_OUT) if source.is_dir() else shutil.copyfile(source, copy)
+        os.chdir(folder)
+        os.environ |= {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            return (module, *_tried_here(module, sample, seed, part))
+        finally:
+            os.chdir(ROOT)
+
+
+def _tried_here(module: str, sample: int, seed: int, part: int) -> tuple[int, list[Survivor]]:
+    """The same in the current folder, a copy."""
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
-    from cosmic_ray.work_db import WorkDB, use_db
 
     lines = Path(module).read_text(encoding="utf-8").splitlines()
-    with use_db("mutants.sqlite", WorkDB.Mode.create) as db:
-        init([Path(module)], db, {})
-        items = [item for item in db.work_items if not item.mutations[0].operator_name.startswith(MEANINGLESS)]
-    random.Random(f"{seed} {module}").shuffle(items)  # noqa: S311 (a sample, no secret)
+    items = mutations(module, sample, seed)[part * PART : (part + 1) * PART]
     if not passes(module):
         sys.exit(f"{TESTS[module][0]} fails as it is")
     done, left = 0, []
-    for item in items[: sample or None]:
-        (mutation,) = item.mutations
+    for mutation in items:
         operator = get_operator(mutation.operator_name)(**mutation.operator_args)
         with use_mutation(Path(module), operator, mutation.occurrence) as (_, mutated):
             if mutated is None:
@@ -107,6 +122,18 @@ def tried(module: str, sample: int, seed: int) -> tuple[int, list[Survivor]]:
             now = mutated.splitlines()[line - 1].strip()
             print(f"  survived: {module}:{line} {mutation.operator_name}: {left[-1].text}  →  {now}", flush=True)
     return done, left
+
+
+def mutations(module: str, sample: int, seed: int) -> list[MutationSpec]:
+    """The sample of a module's mutants, drawn by seed."""
+    from cosmic_ray.commands import init
+    from cosmic_ray.work_db import WorkDB, use_db
+
+    with tempfile.TemporaryDirectory() as folder, use_db(f"{folder}/mutants.sqlite", WorkDB.Mode.create) as db:
+        init([Path(module)], db, {})
+        items = [item for item in db.work_items if not item.mutations[0].operator_name.startswith(MEANINGLESS)]
+    random.Random(f"{seed} {module}").shuffle(items)  # noqa: S311 (a sample, no secret)
+    return [item.mutations[0] for item in items[: sample or None]]
 
 
 def passes(module: str) -> bool:
@@ -152,25 +179,34 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=40, help="mutants of each module, 0 for all (default: 40)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample (default: 1)")
     parser.add_argument("--module", help="only modules whose name has this in it")
+    parser.add_argument("--workers", type=int, default=1, help="processes at once (default: 1)")
     args = parser.parse_args()
     known = tomllib.loads((ROOT / "benchmarks/mutants.toml").read_text(encoding="utf-8")).get("accepted", [])
-    all_done = all_gaps = 0
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     for name in LOADED:
         importlib.import_module(name)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in COPIED:
-            source, copy = ROOT / name, Path(folder) / name
-            shutil.copytree(source, copy, ignore=LEFT_OUT) if source.is_dir() else shutil.copyfile(source, copy)
-        os.chdir(folder)
-        os.environ |= {"PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        for module in [module for module in TESTS if args.module is None or args.module in module]:
-            done, left = tried(module, args.sample, args.seed)
-            gaps = [one for one in left if not one.accepted(known)]
-            print(f"{module:27} {done:4} tried, {len(left)} survived, {len(gaps)} of them gaps", flush=True)
-            all_done, all_gaps = all_done + done, all_gaps + len(gaps)
-    share = all_gaps / max(all_done, 1)
-    print(f"{all_done} mutants tried, seed {args.seed}: {all_gaps} gaps, {share:.1%} (below {MOST_GAPS:.0%} wanted)")
+    os.chdir(ROOT)
+    modules = [module for module in TESTS if args.module is None or args.module in module]
+    done, gaps = dict.fromkeys(modules, 0), dict.fromkeys(modules, 0)
+    survived = dict.fromkeys(modules, 0)
+    with ProcessPoolExecutor(args.workers, mp_context=get_context("fork")) as pool:
+        parts = [
+            pool.submit(tried, module, args.sample, args.seed, part)
+            for module in modules
+            for part in range(-(-len(mutations(module, args.sample, args.seed)) // PART))
+        ]
+        for part in parts:
+            module, count, left = part.result()
+            done[module] += count
+            survived[module] += len(left)
+            gaps[module] += sum(not one.accepted(known) for one in left)
+    for module in modules:
+        print(f"{module:27} {done[module]:4} tried, {survived[module]} survived, {gaps[module]} of them gaps")
+    share = sum(gaps.values()) / max(sum(done.values()), 1)
+    print(
+        f"{sum(done.values())} mutants tried, seed {args.seed}: {sum(gaps.values())} gaps, {share:.1%} "
+        f"(below {MOST_GAPS:.0%} wanted)"
+    )
     sys.exit(0 if share < MOST_GAPS else 1)
 
 
