@@ -3,8 +3,9 @@
     python -m benchmarks.mutants [--sample 40] [--seed 1] [--module slots] [--workers 2]    (needs the extra `mutants`)
 
 Of each module a seeded sample is tried (`--sample 0`: all, which takes hours) in copies of this checkout, with that
-module's own tests; which mutants are tried does not depend on how many workers try them. A mutant that survives is a gap, unless benchmarks/mutants.toml says why it is no other program.
-Ends with code 1 where a tenth or more of those tried are gaps.
+module's own tests; which mutants are tried does not depend on how many workers try them. A mutant that survives is a
+gap, unless benchmarks/mutants.toml says why it is no other program. Ends with code 1 where a tenth or more of those
+tried are gaps.
 """
 
 from __future__ import annotations
