@@ -28,7 +28,8 @@ def faint_pulses(reading: Reading) -> FloatArray:
     noise = reading.noise_of(width)
     _, none = limits(noise / height)
     least = max(none * height, _SURE * noise)
-    size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples))
+    steady = reading.levels.still(noise)  # the mean would take for a pulse what single samples do not
+    size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
     found = [np.empty((0, 2), dtype=np.intp), *_runs(reading, width, size, np.ceil(high * width).astype(np.uint16))]
     spans = np.concatenate(found).astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s
     return spans[_apart(spans, reading)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.lines import Reading
 from drivers.decode.schmitt import Pulses
-from drivers.decode.shapes import aligned, end_heights, middle_heights, tails, without_moment
+from drivers.decode.shapes import aligned, end_heights, middle_heights, tail_of, tails, without_moment
 from drivers.signals import BoolArray, FloatArray
 
 PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
@@ -27,7 +27,12 @@ FEW, SHORT = 3, 1.3  # with so few samples a pulse, one not wider than so many m
 WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece, and of one joined from several
 PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.4  # so many, this share of all, and of what is near another: echoes
 ECHO = 0.8  # of the height of the pulse before it
-REST_MOVES = 0.65  # of the swing: rest may be so far from where it mostly is
+ECHOES, ECHOES_ONLY = 0.93, 0.5  # of the height before them many of one delay are, this share of what is near another
+REST_MOVES, REST_WANDERS = (
+    0.65,
+    1.0,
+)  # of the swing: so far from where it mostly is rest may be, and go little by little
+REST_STRIDE = 0.3  # of the swing, from block to block: a line that hums or drifts never takes it
 REST_STEPS = 0.12  # of the swing, from block to block but one
 _SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing
 _NOISE_STEPS = 2.2  # of the noise: eight times what the means of two blocks differ by through noise alone
@@ -69,8 +74,9 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     noise = reading.noise / typical if typical else 0.0
     sure, none = limits(noise)
     glitch = np.ones(len(pulses), dtype=np.bool_)
+    tail = tail_of(reading.seen, pulses, heights >= sure)
     if typical:
-        left = tails(reading.seen, pulses, heights >= sure) / typical
+        left = tails(reading.seen, pulses, heights >= sure, tail) / typical
         heights = heights - left
         unsure = (heights < sure) | (pulses.width_s < shape.glitch_s)
         middle = aligned(reading.seen, pulses, unsure)
@@ -84,7 +90,8 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * step)
     wide = real & (pulses.width_s > most * usual + 2 * step)
     # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
-    wide[wide] = (end_heights(reading.seen, pulses.where(wide)) > none * typical) | ~np.isfinite(pulses.fall_s[wide])
+    ends = end_heights(reading.seen, pulses.where(wide), tail)
+    wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
     tall = real & (heights > TALL)
     early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, 1.5 * step)
     doubted = low | short | wide | tall | early
@@ -129,11 +136,10 @@ def _follow_too_soon(
     """Which pulses come before the one-shot can be ready again, or are a taller one's echo."""
     which = np.flatnonzero(real)
     gap = np.diff(rise_s[which])
-    lower = heights[which][1:] < ECHO * heights[which][:-1]
+    soon, of_before = gap < shape.echo_s, heights[which][1:] / heights[which][:-1]
+    echoes = (of_before < ECHO) | _paired(soon, gap, slack_s) | _fainter(soon, gap, of_before, slack_s)
     early = np.zeros(len(rise_s), dtype=np.bool_)
-    early[which[1:]] = (gap < shape.apart_s - slack_s) | (lower | _paired(gap < shape.echo_s, gap, slack_s)) & (
-        gap < shape.echo_s
-    )
+    early[which[1:]] = (gap < shape.apart_s - slack_s) | (echoes & soon)
     return early
 
 
@@ -149,12 +155,22 @@ def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> BoolArray:
     return paired
 
 
+def _fainter(soon: BoolArray, gap: FloatArray, of_before: FloatArray, slack_s: float) -> BoolArray:
+    """Which gaps (n,) are of one delay and lead to pulses that are lower, taken together: a one-shot makes all its
+    pulses equally high, so these are echoes, also where they stand close to other pulses.
+    """
+    near = soon & (np.abs(gap - np.median(gap[soon])) <= slack_s) if soon.any() else soon
+    many = near.sum() >= max(PAIRS, PAIRED * len(gap), ECHOES_ONLY * soon.sum())
+    return near if many and np.median(of_before[near]) < ECHOES else np.zeros(len(gap), dtype=np.bool_)
+
+
 def unrest(reading: Reading) -> FloatArray:
     """(n, 2) s: when a line rests elsewhere than it mostly does, or where its rest has jumped to and stayed."""
     rest, block = reading.levels.rest, reading.levels.block
     if not reading.height or len(rest) < 2:
         return np.empty((0, 2))
-    off = np.abs(rest - np.median(rest)) > REST_MOVES * reading.swing
+    sudden = bool((np.abs(np.diff(rest)) > REST_STRIDE * reading.swing).any())
+    off = np.abs(rest - np.median(rest)) > (REST_MOVES if sudden else REST_WANDERS) * reading.swing
     off |= _jumped(rest, max(REST_STEPS * reading.swing, _NOISE_STEPS * reading.levels.noise))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], off, [False]]))).reshape(-1, 2)
     # A block holds the moment of change anywhere, and the median of three hides the one beside it.

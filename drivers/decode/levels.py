@@ -24,6 +24,7 @@ _NOISE_LEAST = 0.3  # codes rms: an 8-bit code is never known better
 _LITTLE = 4.0  # codes rms: less noise leaves the level known well enough
 _AT_ONCE = 1 << 12  # blocks looked at at once
 _NOISE_PAIRS = 1 << 16
+_TOGETHER = 8  # blocks whose mean tells rest better than each
 _FINER = 8  # a wandering level is followed in such parts of a block
 _QUARTILE = 0.4506  # of |x − y| for independent normal x, y of σ = 1
 _TOP_BIAS = 1.2  # σ that the greatest of a pulse's few samples lies above its top
@@ -80,9 +81,19 @@ class Levels:
         """Whether rest stays within a small part of the swing."""
         return float(np.ptp(self.rest)) <= max(STEADY * swing, 2 * self.noise)
 
-    def above_rest(self, low: float, high: float, samples: int) -> tuple[int, FloatArray, FloatArray]:
-        """Levels `low` and `high` codes above rest: samples a row, and either level of each row."""
-        if self.steady(high):
+    def still(self, codes: float) -> bool:
+        """Whether rest, as well as many blocks together tell, stays within so many codes."""
+        many = min(_TOGETHER, len(self.rest))
+        sums = np.cumsum(np.concatenate([[0.0], self.rest]))
+        return float(np.ptp(sums[many:] - sums[:-many])) <= many * codes
+
+    def above_rest(
+        self, low: float, high: float, samples: int, *, steady: bool | None = None
+    ) -> tuple[int, FloatArray, FloatArray]:
+        """Levels `low` and `high` codes above rest: samples a row, and either level of each row; of a `steady` line one
+        row, which its rest tells unless given.
+        """
+        if self.steady(high) if steady is None else steady:
             rest, size = np.array([self.middle]), samples
         else:
             size = self.block // _FINER if self.block >= PICKED * _FINER // 2 else self.block

@@ -27,13 +27,14 @@ from drivers.signals import BoolArray, FloatArray, Trace
 
 HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
 JOINED = 0.9  # of a pulse's width: what rises sooner after a rise is the same pulse, torn
+_WIDE = 1.25  # times a pulse's width: what is torn and wider is no pulse
 MOMENT = 0.25  # of a pulse's width: what is narrower, beside a whole pulse, is none
 WHOLE = 0.75  # of a pulse's width: what is as wide is no piece of a pulse
 _AXON_BLOCK, _LONG_BLOCK = 32, 8  # pulse widths that a block of levels holds
 _SMOOTHED_GAP = 0.7  # of the shortest gap between pulses may be averaged away
 _SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
 _CHUNK = 1 << 15  # samples averaged at a time
-_NOISY = 0.13  # of the swing: with more noise, neighbouring samples are averaged first, until there is less
+_NOISY, _NOISY_LONG = 0.13, 0.06  # of the swing: with more noise, neighbours are averaged first; of long pulses sooner
 _UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
 _SHAPE_PULSES = 4096  # pulses that clipping is judged by
 _MOVES = 0.06  # of the swing: rest that moves more is a line that hums or drifts
@@ -98,8 +99,9 @@ def read_line(trace: Trace, line: Line) -> Reading:
     half = line.hysteresis_v / 2
     check_on_screen(trace, line.threshold_v - half, line.threshold_v + half)
     levels, swing = _levels(trace, line, 1)
+    most = _NOISY if line.dense else _NOISY_LONG
     smoothed, widest = 1, min(line.width_s / 2, _SMOOTHED_GAP * line.gap_s) / trace.x_increment_s
-    while levels.noise / np.sqrt(smoothed) > _NOISY * swing and 2 * smoothed <= min(widest, _SMOOTHED_MOST):
+    while levels.noise / np.sqrt(smoothed) > most * swing and 2 * smoothed <= min(widest, _SMOOTHED_MOST):
         smoothed *= 2
     if smoothed > 1:
         trace = _smooth(trace, smoothed)
@@ -152,10 +154,11 @@ def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: 
     fall_s = found.fall_s - (0.5 - LOW) * smoothed * trace.x_increment_s
     found = replace(found, rise_s=rise_s, fall_s=fall_s)
     found, beside = _without_moments(found, line.width_s, trace.x_increment_s)
+    found, loose = _without_loose(found, line.width_s, trace.x_increment_s)
     pulses, torn = joined(found, JOINED * line.width_s)
     window = max(1, round(line.width_s / trace.x_increment_s))
     heights = mean_heights(Seen(samples, levels, trace, window), pulses)
-    return Reading(trace, samples, levels, pulses, heights, torn, beside, window, swing, smoothed)
+    return Reading(trace, samples, levels, pulses, heights, torn, beside + loose, window, swing, smoothed)
 
 
 def _swing(reading: Reading, before: float) -> float:
@@ -180,12 +183,38 @@ def _without_moments(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pul
     return pulses.where(~moment), int(moment.sum())
 
 
+def _without_loose(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pulses, int]:
+    """Pulses without moments at either end of pieces that together are too wide for a pulse, and without which they are
+    a whole one that is not; and how many there were.
+    """
+    first, last = _ends(pulses, JOINED * width_s)
+    begin, end = np.flatnonzero(first), np.flatnonzero(last)
+    wide = pulses.fall_s[end] - pulses.rise_s[begin] > _WIDE * width_s + 2 * step_s
+    begin, end = begin[wide & (end > begin)], end[wide & (end > begin)]
+    keep = np.ones(len(pulses), dtype=np.bool_)
+    for piece, others in (
+        (begin, pulses.fall_s[end] - pulses.rise_s[begin + 1]),
+        (end, pulses.fall_s[end - 1] - pulses.rise_s[begin]),
+    ):
+        keep[piece] = ~(
+            (pulses.width_s[piece] < MOMENT * width_s + step_s)
+            & (others >= WHOLE * width_s)
+            & (others <= _WIDE * width_s + 2 * step_s)
+        )
+    return pulses.where(keep), int((~keep).sum())
+
+
+def _ends(pulses: Pulses, within_s: float) -> tuple[BoolArray, BoolArray]:
+    """(n,) which pulses are the first, and which the last, of those that rise within a time of the one before."""
+    first = np.diff(pulses.rise_s, prepend=-np.inf) >= within_s
+    return first, np.append(first[1:], np.ones(min(len(pulses), 1), dtype=np.bool_))
+
+
 def joined(pulses: Pulses, within_s: float) -> tuple[Pulses, BoolArray]:
     """Pulses, of which those that rise within a time of the one before are made part of it; and which were so (n,)."""
     if not len(pulses) or np.diff(pulses.rise_s).min(initial=np.inf) >= within_s:
         return pulses, np.zeros(len(pulses), dtype=np.bool_)
-    first = np.concatenate([[True], np.diff(pulses.rise_s) >= within_s])
-    last = np.concatenate([first[1:], [True]])
+    first, last = _ends(pulses, within_s)
     return replace(pulses, rise_s=pulses.rise_s[first], fall_s=pulses.fall_s[last]), ~last[first]
 
 

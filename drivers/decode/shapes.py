@@ -55,6 +55,26 @@ class Seen:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What a real pulse leaves behind it, a line with slow edges: `sums` (samples + 1,) of its mean height from its rise,
+    of which `reach` samples are looked at; nothing where too few pulses tell.
+    """
+
+    sums: FloatArray
+    reach: int
+    window: int
+
+    def mean(self, delay: FloatArray) -> FloatArray:
+        """(n,) over a pulse's width about a middle so many samples after the rise."""
+        if not len(self.sums):
+            return np.zeros(len(delay))
+        start = np.clip(delay - self.window / 2 + 0.5, 0, self.reach)
+        ends = np.interp(np.stack([start, start + self.window]), np.arange(len(self.sums)), self.sums)
+        found: FloatArray = (ends[1] - ends[0]) / self.window
+        return found
+
+
 def mean_heights(seen: Seen, pulses: Pulses) -> FloatArray:
     """(n,) over a pulse's width in the middle of each."""
     return seen.mean(seen.middles(pulses), seen.window)
@@ -65,10 +85,10 @@ def middle_heights(seen: Seen, pulses: Pulses) -> FloatArray:
     return seen.mean(seen.middles(pulses), 1)
 
 
-def end_heights(seen: Seen, pulses: Pulses) -> FloatArray:
-    """(n,) over a pulse's width before the end of each."""
-    fall = np.minimum(seen.index(pulses.fall_s), len(seen.samples))
-    return seen.mean(fall - seen.window / 2, seen.window)
+def end_heights(seen: Seen, pulses: Pulses, tail: Tail) -> FloatArray:
+    """(n,) over a pulse's width before the end of each, without what it leaves there itself."""
+    middle = np.minimum(seen.index(pulses.fall_s), len(seen.samples)) - seen.window / 2
+    return seen.mean(middle, seen.window) - tail.mean(middle - seen.index(pulses.rise_s))
 
 
 def aligned(seen: Seen, pulses: Pulses, which: BoolArray) -> FloatArray:
@@ -100,28 +120,28 @@ def without_moment(seen: Seen, middle: FloatArray, moment: int) -> tuple[FloatAr
     return top, ordered[:, split - 1] - rest, others
 
 
-def tails(seen: Seen, pulses: Pulses, real: BoolArray) -> FloatArray:
-    """(n,) how much of each pulse's mean height is what the real one before it has left, a line with slow edges.
-
-    Told by the mean of pulses that have no neighbour; as far as it only falls, so that no echo is taken for it.
-    """
-    left = np.zeros(len(pulses))
-    reach = _TAIL * seen.window
-    rise = seen.index(pulses.rise_s)
-    before = np.maximum.accumulate(np.where(real, np.arange(len(rise)), -1))
-    before = np.concatenate([[-1], before[:-1]]) if len(rise) else before
-    delay = seen.middles(pulses) - np.where(before >= 0, rise[np.maximum(before, 0)], -np.inf)
-    near = np.flatnonzero(delay < reach)
-    alone = np.flatnonzero(real & np.concatenate([[True], np.diff(rise) > reach]) & _followed_late(rise, reach))
-    if not len(near) or len(alone) < _TAIL_LEAST:
-        return left
+def tail_of(seen: Seen, pulses: Pulses, real: BoolArray) -> Tail:
+    """Told by the mean of pulses that have no neighbour; as far as it only falls, so that no echo is taken for it."""
+    reach, rise = _TAIL * seen.window, seen.index(pulses.rise_s)
+    alone = np.flatnonzero(
+        real & np.concatenate([[True], np.diff(rise) > reach])[: len(rise)] & _followed_late(rise, reach)
+    )
+    if len(alone) < _TAIL_LEAST:
+        return Tail(np.empty(0), reach, seen.window)
     alone = alone[:: -(-len(alone) // _TAIL_PULSES)]
     shape = np.array([seen.mean(rise[alone] + k, 1).mean() for k in range(reach + seen.window)])
     shape[int(shape.argmax()) :] = np.maximum(np.minimum.accumulate(shape[int(shape.argmax()) :]), 0)
-    sums = np.concatenate([[0.0], np.cumsum(shape)])
-    start = np.clip(delay[near] - seen.window / 2 + 0.5, 0, reach)
-    ends = np.interp(np.stack([start, start + seen.window]), np.arange(len(sums)), sums)
-    left[near] = (ends[1] - ends[0]) / seen.window
+    return Tail(np.concatenate([[0.0], np.cumsum(shape)]), reach, seen.window)
+
+
+def tails(seen: Seen, pulses: Pulses, real: BoolArray, tail: Tail) -> FloatArray:
+    """(n,) how much of each pulse's mean height is what the real one before it has left."""
+    left, rise = np.zeros(len(pulses)), seen.index(pulses.rise_s)
+    before = np.maximum.accumulate(np.where(real, np.arange(len(rise)), -1))
+    before = np.concatenate([[-1], before[:-1]]) if len(rise) else before
+    delay = seen.middles(pulses) - np.where(before >= 0, rise[np.maximum(before, 0)], -np.inf)
+    near = np.flatnonzero(delay < tail.reach)
+    left[near] = tail.mean(delay[near])
     return left
 
 
