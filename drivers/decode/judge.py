@@ -36,6 +36,7 @@ REST_STRIDE = 0.3  # of the swing, from block to block: a line that hums or drif
 REST_STEPS = 0.12  # of the swing, from block to block but one
 _SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing
 _NOISE_STEPS = 2.2  # of the noise: eight times what the means of two blocks differ by through noise alone
+SLIM, SLIM_OTHERS = 0.6, 0.3  # of the typical height: lower ones must be so high but for their highest moment, too
 GLITCH, MOMENTARY = 0.7, 0.5  # of the swing: what is as high for a moment, and at most so high else, is a glitch
 
 
@@ -83,7 +84,7 @@ def judge(reading: Reading, shape: Shape) -> Judged:
         heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left[unsure]
         glitch = heights < none
         glitch[unsure] |= _momentary(reading, shape, none * typical, middle, pulses.width_s[unsure])
-    low = ~glitch & (heights < sure)
+    low = ~glitch & ((heights < sure) | _one_moment(reading, shape, heights))
     real = ~glitch & ~low
     usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
     most = np.where(reading.torn, WIDE_TORN, WIDE)
@@ -111,6 +112,21 @@ def _glitches(reading: Reading, glitch: BoolArray) -> int:
     return reading.beside + int((moments > max(GLITCH * reading.swing, SURE * reading.levels.noise)).sum())
 
 
+def _one_moment(reading: Reading, shape: Shape, heights: FloatArray) -> BoolArray:
+    """Which pulses are as high (n,) as low ones are only because of one moment: a glitch in noise."""
+    which = (heights < SLIM) & (reading.smoothed == 1)
+    if which.any():
+        middle = aligned(reading.seen, reading.pulses, which)
+        _, _, others = without_moment(reading.seen, middle, _moment(reading, shape))
+        which[which] = others < SLIM_OTHERS * reading.height
+    return which
+
+
+def _moment(reading: Reading, shape: Shape) -> int:
+    """Samples of a glitch."""
+    return max(1, round(shape.glitch_s / reading.trace.x_increment_s))
+
+
 def _momentary(
     reading: Reading, shape: Shape, none: float, middle: FloatArray, width_s: FloatArray
 ) -> NDArray[np.bool_]:
@@ -118,8 +134,7 @@ def _momentary(
 
     Noise makes a narrow pulse of a low one; then the samples beside it are not at rest.
     """
-    moment = max(1, round(shape.glitch_s / reading.trace.x_increment_s))
-    tops, next_top, others = without_moment(reading.seen, middle, moment)
+    tops, next_top, others = without_moment(reading.seen, middle, _moment(reading, shape))
     sharp = (next_top < MOMENTARY * reading.swing) & (tops > GLITCH * reading.swing) & (reading.smoothed == 1)
     found: NDArray[np.bool_] = (others < none) & (sharp | (width_s < shape.glitch_s))
     return found

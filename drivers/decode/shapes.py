@@ -57,8 +57,8 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Tail:
-    """What a real pulse leaves behind it, a line with slow edges: `sums` (samples + 1,) of its mean height from its rise,
-    of which `reach` samples are looked at; nothing where too few pulses tell.
+    """What a real pulse leaves behind it, a line with slow edges: `sums` (samples + 1,) of its mean height since its
+    rise, of which `reach` samples are looked at; nothing where too few pulses tell.
     """
 
     sums: FloatArray

@@ -138,6 +138,41 @@ def test_bad_lines_that_are_not_trusted(name: str) -> None:
         assert_right(capture, refused=SLOTS)
 
 
+HARD: dict[str, tuple[Defect, int, int, bool]] = {
+    "hum of 1.5 V at 400 Hz for less than a period of it": (lambda w, _: defects.hum(w, 1.5, 400.0), 46, SLOTS, True),
+    "sync with the slowest edges": (lambda w, _: defects.slow_edges(w, 2e-6), 42, SLOTS, True),
+    "a spike with the slowest edges kept up by noise": (lambda w, _: defects.slow_edges(w, 2e-6), 41, SLOTS, True),
+    "noise before a torn pulse": (lambda w, _: defects.notches(w, 900, 200), 106, SLOTS, False),
+    "drift within the noise of one sample": (lambda w, s: defects.drift(w, 0.5, 0, s.end_ns), 101, 500, True),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_what_noise_of_20_db_makes_look_bad_is_read_rightly(name: str) -> None:
+    defect, seed, slots, both = HARD[name]
+    assert_right(captured(defect, seed, 20.0, slots=slots, both=both, volts_per_div=1.0))
+
+
+@pytest.mark.parametrize("seed", [60, 162])
+def test_echoes_among_many_real_neighbours_are_told_by_being_lower(seed: int) -> None:
+    """Few of them stand alone, so that delays tell little."""
+    capture = captured(lambda w, _: defects.echo(w, 2.8 / 3.3, 5_000), seed, None)
+    assert not (capture.ok & (capture.spikes != 2)).any()
+
+
+def test_a_glitch_in_noise_is_no_low_pulse() -> None:
+    """A sample of full height, beside others that noise has raised, is on average as high as a low pulse is."""
+    shot, _ = known_shot(3)
+    traces = shot.seen(shot.wires(), step_s=400e-9, seed=3)
+    axon = next(trace for trace in traces if trace.name == "axon")
+    top, rest = int(axon.codes.max()), int(np.median(axon.codes))
+    start = round(((int(shot.edges_ns[5]) + shot.lead_ns + 85_500) * 1e-9 - axon.x_origin_s) / axon.x_increment_s)
+    codes = axon.codes.copy()
+    codes[start : start + 5] = rest + np.rint(np.array([0.3, 1.0, 0.22, 0.35, 0.3]) * (top - rest)).astype(np.uint8)
+    capture = read(shot, [replace(axon, codes=codes) if trace is axon else trace for trace in traces])
+    assert np.flatnonzero(~capture.ok).tolist() == [5]
+
+
 def test_a_wider_pulse_than_the_board_makes_is_named() -> None:
     shot, _ = known_shot(1, 20e-6)
     capture = read(shot, shot.seen(shot.wires(20_000)))
