@@ -16,6 +16,7 @@ from drivers.decode.levels import sums_of
 from drivers.decode.lines import Reading
 from drivers.signals import FloatArray
 
+FAINT = "faint, lower than any that counts"  # of a note
 _CHUNK = 1 << 17
 _WIDEST = 64  # samples of a running mean: 64 · 255 fits 16 bits
 _SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples

@@ -103,6 +103,8 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     counted = {kind: int(which.sum()) for kind, which in reasons.items() if which.any()}
     if len(spans[1]):
         counted["at a shifted rest level"] = len(spans[1])
+    if pulses.starts_high:
+        counted["begun before the record"] = 1
     return Judged(pulses.where(real & ~doubted), np.concatenate(spans), _glitches(reading, glitch), counted)
 
 

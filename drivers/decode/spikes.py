@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
-from drivers.decode.faint import faint_pulses
+from drivers.decode.faint import FAINT, faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, Reading, low_swing, read_line
 from drivers.decode.schmitt import Pulses, code_of
@@ -319,7 +319,7 @@ def _doubt_notes(played: NDArray[np.intp], here: BoolArray, judged: Judged, doub
     if here.any():
         kinds = [f"{count} {kind}" for kind, count in judged.reasons.items()]
         rest = doubts - sum(judged.reasons.values())
-        kinds += [f"{rest} faint or shifted"] if rest else []
+        kinds += [f"{rest} {FAINT}"] if rest else []
         first = int(played[here][0])
         notes.append(f"{here.sum()} slots doubtful, first slot {first} of the shot: axon pulses {', '.join(kinds)}")
     return [*notes, reason] if reason else notes

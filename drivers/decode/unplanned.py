@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.faint import faint_pulses
+from drivers.decode.faint import FAINT, faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, Reading, read_line
 from drivers.decode.schmitt import Pulses, find_pulses
@@ -37,7 +37,7 @@ class Look:
 
     `intervals_s` (k + 1,) are the rises of sync, or the ends of the trace where there is none; `spikes` (k,) the axon's
     pulses that rise in each; `at_sync` (k,) those of them while sync is high; `doubtful` (k,) where something is not as
-    an axon makes it. `outside` pulses lie in no interval.
+    an axon makes it. `outside` pulses lie in no interval; `faint` ones were too low to be found as pulses.
     """
 
     axon: Reading
@@ -49,6 +49,7 @@ class Look:
     at_sync: IntArray
     doubtful: BoolArray
     outside: int
+    faint: int
 
     @property
     def cut_off(self) -> bool:
@@ -63,6 +64,8 @@ class Look:
         if self.cut_off:
             kinds["too wide"] -= 1
             kinds["cut off by the end of the record"] = 1
+        if self.faint:
+            kinds[FAINT] = self.faint
         lines = [f"{count} axon pulses {kind}" for kind, count in kinds.items() if count]
         if self.judged.glitches:
             lines.append(f"{self.judged.glitches} glitches ignored")
@@ -134,7 +137,8 @@ def look(traces: Sequence[Trace], lines: Mapping[str, Line]) -> Look:
     at_sync = np.zeros_like(spikes)
     if sync is not None:
         at_sync = (np.searchsorted(rises, sync.fall_s[:-1]) - until[:-1]).astype(np.int32)
-    doubts = np.concatenate([judged.doubts, faint_pulses(seen)])
+    faint = faint_pulses(seen)
+    doubts = np.concatenate([judged.doubts, faint])
     return Look(
         axon=seen,
         sync=sync,
@@ -145,6 +149,7 @@ def look(traces: Sequence[Trace], lines: Mapping[str, Line]) -> Look:
         at_sync=at_sync,
         doubtful=doubted(doubts, sync) if sync is not None else np.array([len(doubts) > 0]),
         outside=len(rises) - int(spikes.sum()),
+        faint=len(faint),
     )
 
 

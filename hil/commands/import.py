@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
     for line in said:
         print(f"hil: {visible(line)}", file=sys.stderr)
     if args.json:
-        print(json.dumps({"run_file": str(args.out), "recordings": totals["shots"], "spikes": totals["spikes"]}))
+        found = {name: totals[name] for name in ("spikes", "bad_slots")}
+        recorded = {"run_file": str(args.out), "recordings": totals["shots"], **found}
+        print(json.dumps({**recorded, "notes": [str(noted) for noted in notes]}))
         return 0
     print(f"{args.out}: {totals['shots']} recordings, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
     for noted in notes:

@@ -92,6 +92,7 @@ def to_json(found: Decoded) -> dict[str, object]:
         "axon": {
             "pulses": len(seen.judged.pulses),
             "doubtful": sum(seen.judged.reasons.values()),
+            "faint": seen.faint,
             "glitches": seen.judged.glitches,
             "width_s": _spread(widths[np.isfinite(widths)]),
             "rest_v": round(rest, 6),

@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[Defect, str]] = {
     "stuck at 3.3 V from the middle on": (lambda w, s: defects.sticks(w, 3.3, middle(s)), "none is trusted"),
     "stuck half-way from the middle on": (lambda w, s: defects.sticks(w, 1.65, middle(s)), "none is trusted"),
     "flat at 1 V from the middle on": (lambda w, s: defects.sticks(w, 1.0, middle(s)), "at a shifted rest level"),
-    "half of the spikes at 1.2 V": (lambda w, _: defects.runts(w, 1.2 / 3.3, 0.5), "faint or shifted"),
+    "half of the spikes at 1.2 V": (lambda w, _: defects.runts(w, 1.2 / 3.3, 0.5), "faint, lower than any that counts"),
     "an echo of 2.1 V": (lambda w, _: defects.echo(w, 2.1 / 3.3, 5_000), "echoes of another"),
     "an echo of 2.1 V soon after": (lambda w, _: defects.echo(w, 2.1 / 3.3, 2_600), "echoes of another"),
     "pulses a fifth as wide": (lambda w, _: defects.narrow(w, 400), "narrower than board.axon_width_s = 2e-06"),

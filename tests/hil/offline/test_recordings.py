@@ -73,6 +73,29 @@ def test_with_a_plan_it_counts_as_a_bench(recording: Path, capsys: pytest.Captur
     assert "shot.sr" in capsys.readouterr().err
 
 
+def test_faint_pulses_are_named_where_they_are_the_only_doubt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a pulse's height in slot 1, which has no spike."""
+    made = spiking(SPIKES)
+    wires, start = made.wires(), int(made.edges_ns[1]) + made.lead_ns + 15_000
+    sound = wires["axon"]
+    wires["axon"] = sound.changed(lambda t: np.where((t >= start) & (t < start + 2_000), 1.1, sound.volts(t)))
+    argv = [str(written(tmp_path / "faint.sr", made.seen(wires))), "--axon", "A0", "--sync", "A1", "--bench", "mock"]
+    (one,) = said(capsys, "decode", *argv, code=1)["recordings"]
+    assert one["axon"]["faint"] == 1
+    assert one["axon"]["doubtful"] == 0
+    assert [slot["ok"] for slot in one["slots"]].count(False) == 1
+    assert "1 axon pulses faint, lower than any that counts" in one["notes"]
+    assert main(["decode", *argv]) == 1
+    assert "noted: 1 axon pulses faint, lower than any that counts" in capsys.readouterr().out
+    assert main(["import", *argv, "--out", "faint.run"]) == 0
+    assert "faint, lower than any that counts" in capsys.readouterr().out
+    found = said(capsys, "import", *argv, "--out", "again.run")
+    assert found["bad_slots"] == 1
+    assert any("faint, lower than any that counts" in note for note in found["notes"])
+
+
 def test_the_axon_alone_is_counted_and_drawn(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", str(recording), "--axon", "a0", "--figure", "shot.png"]) == 0
     assert f"axon: {sum(SPIKES)} pulses, 2 µs wide; 0 doubtful" in capsys.readouterr().out
@@ -124,7 +147,13 @@ def test_an_import_is_replayed_reported_exported_and_listed(
     written(tmp_path / "other.sr", other.traces(seed=6))
     argv = ["import", str(recording), "other.sr", "--axon", "A0", "--sync", "A1", "--bench", "mock"]
     made = said(capsys, *argv, "--frame", "plan.toml", "--out", "got.sqlite")
-    assert made == {"run_file": "got.sqlite", "recordings": 2, "spikes": sum(SPIKES) + 8}
+    assert made == {
+        "run_file": "got.sqlite",
+        "recordings": 2,
+        "spikes": sum(SPIKES) + 8,
+        "bad_slots": 0,
+        "notes": [],
+    }
     with RunFile.open(Path("got.sqlite")) as run:
         first, second = (run.load(shot, None) for shot in run.shot_ids())
         assert first.spikes.tolist() == SPIKES
