@@ -84,7 +84,8 @@ def table(found: Decoded) -> str:
     lines = [
         f"axon: {len(seen.judged.pulses)} pulses{width}; {sum(seen.judged.reasons.values())} doubtful, "
         f"{seen.faint} faint, {seen.judged.glitches} glitches; rest {rest:.3g} V, top {top:.3g} V, "
-        f"noise {noise * 1e3:.3g} mV rms, found at {seen.line.threshold_v:.3g} V{', inverted' if seen.line.inverted else ''}"
+        f"noise {noise * 1e3:.3g} mV rms, "
+        f"found at {seen.line.threshold_v:.3g} V{', inverted' if seen.line.inverted else ''}"
     ]
     if seen.sync is not None:
         lines.append(f"sync: {len(seen.sync)} pulses, {_micro(seen.sync.width_s)} wide")
