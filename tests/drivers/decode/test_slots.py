@@ -134,3 +134,50 @@ def test_a_clock_twice_too_slow_makes_every_slot_late() -> None:
 def test_two_slots_run_into_one_cannot_be_told_apart() -> None:
     with pytest.raises(CaptureError, match="no slot can be told from another"):
         aligned([0.0, 110.0], [50, 60])
+
+
+LONG = [50, 57, 64, 43, 71, 78, 85, 92, 99, 36, 106, 113, 29, 120, 127, 22, 134, 141, 148, 155]  # no two alike
+
+
+def late(edges: list[float], slot: int, extra: float) -> list[float]:
+    return [*edges[: slot + 1], *(e + extra for e in edges[slot + 1 :])]
+
+
+@pytest.mark.parametrize("lost", [2, 14])
+def test_beside_a_slot_that_was_late_and_an_edge_that_was_lost_all_others_are_known(lost: int) -> None:
+    """Time was added, so what lies between is not told, nor what may match by chance beside it, and no more than that."""
+    late_slot = 8
+    true = late(edges_of(LONG), late_slot, 15.0)
+    found = assert_no_slot_moved([e for i, e in enumerate(true) if i != lost], LONG, true)
+    first, last = sorted((lost - 1, late_slot)) if lost < late_slot else (late_slot, lost)
+    unknown = np.flatnonzero(found.interval < 0)
+    beside = 5  # in a row of twenty that are all different, so many match by chance once in a million
+    assert unknown[0] == max(0, first - beside)
+    assert unknown[-1] == min(len(LONG) - 1, last + beside)
+    assert np.array_equal(found.ok, found.interval >= 0)
+
+
+def test_where_slots_went_and_others_came_those_beside_them_are_not_known() -> None:
+    true = edges_of(LONG)
+    edges = list(true)
+    for at in range(8, 14):
+        edges[at] = true[7] + (at - 7) * (true[14] - true[7]) / 7 + 11.0 * (at % 2)
+    found = assert_no_slot_moved(edges, LONG, true)
+    assert np.flatnonzero(found.interval < 0).tolist() == list(range(2, 19))
+    assert np.flatnonzero(~found.ok).tolist() == list(range(2, 19))
+
+
+def test_few_slots_that_an_edge_lost_and_an_edge_added_leave_unknown_cost_nothing_beside_them() -> None:
+    true = edges_of(LONG)
+    edges = sorted([*(e for i, e in enumerate(true) if i != 8), true[9] + 20.0])
+    found = assert_no_slot_moved(edges, LONG, true)
+    assert np.flatnonzero(~found.ok).tolist() == [7, 8, 9]
+
+
+def test_an_edge_lost_among_equal_slots_is_seen_though_one_of_the_two_was_late_by_more_than_it_may_be() -> None:
+    """The edge that makes up the number came after the end, so that no slot is too short, and all others look right."""
+    planned = [50] * 20
+    true = late(edges_of(planned), 8, 0.9)  # 0.6 may each be off
+    edges = [*true[:8], *true[9:], true[-1] + 300.0]
+    with pytest.raises(CaptureError, match="no slot can be told from another"):
+        aligned(edges, planned)
