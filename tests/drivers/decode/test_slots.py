@@ -145,7 +145,7 @@ def late(edges: list[float], slot: int, extra: float) -> list[float]:
 
 @pytest.mark.parametrize("lost", [2, 14])
 def test_beside_a_slot_that_was_late_and_an_edge_that_was_lost_all_others_are_known(lost: int) -> None:
-    """Time was added, so what lies between is not told, nor what may match by chance beside it, and no more than that."""
+    """Time was added, so what lies between is not told, nor what may match by chance beside it; no more than that."""
     late_slot = 8
     true = late(edges_of(LONG), late_slot, 15.0)
     found = assert_no_slot_moved([e for i, e in enumerate(true) if i != lost], LONG, true)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.decode.spikes import decode
+from drivers.decode.schmitt import Pulses
+from drivers.decode.spikes import counted_pulses, decode, doubted
 from drivers.errors import CaptureError
 from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
@@ -88,6 +89,46 @@ def test_a_sync_pulse_cut_short_marks_its_slot() -> None:
     assert capture.ok.tolist() == [True, False, True]
 
 
+def test_a_sync_pulse_whose_end_is_off_by_some_samples_marks_nothing() -> None:
+    shot = shot_of([4] * 3)
+    sync = Levels(shot.edges_ns, shot.edges_ns + np.array([13_000, 9_700, 13_900, 13_000]))
+    assert decoded(shot, [shot.traces()[0], *shot.rendered({"sync": sync})]).ok.all()
+
+
+def test_the_pulses_that_count_are_as_many_as_were_made_on_either_line() -> None:
+    shot = shot_of([4] * 3)
+    for slot in range(3):
+        shot.spike(slot, 500)
+    short = Levels(
+        np.append(shot.edges_ns, shot.end_ns - 6_000), np.append(shot.edges_ns + 13_000, shot.end_ns - 1_000)
+    )
+    axon, sync = shot.traces()[0], shot.rendered({"sync": short})[0]
+    found = counted_pulses(shot.frame, sync, SETTINGS, BoardSettings(), TICK_S)
+    assert found.rise_s == pytest.approx(shot.edges_ns * 1e-9, abs=STEP_S)
+    assert len(counted_pulses(shot.frame, axon, SETTINGS, BoardSettings(), TICK_S)) == 3
+
+
+@pytest.mark.parametrize(
+    ("doubt", "touched"),
+    [
+        ((0.0, 0.5), [False, False, False]),  # before the first edge
+        ((0.5, 1.1), [True, False, False]),  # it began outside, and nobody knows what it reached
+        ((1.2, 1.8), [False, False, False]),  # within the guard of the first
+        ((1.2, 2.0), [True, False, False]),  # to where its sync falls
+        ((11.2, 11.8), [False, False, False]),
+        ((15.0, 21.5), [False, True, True]),  # from one into the guard of the next
+        ((2.5, 35.0), [True, True, True]),
+        ((31.5, 32.0), [False, False, False]),  # after the last edge
+    ],
+)
+def test_a_doubt_touches_the_intervals_it_reaches_into_but_not_one_whose_guard_alone_it_is_in(
+    doubt: tuple[float, float], touched: list[bool]
+) -> None:
+    rise_s = np.array([1.0, 11.0, 21.0, 31.0])
+    sync = Pulses(rise_s, rise_s + 1.0, False, False)
+    assert doubted(np.array([doubt]), sync).tolist() == touched
+
+
 def test_glitches_are_ignored_and_noted() -> None:
     shot = shot_of([4, 4])
     glitch = Levels(np.array([45_000, 60_000]), np.array([45_450, 62_000]))
@@ -159,7 +200,13 @@ def test_swapped_channels_are_named() -> None:
     shot.spike(0, 500)
     axon, sync = shot.traces()
     swapped = [replace(sync, name="axon"), replace(axon, name="sync")]
-    refused("sync and axon are swapped", shot, swapped)
+    refused("shows the 4 sync pulses of this shot: sync and axon are swapped", shot, swapped)
+
+
+def test_an_axon_with_as_many_wide_pulses_as_sync_has_is_no_swapped_sync_where_they_are_wider() -> None:
+    shot = shot_of([9, 9, 9])
+    axon, _ = shot.rendered({"axon": levels(shot.edges_ns, 26_000), "sync": levels(shot.edges_ns, 13_000)})
+    refused("sync shows 1 pulses", shot, [axon, *shot.rendered({"sync": levels(np.array([50_000]), 2_000)})])
 
 
 def test_a_foreign_line_on_the_sync_channel_is_named() -> None:
@@ -167,13 +214,15 @@ def test_a_foreign_line_on_the_sync_channel_is_named() -> None:
     shot.spike(0, 500)
     axon, _ = shot.traces()
     refused(r"sync shows 1 pulses of 2.*e-06 s, expected 4 of 1.3e-05 s", shot, [axon, replace(axon, name="sync")])
+    once = shot.rendered({"sync": levels(shot.edges_ns[:1], shot.lead_ns)})
+    refused(r"sync shows 1 pulses of 1.3.?e-05 s, expected 4 of 1.3e-05 s", shot, [axon, *once])
 
 
 def test_a_probe_ten_times_too_weak_is_refused_on_either_channel() -> None:
     shot = shot_of([4, 4])
     shot.spike(0, 500)
     good, weak = shot.traces(), shot.traces(gain=0.1)
-    refused(r"axon stays within .* scope.probe", shot, [weak[0], good[1]])
+    refused(r"axon stays within -?0\.\d+…0\.3\d* V .* scope.probe", shot, [weak[0], good[1]])
     refused(r"sync stays within .* scope.probe", shot, [good[0], weak[1]])
 
 
