@@ -116,6 +116,8 @@ def test_beyond_full_scale_the_curve_goes_on_as_its_upper_half_did() -> None:
     assert bent.decode(np.array([0, 1, 2, 4, 5, 6])).tolist() == [0, 0.5, 1, 2, 3, 4]
     assert bent.decode(np.array([7, 8, 10])).tolist() == [5, 6, 8]  # (4 - 2) pulses over (6 - 4) spikes
     assert means(0, 2, 4, 5).decode(np.array([6])).tolist() == [4]  # half of 5 is past 2 spikes
+    levels = means(0, 2, 4, 6, 7)  # from 4 on, 3 spikes for 2 pulses: two of the last pulse alone would be 1 each
+    assert levels.decode(np.array([10])).tolist() == [6]
     assert means(0, 6).decode(np.array([6, 12, 18])).tolist() == [1, 2, 3]  # the only two points there are
     assert means(0, 1, 8).decode(np.array([8, 15])).tolist() == pytest.approx([2, 3])  # no point in the upper half
     assert means(0, 0, 0).decode(np.array([0, 1, 5])).tolist() == [0, 0, 0]
@@ -125,6 +127,7 @@ def test_decoding_keeps_shapes_and_takes_nothing() -> None:
     curve = means(0, 1, 2)
     assert curve.decode(np.array([[0, 1], [2, 4]])).tolist() == [[0, 1], [2, 4]]
     assert curve.decode(np.zeros(0, dtype=np.int32)).shape == (0,)
+    assert curve.decode(np.zeros(2, dtype=np.int32)).tolist() == [0, 0]
     assert curve.decode(np.array([1])).dtype == np.float32
 
 

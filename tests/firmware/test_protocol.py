@@ -93,6 +93,13 @@ def test_what_is_wrong_with_a_request_is_named(line: bytes, code: str) -> None:
 
 def test_lines_typed_by_hand_need_no_checksum() -> None:
     assert protocol.parse_request(b"0 vth 700000") == (0, "vth", ["700000"])
+    for verb, (fewest, _) in protocol.VERBS.items():
+        line = " ".join(["0", verb] + ["1"] * fewest).encode()
+        if verb == "data":
+            with pytest.raises(ProtocolError, match="data needs a checksum"):
+                protocol.parse_request(line)
+        else:
+            assert protocol.parse_request(line)[:2] == (0, verb)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +266,8 @@ def test_a_promise_by_hand() -> None:
     assert protocol.promised(head + b" " + check + b" AAAA") == 80
     for other in (head + b" " + check, head + b" " + check + b"  ", b"9 date" + head[6:] + b" " + check + b" "):
         assert protocol.promised(other) == 0
+    for wrong in (b"0000", b"ffff", check[::-1], check.upper() + b"0"):
+        assert protocol.promised(head + b" " + wrong + b" ") == 0
     for length in (b"10000", b"x", b""):
         head = b"9 data 3 0 " + length
         assert protocol.promised(head + b" " + protocol.head_check(head) + b" ") == 0

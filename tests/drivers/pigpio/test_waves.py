@@ -192,6 +192,23 @@ def test_waves_are_as_long_as_they_may_be() -> None:
     assert all(900_000 - slot_us < wave.duration_us <= 900_000 for wave in slow[:-1])
 
 
+def test_a_wave_may_have_words_up_to_its_limit_wherever_it_begins() -> None:
+    """From a word counted odd or even."""
+    each = np.arange(20_001)
+    none = np.zeros(20_001, dtype=np.int64)
+    for start in (100, 101, 102, 103):
+        costs = _Costs(pulses=none, blocks=none, words=each, time_us=none)
+        assert costs.furthest(np.array([start])).tolist() == [start + MOST_WORDS - 2]
+
+
+def test_a_wave_ends_within_a_slot_where_it_would_be_less_than_half_as_long_otherwise() -> None:
+    """The next slot rests within; one that begins in the first half of what a wave may be is no good end."""
+    early = plan_waves(probe_frame("test", SlotTiming(), [500, 9_000, 1]), WIRING, BOARD)
+    assert early[1].on[0] != 1 << WIRING.sync
+    late = plan_waves(probe_frame("test", SlotTiming(), [2_000, 9_000, 1]), WIRING, BOARD)
+    assert late[1].on[0] == 1 << WIRING.sync
+
+
 def rests(shot: Frame) -> list[int]:
     """When all lines come to rest, µs."""
     t, levels = as_levels(plan_waves(shot, WIRING, BOARD))

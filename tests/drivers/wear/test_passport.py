@@ -134,6 +134,8 @@ def test_a_calibration_is_entered_and_nothing_else_changes(tmp_path: Path) -> No
         add_entry("a", entry, tmp_path)
     written = Passport.model_validate_json(passport_file("a", tmp_path).read_text())
     assert written == Passport(device="a", pulses=5, drifted=("x",), has_ledger=True, entries=tuple(entries))
+    with pytest.raises(ValueError, match="frozen"):
+        written.pulses = 6  # type: ignore[misc]
     with pytest.raises(ValueError, match="pulses_before"):
         Entry(at=datetime.now(UTC), calibration="c", vth_v=0.7, timing_key="t", pulses_before=-1)
 

@@ -56,6 +56,7 @@ def test_of_the_last_layer_only_differences_are_sent(seed: int, common: float, s
     part, weights = Physical(FC2, 0, 10), WEIGHTS.layers[3]
     gain = gain_for(part, weights, 512, drive, "whole")
     pulses, saturated = to_pulses(gain, drive)
+    assert pulses.shape == drive.shape
     assert (pulses.min(), pulses.max(), saturated) == (0, 512, 0)
     assert np.allclose(there_and_back(gain, drive), drive, atol=0.51 * np.ptp(drive) / 512)
     shifted = drive + np.float32(common)

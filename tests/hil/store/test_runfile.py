@@ -7,6 +7,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,6 +86,9 @@ def test_results_and_events(tmp_path: Path) -> None:
         assert [r["index"] for r in run.results()] == [2, 3]
         assert run.results()[1]["confidence"] == 0.1 + 0.2
         assert [(kind, text) for _, kind, text in run.events()] == [("begun", "with a µ")]
+        for kind in ("alarm", "begun", "calibrated"):
+            run.add_event(kind, "")
+        assert [run.count_events(kind) for kind in ("begun", "alarm", "calibrated", "stopped")] == [2, 1, 1, 0]
 
 
 def test_what_is_not_a_run_file_is_refused(tmp_path: Path) -> None:
@@ -159,6 +163,32 @@ def test_damage_in_one_shot_is_found_there_and_nowhere_else(recorded: tuple[Path
             run.load(5)
         run.set_aside(5)
         assert run.shots_of(FrameKey("test", 4), -1) == []
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_damage_in_the_structure_is_named_when_it_is_looked_for(
+    recorded: tuple[Path, list[Capture]], missing: bool
+) -> None:
+    """Rows that are missing from an index, or a page that two things share: SQLite's words for them differ."""
+    path, _ = recorded
+    with RunFile.open(path) as run:
+        run.check()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA writable_schema = ON")
+        if missing:
+            db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'damaged = 0', 'damaged = 7') WHERE type = 'index'")
+        else:
+            shared = "(SELECT rootpage FROM sqlite_schema WHERE name = 'events')"
+            db.execute(f"UPDATE sqlite_schema SET rootpage = {shared} WHERE name = 'traces'")
+        db.commit()
+    if missing:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("REINDEX")
+            db.execute("PRAGMA writable_schema = ON")
+            db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'damaged = 7', 'damaged = 0') WHERE type = 'index'")
+            db.commit()
+    with pytest.raises(RunFileError, match="is damaged"), RunFile.open(path) as run:
+        run.check()
 
 
 def test_one_flipped_byte_never_gives_a_wrong_answer(recorded: tuple[Path, list[Capture]]) -> None:
