@@ -1,4 +1,4 @@
-"""Lossless packing of what a run records: oscilloscope codes and plain arrays, through Zstandard.
+"""Lossless packing of oscilloscope codes, through Zstandard.
 
 Eight-bit codes of a nearly two-valued signal with a little noise carry around one bit a sample, and Zstandard's Huffman
 stage cannot spend less than one on a symbol. So four samples are made one symbol first: the three most frequent codes
@@ -43,26 +43,12 @@ def unpack_codes(packed: bytes, samples: int | None = None) -> Codes:
     """The inverse of `pack_codes`, of `samples` if that is known; raises ValueError when it did not make the bytes."""
     way = packed[:1]
     if way in (_PLAIN, _DIFFERENCES):
-        codes = np.frombuffer(_decompress(packed[1:], samples), dtype=np.uint8)
+        codes = np.frombuffer(decompress(packed[1:], samples), dtype=np.uint8)
     elif way in (_QUADS, _QUAD_DIFFERENCES):
         codes = _from_quads(packed[1:], samples)
     else:
         raise ValueError(f"unknown packing {way!r}")
     return np.add.accumulate(codes, dtype=np.uint8) if way in (_DIFFERENCES, _QUAD_DIFFERENCES) else codes
-
-
-def pack_array(values: NDArray[Any]) -> bytes:
-    """A flat array of fixed-width numbers → bytes: all first bytes, all second bytes, …, then Zstandard."""
-    raw = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.itemsize)
-    return zstandard.ZstdCompressor(level=1).compress(np.ascontiguousarray(raw.T).data)
-
-
-def unpack_array(packed: bytes, dtype: np.dtype[Any], length: int) -> NDArray[Any]:
-    """The inverse of `pack_array`: (length,) of dtype; raises ValueError when the bytes hold anything else."""
-    raw = np.frombuffer(_decompress(packed, length * dtype.itemsize), dtype=np.uint8)
-    if len(raw) != length * dtype.itemsize:
-        raise ValueError(f"{len(raw)} bytes where {length} values of {dtype} were expected")
-    return np.ascontiguousarray(raw.reshape(dtype.itemsize, length).T).view(dtype).ravel()
 
 
 def _pieces(codes: Codes) -> Codes:
@@ -122,8 +108,8 @@ def _from_quads(packed: bytes, most: int | None) -> Codes:
     common, samples, marked = _HEAD.unpack_from(packed)
     if most is not None and samples > most:
         raise ValueError(f"{samples} samples where {most} were expected")
-    quads = np.frombuffer(_decompress(packed[_HEAD.size : _HEAD.size + marked], -(-samples // 4)), dtype=np.uint8)
-    others = np.frombuffer(_decompress(packed[_HEAD.size + marked :], samples), dtype=np.uint8)
+    quads = np.frombuffer(decompress(packed[_HEAD.size : _HEAD.size + marked], -(-samples // 4)), dtype=np.uint8)
+    others = np.frombuffer(decompress(packed[_HEAD.size + marked :], samples), dtype=np.uint8)
     if len(quads) != -(-samples // 4):
         raise ValueError(f"{len(quads)} symbols of four samples where {samples} samples were expected")
     marks = _MARKS[quads].reshape(-1)[:samples]
@@ -135,7 +121,7 @@ def _from_quads(packed: bytes, most: int | None) -> Codes:
     return codes
 
 
-def _decompress(packed: bytes, most: int | None = None) -> bytes:
+def decompress(packed: bytes, most: int | None = None) -> bytes:
     """What was packed, of `most` bytes if that is known: a few bytes may claim to be many gigabytes."""
     try:
         claimed = zstandard.get_frame_parameters(packed).content_size

@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from drivers.signals import Capture, Frame, FrameKey, SlotTiming, Stray, Trace
-from hil.store.packing import pack_array, pack_codes, unpack_array, unpack_codes
+from hil.store.columns import (
+    pack_array,
+    pack_lengths,
+    pack_places,
+    unpack_array,
+    unpack_lengths,
+    unpack_places,
+)
+from hil.store.packing import pack_codes, unpack_codes
 
 KEY_COLUMNS = ("purpose", "image", "noise", "attempt", "layer", "first_slot", "slots")
 SHOT_COLUMNS = (
@@ -61,12 +69,11 @@ def now_utc() -> str:
 
 def digest(values: tuple[Any, ...], *more: bytes) -> bytes:
     """A 64-bit checksum of a row: every value with its type and length, so that none can pass for another."""
-    h = hashlib.blake2b(digest_size=8)
+    parts: list[bytes] = []
     for value in (*values, *more):
         raw = value if isinstance(value, bytes) else repr(value).encode()
-        h.update(f"{type(value).__name__}{len(raw)}:".encode())
-        h.update(raw)
-    return h.digest()
+        parts += (f"{type(value).__name__}{len(raw)}:".encode(), raw)
+    return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
 
 
 def shot_layer(frame: Frame) -> int:
@@ -93,16 +100,18 @@ def _key(stored: str, image: int, noise: int, attempt: int) -> FrameKey:
 def shot_values(capture: Capture) -> tuple[Any, ...]:
     """The capture as values for SHOT_COLUMNS."""
     frame, key, stray = capture.frame, capture.frame.key, capture.stray
-    channel, position = frame.channel.astype(_INT), frame.position.astype(_INT)
+    channel, position, pulses, spikes = (
+        np.asarray(values, _INT) for values in (frame.channel, frame.position, frame.pulses, capture.spikes)
+    )
     return (
         *(stored_purpose(key), key.image, key.noise, key.attempt, shot_layer(frame), frame.first_slot, len(frame)),
         *(int(channel[0]), int(position[0]), int(channel[-1]), int(position[-1])),
         *(now_utc(), float(capture.bench_s), frame.timing.model_dump_json()),
-        *(int(frame.pulses_before), frame.total_pulses, int(capture.spikes.sum()), int(frame.played.sum())),
+        *(int(frame.pulses_before), frame.total_pulses, int(capture.spikes.sum()), int(np.count_nonzero(frame.played))),
         int(np.count_nonzero(~capture.ok)),
         *(stray.before, stray.guard, stray.after, json.dumps(capture.notes, ensure_ascii=False)),
-        *(pack_array(channel), pack_array(position), pack_array(frame.pulses.astype(_INT))),
-        *(pack_array(capture.spikes.astype(_INT)), pack_array(capture.slot_s.astype(_FLOAT)), pack_array(capture.ok)),
+        *(*pack_places(channel, position), pack_array(pulses), pack_array(spikes)),
+        *(pack_lengths(np.asarray(capture.slot_s, _FLOAT), pulses), pack_array(capture.ok)),
     )
 
 
@@ -150,21 +159,22 @@ def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
     longest_s = max(timing.reset_width_s, timing.break_s, timing.guard_s, timing.settle_s, timing.pulse_width_s)
     if not max(longest_s, 1 / timing.dendrite_clock_hz) < _LONGEST_S:
         raise ValueError(f"its slots are timed in {longest_s:g} s and at {timing.dendrite_clock_hz:g} Hz")
-    ints = {name: unpack_array(row[name], _INT, n) for name in ("channel", "position", "pulses", "spikes")}
+    pulses = unpack_array(row["pulses"], _INT, n)
+    channel, position = unpack_places(row["channel"], row["position"], n)
     frame = Frame(
         key=_key(row["purpose"], row["image"], row["noise"], row["attempt"]),
         timing=timing,
-        pulses=ints["pulses"],
+        pulses=pulses,
         layer=np.full(n, row["layer"], dtype=_INT),
-        channel=ints["channel"],
-        position=ints["position"],
+        channel=channel,
+        position=position,
         first_slot=row["first_slot"],
         pulses_before=row["pulses_before"],
     )
     return Capture(
         frame=frame,
-        spikes=ints["spikes"],
-        slot_s=unpack_array(row["slot_s"], _FLOAT, n),
+        spikes=unpack_array(row["spikes"], _INT, n),
+        slot_s=unpack_lengths(row["slot_s"], pulses),
         ok=unpack_array(row["ok"], _BOOL, n),
         bench_s=row["bench_s"],
         stray=Stray(row["stray_before"], row["stray_guard"], row["stray_after"]),

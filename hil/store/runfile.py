@@ -1,7 +1,8 @@
 """The run file: everything one command recorded, in one SQLite file that survives a power cut.
 
 Write-ahead logging with synchronous=EXTRA: a transaction is on the disk before it counts as done (SQLite documentation,
-"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum.
+"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum. The log is brought into
+the file after some hundred pages, and from then on written over: a disk is faster where no file grows.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from hil.store.rows import (
 )
 from hil.store.schema import SCHEMA_VERSION
 
+LOG_PAGES = 256  # of the log before it is brought into the file: soon it is written over, and no longer grows
 WHOLE_WHEN_CLOSED = "whole_when_closed"  # a fact of such files; older ones stayed in the mode of the log
 _INSERT_SHOT = (
     f"INSERT INTO shots ({', '.join(SHOT_COLUMNS)}, digest) VALUES ({', '.join('?' * (len(SHOT_COLUMNS) + 1))}) "  # noqa: S608
@@ -120,6 +122,7 @@ class RunFile:
             # back after a power cut, because only its folder forgot it, would be played into what came later.
             self._journal.execute("PRAGMA synchronous = EXTRA")
             self._journal.execute("PRAGMA journal_mode = WAL")
+            self._journal.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         suspicion.check_schema(self.path, self._journal.all("SELECT type, name, sql FROM sqlite_master"))
         version = self._journal.one("PRAGMA user_version")[0]
         if version > SCHEMA_VERSION:
@@ -132,6 +135,8 @@ class RunFile:
             if digest((key, value)) != check:
                 raise RunFileError(f"run file {self.path} is damaged: its {key} fails its checksum")
             self._facts[str(key)] = suspicion.fact(self.path, str(key), str(value))
+        if self._lock is not None and version < SCHEMA_VERSION:  # what comes from here on an older hil cannot read
+            self._journal.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x48494C52  # "HILR", in bytes 68-71 of the file (SQLite file format, section 1.3)
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1: arrays of slots with all their bytes, and lengths of slots one by one; read as ever
 MAGIC = b"SQLite format 3\x00"
 
 # A shot is unique by what it measured; a slot that was late or unreadable (`ok` false) is measured again by a shot of
