@@ -57,8 +57,8 @@ def unpack_array(packed: bytes, dtype: np.dtype[Any], length: int) -> NDArray[An
     """The inverse of `pack_array`: (length,) of dtype; raises ValueError when the bytes hold anything else."""
     raw = np.frombuffer(decompress(packed, length * dtype.itemsize), dtype=np.uint8)
     planes = len(raw) // length if length else 0
-    fewest = min(length, 1 if dtype == np.int32 else dtype.itemsize)
-    if len(raw) != planes * length or planes < fewest:
+    fewest = 1 if dtype == np.int32 else dtype.itemsize
+    if len(raw) != planes * length or (length and planes < fewest):
         raise ValueError(f"{len(raw)} bytes where {length} values of {dtype} were expected")
     values = np.zeros((length, dtype.itemsize), dtype=np.uint8)
     values[:, :planes] = raw.reshape(planes, length).T

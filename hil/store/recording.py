@@ -68,7 +68,7 @@ class _Stream:
 
     def retake(self, shot: Shot) -> None:
         """Queue the slots of a shot that have to be taken again, if any."""
-        if shot.waiting == 0:
+        if shot.waiting == 0 and not shot.complete:
             for frame in slots_again(shot):
                 shot.waiting += len(frame)
                 self.retaking(frame, shot.why)

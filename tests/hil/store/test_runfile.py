@@ -16,8 +16,11 @@ import pytest
 
 from drivers.errors import RunFileError
 from drivers.signals import Capture, FrameKey, Stray, probe_frame
-from hil.store.runfile import DamagedShotError, RunFile, damaged_shots
+from hil.store.connecting import log_of
+from hil.store.rows import SHOT_COLUMNS, digest
+from hil.store.runfile import LOG_PAGES, DamagedShotError, RunFile, damaged_shots
 from tests.hil.rig import bench, frames, new_run, rows, same
+from tests.hil.store.test_columns import all_bytes
 
 ROOT = Path(__file__).parents[3]
 RESULT = {
@@ -111,7 +114,7 @@ def test_a_newer_schema_says_update(recorded: tuple[Path, list[Capture]]) -> Non
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 7")
     db.close()
-    with pytest.raises(RunFileError, match="has schema 7; this version reads up to 1: update hil"):
+    with pytest.raises(RunFileError, match="has schema 7; this version reads up to 2: update hil"):
         RunFile.open(path)
 
 
@@ -457,7 +460,7 @@ def test_totals_are_sums(recorded: tuple[Path, list[Capture]]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "message"), [(2, "has schema 2; this version reads up to 1"), (0, "it is damaged")]
+    ("version", "message"), [(3, "has schema 3; this version reads up to 2"), (0, "it is damaged")]
 )
 def test_schemas_that_no_version_wrote_are_refused(
     recorded: tuple[Path, list[Capture]], version: int, message: str
@@ -468,6 +471,43 @@ def test_schemas_that_no_version_wrote_are_refused(
     db.close()
     with pytest.raises(RunFileError, match=message):
         RunFile.open(path)
+
+
+def test_a_file_of_schema_1_is_read_and_gone_on_with(recorded: tuple[Path, list[Capture]]) -> None:
+    """Its columns hold all bytes of every number. What is added makes it schema 2, and both kinds stand side by side."""
+    path, shots = recorded
+    db = sqlite3.connect(path)
+    arrays = SHOT_COLUMNS[-6:]
+    for row, shot in enumerate(shots, 1):
+        frame = shot.frame
+        columns = (frame.channel, frame.position, frame.pulses, shot.spikes, shot.slot_s, shot.ok)
+        db.execute(f"UPDATE shots SET {' = ?, '.join(arrays)} = ? WHERE id = ?", (*map(all_bytes, columns), row))
+        *values, _ = db.execute(f"SELECT {', '.join(SHOT_COLUMNS)}, digest FROM shots WHERE id = ?", (row,)).fetchone()
+        checks = db.execute("SELECT digest FROM traces WHERE shot = ? ORDER BY name", (row,)).fetchall()
+        new = digest(tuple(values), *(check for (check,) in checks))
+        db.execute("UPDATE shots SET digest = ? WHERE id = ?", (new, row))
+    db.execute("PRAGMA user_version = 1")
+    db.commit()
+    db.close()
+    with RunFile.open(path) as run:
+        assert all(same(run.load(row, None), shot) for row, shot in enumerate(shots, 1))
+        assert run.query("PRAGMA user_version") == [(1,)]
+    more = replace(shots[0], frame=replace(shots[0].frame, key=FrameKey("test", 99)))
+    with RunFile.open(path, write=True) as run:
+        row = run.add_shot(more).result()
+    with RunFile.open(path) as run:
+        assert same(run.load(row, None), more)
+        assert same(run.load(1, None), shots[0])
+        assert run.query("PRAGMA user_version") == [(2,)]
+
+
+def test_the_log_is_written_over_and_does_not_grow(tmp_path: Path) -> None:
+    """A disk is slower where a file grows, and shots wait for it."""
+    (shot,) = bench().play([probe_frame("test", frames()[0].timing, [1, 2, 3])])
+    with new_run(tmp_path / "r.sqlite") as run:
+        for image in range(400):
+            run.add_shot(replace(shot, frame=replace(shot.frame, key=FrameKey("test", image)))).result()
+        assert log_of(run.path).stat().st_size < 2 * LOG_PAGES * 4_096
 
 
 def test_a_file_that_is_written_is_safe_against_a_power_cut_at_every_transaction(tmp_path: Path) -> None:
