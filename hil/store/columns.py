@@ -28,11 +28,10 @@ _MOST_LARGER = 4  # the layer than a shot of it, so that what is kept for compar
 
 
 class _Quick(threading.local):
-    """What a thread keeps: a compressor, as making one takes longer than packing a thousand slots with it."""
+    """A compressor of each thread's own: making one takes longer than packing a thousand slots with it."""
 
     def __init__(self) -> None:
         self.compress = zstandard.ZstdCompressor(level=1).compress
-        self.table, self.packed_table = np.zeros(0), b""
 
 
 _quick = _Quick()
@@ -102,14 +101,11 @@ def pack_lengths(slot_s: Floats, pulses: Ints) -> bytes:
     if 2 * most > len(pulses):
         return pack_array(slot_s)
     index = pulses.astype(np.intp)
-    if len(_quick.table) >= most and _same(_quick.table.take(index), slot_s):  # as in the shot before
-        return _quick.packed_table
     table = np.zeros(most)
     table[index] = slot_s
     if not _same(table.take(index), slot_s):
         return pack_array(slot_s)
-    _quick.table, _quick.packed_table = table, _BY_PULSES + most.to_bytes(4, "little") + pack_array(table)
-    return _quick.packed_table
+    return _BY_PULSES + most.to_bytes(4, "little") + pack_array(table)
 
 
 def unpack_lengths(packed: bytes, pulses: Ints) -> Floats:
