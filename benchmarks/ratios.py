@@ -22,7 +22,7 @@ def main() -> None:
     layer.main()
     growth.main()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        recording.beside_appending(load_weights(), "0:20", Path(folder))
+        recording.beside_appending(load_weights(), "0:20", 6, Path(folder))
 
 
 if __name__ == "__main__":

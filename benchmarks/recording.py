@@ -4,9 +4,9 @@
 
 Without traces, wall time of the same digits with and without a run file, the best of several, must differ by less than
 a tenth. With traces, storing a shot must take less than the bench needs to play it and hand it over. A shot without
-traces is on the disk when its future is done: with its bytes in hand that may take at most 1.5 times what a plain append
-and fsync of as many bytes takes, measured shot by shot beside it, and with the making of the bytes at most 3 % of the
-time that the bench plays it (medians).
+traces is on the disk when its future is done: with its bytes in hand that may take at most 1.5 times what a plain
+append and fsync of as many bytes takes, measured shot by shot beside it, and with the making of the bytes at most 3 %
+of the time that the bench plays it (medians).
 """
 
 from __future__ import annotations
@@ -184,8 +184,8 @@ def beside_appending(weights: Weights, digits: str, rounds: int, folder: Path) -
     bench_s = median(shot.bench_s for shot in shots)
     whole_s = median(map(sum, zip(packed, committed, strict=True)))
     print(
-        f"{len(packed):,} shots, each a durable commit in {told(committed)} beside a plain append and fsync of the same "
-        f"{len(payload):,} bytes in {told(appended)}: {median(committed) / median(appended):.2f} times, and "
+        f"{len(packed):,} shots, each a durable commit in {told(committed)} beside a plain append and fsync of "
+        f"{len(payload):,} bytes, as many, in {told(appended)}: {median(committed) / median(appended):.2f} times, and "
         f"{min(committed) / min(appended):.2f} times at the least\nmaking the bytes takes {told(packed)}; all together "
         f"{whole_s / median(appended):.2f} appends, and {whole_s / bench_s:.2%} of the {bench_s:.2f} s on the bench"
     )

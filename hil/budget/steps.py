@@ -41,13 +41,14 @@ class Wanted:
 
 
 def steps(wanted: Wanted, do: Doing) -> Iterator[Step]:
-    """All steps that have results, in order; raises HilError."""
+    """All steps in order, until one has no results because it was stopped; raises HilError."""
     taken: list[Step] = []
     for name, about, work, parts in _planned(wanted, taken):
         results = [result for some in do(name, work, parts) for result in some]
-        if results:
-            taken.append(Step(name, about, results, taken[-1] if taken else None))
-            yield taken[-1]
+        if not results:
+            return
+        taken.append(Step(name, about, results, taken[-1] if taken else None))
+        yield taken[-1]
 
 
 def _planned(wanted: Wanted, taken: Sequence[Step]) -> Iterator[tuple[str, str, Work[Part, DigitResult], list[Part]]]:

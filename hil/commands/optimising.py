@@ -15,7 +15,7 @@ from rich.progress import Progress
 from calibration.estimate import wilson_interval
 from calibration.picture import new_figure, printed, save_figure
 from drivers.errors import InputError
-from hil.commands.options import as_options
+from hil.commands.options import as_options, share
 from hil.network.mnist import HELD_OUT, load_training
 from hil.run.optimise import Trial, front, optimise
 
@@ -32,7 +32,7 @@ def add_optimise_arguments(parser: argparse.ArgumentParser) -> None:
     """What `hil plan` takes for it."""
     parser.add_argument(
         "--optimise",
-        type=_percent,
+        type=share,
         metavar="PERCENT",
         help="find the way of playing that takes the least bench time at this accuracy, on training digits held out",
     )
@@ -42,16 +42,6 @@ def add_optimise_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trials-on", type=int, default=HELD_OUT, metavar="N", help=f"so many of them (default: {HELD_OUT})"
     )
-
-
-def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a percentage, for example 98.7") from error
-    if not 0 < value < 100:
-        raise argparse.ArgumentTypeError(f"{text}: above 0 and below 100 percent")
-    return value / 100
 
 
 def run_optimise(args: argparse.Namespace, config: RunConfig, weights: Weights) -> int:

@@ -279,8 +279,19 @@ def _vth(args: argparse.Namespace, file: BenchFile) -> float:
 
 
 def percent(text: str) -> int:
-    """A whole percentage, for argparse."""
+    """A whole percentage from 0 to 100, for argparse."""
     value = int(text)
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{value} % is outside 0…100")
     return value
+
+
+def share(text: str) -> float:
+    """A percentage between 0 and 100 as a share, for argparse."""
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a percentage, for example 98.7") from error
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(f"{text}: above 0 and below 100 percent")
+    return value / 100

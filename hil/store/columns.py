@@ -40,7 +40,7 @@ _quick = _Quick()
 def pack_array(values: NDArray[Any]) -> bytes:
     """A flat array of fixed-width numbers → bytes: all first bytes, all second bytes, …, then Zstandard.
 
-    Of 32-bit whole numbers the last bytes are left out that are zero in all of them (in files of schema 1 they are not).
+    Of 32-bit whole numbers the last bytes are left out that are zero in all of them; in files of schema 1 they are not.
     """
     if values.dtype != np.int32:
         raw = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.itemsize)

@@ -1,8 +1,8 @@
 """The run file: everything one command recorded, in one SQLite file that survives a power cut.
 
 Write-ahead logging with synchronous=EXTRA: a transaction is on the disk before it counts as done (SQLite documentation,
-"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum. The log is brought into
-the file after some hundred pages, and from then on written over: a disk is faster where no file grows.
+"Write-Ahead Logging" and "PRAGMA synchronous"). One transaction a shot; every row has a checksum. The log is brought
+into the file after some hundred pages, and from then on written over: a disk is faster where no file grows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What the tests of the run file share: frames of several shots, a bench that plays them, one that fails."""
+"""What tests share: frames of several shots, a bench that plays them, one that fails, an evaluation, a device."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,27 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.mock.bench import MockBench
 from drivers.signals import Capture, Frame, SlotTiming, probe_frame
+from hil.network.weights import load_weights
+from hil.run.config import RunConfig
+from hil.run.opening import open_measured
 from hil.store.runfile import RunFile
 
+DRIFTING = """
+id = "drifting"
+endurance_pulses = 1_000_000_000
+endurance_resets = 1_000_000_000
+[model]
+r_lrs_ohm = 40e3
+lrs_spread = 0.15
+y_hrs = 1.7
+step = 0.334
+step_spread = 0.95
+jump_probability = 0.065
+leak_s = 8e-3
+node_s = 0.5e-6
+i_sense_a = 7e-6
+step_drift_per_gigapulse = -1.0
+"""  # a device file
 SLOW = SlotTiming(dendrite_clock_hz=200)  # 0.15 s a slot of 30 pulses, so that a frame takes several shots
 
 
@@ -52,6 +72,26 @@ def flaky(share: float = 0.2) -> Flaky:
     made.share = share
     made.set_threshold(0.7)
     return made
+
+
+def measured(digits: str, *, noise: tuple[int, ...] = (0,), physical: str = "conv1:0-1") -> RunConfig:
+    """An evaluation of a few digits with small scales on the simulated neuron, with the curve measured for it."""
+    file = load_bench("mock")
+    config = RunConfig(
+        command="evaluate",
+        digits=digits,
+        noise=noise,
+        physical=physical,
+        full_scale_pulses={"conv1": 8, "conv2": 1, "fc1": 1, "fc2": 1},
+        vth_v=file.vth_v,
+        timing=file.slot,
+        bench=file,
+        device=load_device("nominal"),
+        fidelity="counts",
+        weights_digest=load_weights().digest,
+    )
+    with ExitStack() as stack:
+        return open_measured(config, stack)[1]
 
 
 def new_run(path: Path) -> RunFile:

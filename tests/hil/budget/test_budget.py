@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Sequence
-from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,16 @@ from typing import Any
 import pytest
 
 import hil.workers.portions
-from drivers.benchfile import load_bench
-from drivers.device import load_device
 from drivers.opening import drifting, make_bench
 from hil.budget.exact import ExactBench, exact_curve
 from hil.budget.steps import Wanted, steps
 from hil.cli import main
+from hil.commands.working import Shown
 from hil.network.weights import load_weights
-from hil.run.config import RunConfig
 from hil.run.digits import Course, DigitResult, recognise_digits
-from hil.run.opening import open_measured
 from hil.workers.crew import Here, Watch, Work
 from hil.workers.portions import Part
+from tests.hil.rig import DRIFTING, measured
 
 NAMES = ["float", "non-negative", "whole pulses", "ideal neuron", "stochastic neuron", "drift", "replayed capture"]
 HOW = ["--full-scale", "conv1=1", "--play", "pooled", "--seed", "3", "--noise", "60"]
@@ -62,28 +61,9 @@ def test_steps_add_up_and_are_what_evaluate_says(capsys: pytest.CaptureFixture[s
         }
 
 
-def settled(digits: str) -> RunConfig:
-    file = load_bench("mock")
-    config = RunConfig(
-        command="evaluate",
-        digits=digits,
-        physical="conv1:0-1",
-        full_scale_pulses={"conv1": 8, "conv2": 1, "fc1": 1, "fc2": 1},
-        vth_v=file.vth_v,
-        timing=file.slot,
-        bench=file,
-        device=load_device("nominal"),
-        fidelity="counts",
-        weights_digest=load_weights().digest,
-    )
-    with ExitStack() as stack:
-        config = open_measured(config, stack)[1]
-    return config.model_copy(update={"fidelity": "pulses"})  # no tables, which take a while for each age
-
-
 def test_what_drifts_in_parts_drifts_as_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hil.workers.portions, "PART", 5)
-    config = settled("0:12")
+    config = measured("0:12").model_copy(update={"fidelity": "pulses"})  # no tables, which take a while for each age
     sizes = []
 
     def do(name: str, work: Work[Part, DigitResult], parts: Sequence[Part]) -> list[list[DigitResult]]:
@@ -105,7 +85,7 @@ def test_what_drifts_in_parts_drifts_as_in_one_go(monkeypatch: pytest.MonkeyPatc
 
 
 def test_so_many_spikes_are_just_so_many_pulses() -> None:
-    config = settled("0:3")
+    config = measured("0:3")
     most = {**config.full_scale_pulses, "conv1": 65_535}
     config = config.model_copy(update={"full_scale_pulses": most, "physical": "conv1"})
     curve = exact_curve(config)
@@ -126,8 +106,6 @@ def test_any_number_of_workers_makes_the_same_budget(capsys: pytest.CaptureFixtu
 
 
 def test_a_device_that_drifts_by_itself_and_signed_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from tests.hil.workers.test_crew import DRIFTING
-
     (tmp_path / "device.toml").write_text(DRIFTING)
     how = ["budget", "--device", str(tmp_path / "device.toml"), "--digits", "4", "--captured", "0"]
     found = call(capsys, *how, "--weights", "differential", "--physical", "conv1:0")
@@ -136,6 +114,50 @@ def test_a_device_that_drifts_by_itself_and_signed_weights(capsys: pytest.Captur
     assert found["steps"][-1]["about"].startswith("as its file says, over ")
     assert main([*how, "--weaker", "3"]) == 2
     assert "--weaker: device 'drifting' drifts by itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("step", "digits"), [(1, 2), (3, 1), (6, 1)])
+def test_one_who_stops_is_told_what_is_known(
+    step: int, digits: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C after some digits of a step: what there is, and that it is not all."""
+    begun = []
+    real = Shown.watch
+
+    def watch(shown: Shown, text: str, total: int) -> Watch:
+        begun.append(text)
+        ours = real(shown, text, total)
+
+        def tell(done: int) -> None:
+            ours.tell(done)
+            if (len(begun), done) == (step + 1, digits):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return Watch(tell, ours.stopping)
+
+    monkeypatch.setattr(Shown, "watch", watch)
+    assert main(["budget", "--digits", "3", "--captured", "1", "--physical", "conv1:0", *BRIEF]) == 130
+    assert begun == NAMES[: step + 1]
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("float"))
+    counts = [line.split("%")[0].split()[-2] for line in lines[first : first + step + 1]]
+    assert counts == ["3"] * step + [str(digits)]
+    assert lines[-1] == f"stopped: {step + 1} steps, the last one perhaps not of all digits"
+
+
+def test_a_step_that_has_nothing_yet_is_the_last() -> None:
+    """Workers that were stopped before their first result: nothing is measured for what will not be played."""
+    asked = []
+
+    def do(name: str, work: Work[Part, DigitResult], parts: Sequence[Part]) -> list[list[DigitResult]]:
+        asked.append(name)
+        return Here().work_off(work, parts, Watch()) if len(asked) < 3 else [[] for _ in parts]
+
+    config = measured("0:2")
+    assert [step.name for step in steps(Wanted(config, config.device, 0.5, 1), do)] == NAMES[:2]
+    assert asked == NAMES[:3]
 
 
 @pytest.mark.parametrize(

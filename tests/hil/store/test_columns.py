@@ -54,7 +54,9 @@ def test_places_come_back(side: int, first: int, slots: int, moved: bool) -> Non
     if moved and slots:
         position[slots // 2] += 1
     back = unpack_places(*pack_places(channel, position), slots)
-    assert all(np.array_equal(one, other) and one.dtype == INT for one, other in zip(back, (channel, position)))
+    assert all(
+        np.array_equal(one, other) and one.dtype == INT for one, other in zip(back, (channel, position), strict=True)
+    )
 
 
 def test_slots_that_follow_one_another_are_told_by_their_first() -> None:

@@ -474,7 +474,7 @@ def test_schemas_that_no_version_wrote_are_refused(
 
 
 def test_a_file_of_schema_1_is_read_and_gone_on_with(recorded: tuple[Path, list[Capture]]) -> None:
-    """Its columns hold all bytes of every number. What is added makes it schema 2, and both kinds stand side by side."""
+    """Its columns hold all bytes of every number. What is added makes it schema 2; both kinds stand side by side."""
     path, shots = recorded
     db = sqlite3.connect(path)
     arrays = SHOT_COLUMNS[-6:]

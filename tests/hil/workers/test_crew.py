@@ -7,61 +7,23 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from drivers.benchfile import load_bench
-from drivers.device import load_device
 from drivers.errors import InputError
 from hil.cli import main
-from hil.network.weights import load_weights
-from hil.run.config import RunConfig
 from hil.run.digits import DigitResult
-from hil.run.opening import open_measured
 from hil.terminal.interrupt import held_back, ignore_all
 from hil.workers.crew import Crew, Here, Processes, Watch
 from hil.workers.portions import PART, Part, parts_of, recognise_part
-
-DRIFTING = """
-id = "drifting"
-endurance_pulses = 1_000_000_000
-endurance_resets = 1_000_000_000
-[model]
-r_lrs_ohm = 40e3
-lrs_spread = 0.15
-y_hrs = 1.7
-step = 0.334
-step_spread = 0.95
-jump_probability = 0.065
-leak_s = 8e-3
-node_s = 0.5e-6
-i_sense_a = 7e-6
-step_drift_per_gigapulse = -1.0
-"""
+from tests.hil.rig import DRIFTING, measured
 
 
 @pytest.fixture(scope="module")
 def parts() -> list[Part]:
     """Four parts of a few digits, played on the neuron."""
-    file = load_bench("mock")
-    config = RunConfig(
-        command="evaluate",
-        digits="0:8",
-        noise=(0, 30, 40, 70),
-        physical="conv1:0-3",
-        full_scale_pulses={"conv1": 8, "conv2": 1, "fc1": 1, "fc2": 1},
-        vth_v=file.vth_v,
-        timing=file.slot,
-        bench=file,
-        device=load_device("nominal"),
-        fidelity="counts",
-        weights_digest=load_weights().digest,
-    )
-    with ExitStack() as stack:
-        _, config = open_measured(config, stack)
-    return parts_of(config)
+    return parts_of(measured("0:8", noise=(0, 30, 40, 70), physical="conv1:0-3"))
 
 
 def done_by(crew: Crew, parts: list[Part]) -> list[list[DigitResult]]:
