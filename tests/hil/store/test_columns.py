@@ -102,7 +102,7 @@ def test_what_claims_to_be_larger_or_smaller_is_refused() -> None:
 
 def test_forged_columns_are_refused() -> None:
     pulses = np.arange(40, dtype=INT) % 5
-    table = pack_lengths(pulses * 1e-5, pulses)
+    table = pack_lengths((pulses * 1e-5).astype(FLOAT), pulses)
     with pytest.raises(ValueError, match="up to 4 pulses"):
         unpack_lengths(table, pulses + 1)
     with pytest.raises(ValueError, match="up to 4 pulses"):

@@ -480,7 +480,14 @@ def test_a_file_of_schema_1_is_read_and_gone_on_with(recorded: tuple[Path, list[
     arrays = SHOT_COLUMNS[-6:]
     for row, shot in enumerate(shots, 1):
         frame = shot.frame
-        columns = (frame.channel, frame.position, frame.pulses, shot.spikes, shot.slot_s, shot.ok)
+        columns: tuple[np.ndarray, ...] = (
+            frame.channel,
+            frame.position,
+            frame.pulses,
+            shot.spikes,
+            shot.slot_s,
+            shot.ok,
+        )
         db.execute(f"UPDATE shots SET {' = ?, '.join(arrays)} = ? WHERE id = ?", (*map(all_bytes, columns), row))
         *values, _ = db.execute(f"SELECT {', '.join(SHOT_COLUMNS)}, digest FROM shots WHERE id = ?", (row,)).fetchone()
         checks = db.execute("SELECT digest FROM traces WHERE shot = ? ORDER BY name", (row,)).fetchall()
