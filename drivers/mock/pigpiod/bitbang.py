@@ -18,7 +18,7 @@ from drivers.mock.pigpiod.pwm import Pwm, Use, leave
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.alerts import Alerts
     from drivers.mock.pigpiod.header import Pins
-    from drivers.mock.pigpiod.player import Player
+    from drivers.mock.pigpiod.waves.player import Player
 
 I2C_HZ, SPI_HZ = range(50, 500_001), range(50, 250_001)
 SELECTED_HIGH, SENT_LAST_FIRST = 1 << 2, 1 << 14  # flags of SPI

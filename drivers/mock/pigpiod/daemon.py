@@ -12,11 +12,11 @@ from drivers.mock.clock import at_one_time
 from drivers.mock.pigpiod import bitbang, buses, gpio, others, pwm
 from drivers.mock.pigpiod.alerts import SAMPLE_US, Alerts
 from drivers.mock.pigpiod.header import Pins
-from drivers.mock.pigpiod.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
-from drivers.mock.pigpiod.player import Player
 from drivers.mock.pigpiod.protocol import REVISION, USER_GPIOS, VERSION, Code, Command, Refused
 from drivers.mock.pigpiod.scripts.run import Scripts
 from drivers.mock.pigpiod.serial import LEAST_BAUD, MOST_BAUD_IN, MOST_BITS, SerialReader, serial_pulses
+from drivers.mock.pigpiod.waves.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
+from drivers.mock.pigpiod.waves.player import Player
 
 if TYPE_CHECKING:
     from drivers.mock.board import Board

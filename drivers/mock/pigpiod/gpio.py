@@ -11,7 +11,7 @@ from drivers.mock.pigpiod.pwm import Pwm, Use, leave
 
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.header import Pins
-    from drivers.mock.pigpiod.player import Player
+    from drivers.mock.pigpiod.waves.player import Player
 
 MODES = 8
 LONGEST_TRIGGER_US = 100

@@ -15,7 +15,7 @@ from drivers.mock.pigpiod.protocol import GPIOS, HARDWARE_PWM_MODES, PERMITTED, 
 
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.header import Pins
-    from drivers.mock.pigpiod.player import Player
+    from drivers.mock.pigpiod.waves.player import Player
 
 CYCLE_SAMPLES = 25  # periods are whole cycles of the sampling loop
 STEPS = (25, 50, 100, 125, 200, 250, 400, 500, 625, 800, 1000, 1250, 2000, 2500, 4000, 5000, 10_000, 20_000)

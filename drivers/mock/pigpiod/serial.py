@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.mock.pigpiod.memory import MOST_MICROS, Pulses
 from drivers.mock.pigpiod.protocol import GPIOS, PERMITTED, USER_GPIOS, Code, Refused
+from drivers.mock.pigpiod.waves.memory import MOST_MICROS, Pulses
 
 if TYPE_CHECKING:
     from drivers.mock.pigpiod.trains import Times, Words

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from drivers.edges import DENDRITE, RESET, SYNC, compile_levels
 from drivers.errors import LimitError
-from drivers.mock.pigpiod.memory import Pulses, WaveMemory
 from drivers.mock.pigpiod.protocol import Refused
+from drivers.mock.pigpiod.waves.memory import Pulses, WaveMemory
 from drivers.mock.strict import check_levels
 from drivers.pigpio.waves import (
     MOST_BLOCKS,

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.mock.pigpiod.memory import Pulses, WaveMemory, merge, parse
+from drivers.mock.pigpiod.waves.memory import Pulses, WaveMemory, merge, parse
 
 pulses = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 5)), max_size=12).map(
     lambda rows: Pulses(*np.array(rows or np.empty((0, 3)), dtype=np.int64).reshape(-1, 3).T)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from drivers.mock.clock import TwinClock
-from drivers.mock.pigpiod.chains import Delay, Play, endless, parse_chain, run_chain
 from drivers.mock.pigpiod.header import Pins, Times
-from drivers.mock.pigpiod.memory import Pulses, Wave, WaveMemory
 from drivers.mock.pigpiod.protocol import Code, Refused
+from drivers.mock.pigpiod.waves.chains import Delay, Play, endless, parse_chain, run_chain
+from drivers.mock.pigpiod.waves.memory import Pulses, Wave, WaveMemory
 
 LEAD_IN_US = 20
 AHEAD_NS = 200_000_000  # how far endless waves are put on the pins in advance

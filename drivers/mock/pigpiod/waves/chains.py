@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
-from drivers.mock.pigpiod.memory import Wave
 from drivers.mock.pigpiod.protocol import Code, Refused
+from drivers.mock.pigpiod.waves.memory import Wave
 
 BLOCKS = 600  # lead-in and end included
 COUNTERS = 20
