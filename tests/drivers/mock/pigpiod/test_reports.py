@@ -53,11 +53,17 @@ class Bench:
             assert other.recv(16, socket.MSG_WAITALL)[12:] == bytes(4)
 
     def settle(self) -> None:
-        """Wait until the daemon has looked at its pins up to now."""
+        """Wait until the daemon has looked at its pins up to now, and written what there was to report."""
         until = time.monotonic() + 30
-        while self.server._daemon.alerts.seen_ns < self.clock.ns - self.clock.ns % 5_000:
+        while not self._settled():
             assert time.monotonic() < until
             time.sleep(0.001)
+
+    def _settled(self) -> bool:
+        daemon = self.server._daemon
+        with daemon.lock:
+            seen = daemon.alerts.seen_ns >= self.clock.ns - self.clock.ns % 5_000
+            return seen and daemon.alerts._writing_ns is None
 
     def passes(self, us: int, step_us: int = 5_000) -> None:
         for k in range(0, us, step_us):
@@ -67,7 +73,6 @@ class Bench:
 
     def reports(self, pin: int) -> NDArray[np.int64]:
         """(n, 2) ticks since the beginning, µs, and levels of one pin, of all reports so far."""
-        time.sleep(0.05)  # they are written after they are collected
         self._told.setblocking(False)
         data = b""
         try:
