@@ -109,7 +109,9 @@ def beside_the_products() -> None:
     forward = in_torch()
     rival = None if forward is None else processor_s(forward)
     print(f"processor time of a digit, one thread; its matrix products alone: {alone / BESIDE * 1e3:.2f} ms")
-    if rival is not None:
+    if rival is None:
+        print("  PyTorch is not installed, and left out: pip install 'memristive-hil[train]'")
+    else:
         print(f"  {'PyTorch, forward pass':<38} {rival / BESIDE * 1e3:7.2f} ms  {rival / alone:6.2f} × the products")
     for name, options in {
         "software only": ("--physical", "none"),

@@ -110,7 +110,9 @@ def main() -> None:
     print(f"conv1 of {len(played)} digits: {len(played[0]):,} neurons and {pulses:,.0f} pulses a digit, one thread")
     rival = in_snntorch(played)
     rows = {"from tables (counts)": ours("counts", played), "pulse by pulse": ours("pulses", played)}
-    if rival is not None:
+    if rival is None:
+        print("  snnTorch is not installed, and left out: pip install snntorch")
+    else:
         rows["snnTorch"] = rival
     for name, (digit_s, gain) in rows.items():
         beside = "" if rival is None else f"{rival[0] / digit_s:6.2f} × as fast as snnTorch"
