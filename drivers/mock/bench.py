@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from drivers.mock.scoped import ScopedBoard
 
 TICK_S = 1e-6  # as pigpio: what is planned here can be played there
+SIDE_BY_SIDE_PULSES = 1 << 22  # simulated at a time: some 150 MB for their times
 LONG_TRAIN = 128  # pulses; longer trains are sampled firing by firing
 _SPIKE_DRAW = 0
 
@@ -98,13 +99,48 @@ class MockBench:
         try:
             for frame in frames:
                 self.file.check_frame(frame)
-                for shot in shots(frame, TICK_S):
-                    yield self._play_shot(shot)
+                for together in self._side_by_side(shots(frame, TICK_S)):
+                    yield from self._play_shots(together)
         except BaseException:
             self.make_safe()
             raise
 
-    def _play_shot(self, shot: Frame) -> Capture:
+    def _side_by_side(self, cut: Iterable[Frame]) -> Iterator[list[Frame]]:
+        """Consecutive shots of a frame in groups whose neurons may be simulated together, which saves time only.
+
+        A step of the simulation takes one pulse of all of them, and hardly longer for many; a shot of long trains has
+        few. What a neuron draws is its own affair, so the counts are those of shots one by one.
+        """
+        group: list[Frame] = []
+        pulses = 0
+        for shot in cut:
+            pulses += shot.total_pulses
+            alone = not self._pulse_by_pulse or pulses > SIDE_BY_SIDE_PULSES
+            if group and (alone or self._aged(shot) != self._aged(group[0])):
+                yield group
+                group, pulses = [], shot.total_pulses
+            group.append(shot)
+        if group:
+            yield group
+
+    @property
+    def _pulse_by_pulse(self) -> bool:
+        return self._scoped is None and self.fidelity == "pulses"
+
+    def _aged(self, shot: Frame) -> NeuronModel:
+        return self._model.aged(shot.pulses_before)
+
+    def _play_shots(self, group: list[Frame]) -> Iterator[Capture]:
+        """One after another, at the V_th that each finds."""
+        played: list[_Fired] = []
+        at_v: float | None = None
+        for i, shot in enumerate(group):
+            if self._pulse_by_pulse and self._vth_v is not None and self._vth_v != at_v:
+                at_v = self._vth_v
+                played = self._played([(each, np.flatnonzero(each.played)) for each in group[i:]], at_v)
+            yield self._play_shot(shot, played.pop(0) if played else None)
+
+    def _play_shot(self, shot: Frame, fired: _Fired | None) -> Capture:
         if self._vth_v is None:
             raise UnsafeError("V_th is parked: set_threshold before playing")
         slots = np.flatnonzero(shot.played)
@@ -114,11 +150,8 @@ class MockBench:
             return self._scoped.play(shot, self._vth_v, slot_keys(self.seed, shot, slots))
         lengths = length_ticks(shot, TICK_S)
         spikes = np.zeros(len(shot), dtype=np.int32)
-        stray = Stray()
-        if self.fidelity == "counts":
-            spikes[slots] = self._sampled(shot, slots, self._vth_v)
-        else:
-            spikes[slots], stray = self._played(shot, slots, self._vth_v)
+        fired = _Fired(self._sampled(shot, slots, self._vth_v)) if fired is None else fired
+        spikes[slots] = fired.spikes
         lead = slot_ticks(shot.timing, TICK_S).lead
         return Capture(
             frame=shot,
@@ -126,22 +159,37 @@ class MockBench:
             slot_s=seconds(lengths, TICK_S),
             ok=np.ones(len(shot), dtype=np.bool_),
             bench_s=float(lengths.sum() + lead) * TICK_S,
-            stray=stray,
+            stray=Stray(guard=fired.in_guard),
         )
 
-    def _played(self, shot: Frame, slots: NDArray[np.intp], vth_v: float) -> tuple[IntArray, Stray]:
-        """Pulse by pulse: spikes whose axon rises in the slot's window count, those in its guard are stray."""
-        ticks = slot_ticks(shot.timing, TICK_S)
+    def _played(self, group: list[tuple[Frame, NDArray[np.intp]]], vth_v: float) -> list[_Fired]:
+        """Pulse by pulse, some slots of each shot: axons in a slot's window count, those in its guard are stray."""
+        ticks = slot_ticks(group[0][0].timing, TICK_S)
         guard_s = ticks.guard * TICK_S
-        end_s = seconds(length_ticks(shot, TICK_S)[slots] - ticks.lead + ticks.guard, TICK_S)
-        trains = regular_trains(
-            shot.pulses[slots], guard_s, seconds(period_ticks(shot, TICK_S)[slots], TICK_S), ticks.width * TICK_S, end_s
+        pulses, length, period, keys = (
+            np.concatenate(columns)
+            for columns in zip(
+                *(
+                    (
+                        shot.pulses[slots],
+                        length_ticks(shot, TICK_S)[slots],
+                        period_ticks(shot, TICK_S)[slots],
+                        slot_keys(self.seed, shot, slots),
+                    )
+                    for shot, slots in group
+                ),
+                strict=True,
+            )
         )
-        keys = slot_keys(self.seed, shot, slots)
-        firings = fire(self._model.aged(shot.pulses_before), self.file.board, vth_v, trains, keys)
+        end_s = seconds(length - ticks.lead + ticks.guard, TICK_S)
+        trains = regular_trains(pulses, guard_s, seconds(period, TICK_S), ticks.width * TICK_S, end_s)
+        firings = fire(self._aged(group[0][0]), self.file.board, vth_v, trains, keys)
         inside = (firings.axon_s >= guard_s) & (firings.axon_s < end_s[firings.segment])
-        counts = np.bincount(firings.segment[inside], minlength=len(slots)).astype(np.int32)
-        return counts, Stray(guard=int(len(inside) - inside.sum()))
+        bounds = np.cumsum([len(slots) for _, slots in group])[:-1]
+        counts, strays = (
+            np.split(np.bincount(firings.segment[which], minlength=len(pulses)), bounds) for which in (inside, ~inside)
+        )
+        return [_Fired(count.astype(np.int32), int(stray.sum())) for count, stray in zip(counts, strays, strict=True)]
 
     def _sampled(self, shot: Frame, slots: NDArray[np.intp], vth_v: float) -> IntArray:
         """From tables: one for short trains, another for long ones; played where there is no table."""
@@ -161,7 +209,7 @@ class MockBench:
         if len(long) and tables.long is not None:
             spikes[long] = tables.long.sample(pulses[long], keys[long])
         elif len(long):
-            spikes[long], _ = self._played(shot, slots[long], vth_v)
+            spikes[long] = self._played([(shot, slots[long])], vth_v)[0].spikes
         return spikes
 
     def _tables_for(self, timing: SlotTiming, vth_v: float, model: NeuronModel) -> _Tables:
@@ -173,6 +221,14 @@ class MockBench:
         window = int(timing.window_s / TICK_S + 1e-6)
         periods_s = window // np.maximum(np.arange(most + 1), 1) * TICK_S
         return fixed_table(model, self.file.board, vth_v, _plan(timing), window * TICK_S, periods_s)
+
+
+@dataclass(frozen=True)
+class _Fired:
+    """What a shot's played slots counted, and how many more spikes came in the guard times."""
+
+    spikes: IntArray
+    in_guard: int = 0
 
 
 @dataclass

@@ -97,3 +97,27 @@ def test_drift_changes_the_counts_through_pulses_before() -> None:
     new, same, less = (int(c.spikes.sum()) for c in made.play([fresh, old, much]))
     assert abs(new - same) < 100
     assert less < 0.75 * new
+
+
+def test_shots_that_are_simulated_together_are_those_that_are_simulated_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where V_th is set anew between two of them, which the bench has simulated already."""
+    rng = np.random.default_rng(4)
+    frame = probe_frame("test", SlotTiming(dendrite_clock_hz=1e3), rng.integers(0, 400, 40).astype(np.int32))
+
+    def played(moved: bool) -> list[tuple[int, list[int], int]]:
+        made = []
+        with MockBench(load_bench("mock"), load_device("nominal"), seed=5) as bench:
+            bench.set_threshold(0.7)
+            for i, shot in enumerate(bench.play([frame])):
+                made.append((shot.frame.first_slot, shot.spikes.tolist(), shot.stray.guard))
+                if moved and i == 1:
+                    bench.set_threshold(0.66)
+        return made
+
+    together = [played(moved) for moved in (False, True)]
+    monkeypatch.setattr("drivers.mock.bench.SIDE_BY_SIDE_PULSES", 0)
+    alone = [played(moved) for moved in (False, True)]
+    assert together == alone
+    assert len(alone[0]) > 3
+    assert alone[0][:2] == alone[1][:2]
+    assert alone[0][2:] != alone[1][2:]
