@@ -111,10 +111,10 @@ def test_a_failing_bench_leaves_a_run_to_go_on_with(
     whole = call(capsys, "run", "--digits", "0:4", *FEW, "--out", "whole.sqlite")
     real = MockBench._play_shot
 
-    def stopped_at_digit_2(self: MockBench, shot: Frame) -> Capture:
+    def stopped_at_digit_2(self: MockBench, shot: Frame, fired: Any) -> Capture:
         if shot.key.image == 2:
             raise EmergencyStopError("the emergency stop is pressed: release it, then `hil resume`")
-        return real(self, shot)
+        return real(self, shot, fired)
 
     with monkeypatch.context() as patch:
         patch.setattr(MockBench, "_play_shot", stopped_at_digit_2)
