@@ -106,6 +106,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
     from drivers.opening import make_bench
     from hil.calibrate.outcome import begin, config_of
     from hil.store.frozen import agree, changed_parts, resumed
+    from hil.store.history import behind
     from hil.store.runfile import RunFile
 
     recorded = args.resume or args.replay
@@ -117,6 +118,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
     if args.resume is not None:
         run_file = stack.enter_context(RunFile.open(args.resume, write=True))
         config = config_of(run_file)
+        agree(run_file, behind(run_file, config.bench, config.device))
         bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
         agree(run_file, changed_parts(run_file, bench.identity))
         for line in resumed(run_file):
@@ -134,9 +136,9 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
     from calibration.record import check_kept, load_record
     from drivers.benchfile import load_bench
     from drivers.device import load_device, validation_line
-    from drivers.wear.passport import load_passport, passport_folder
     from hil.calibrate.sweeps import CalibrateConfig
     from hil.commands.options import slot_timing
+    from hil.store.history import known_passport
 
     unknown = [what for what in args.what if what not in WHAT]
     if unknown or not args.what:
@@ -152,10 +154,9 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
             f"--calibration {args.calibration} is of device {base.device!r} on bench {base.bench!r}, not of "
             f"{device.id!r} on {file.name!r}"
         )
-    odometer = load_passport(device.id, passport_folder(file.passports)).pulses if file.kind == "pi" else 0
-    for record in (base, load_record(Path(file.calibration)) if _is_there(file.calibration) else None):
-        if record is not None and record.device == device.id and file.kind == "pi":
-            check_kept(record, odometer)
+    odometer = known_passport(file, device).pulses
+    if base is not None and file.kind == "pi":
+        check_kept(base, odometer)
     try:
         return CalibrateConfig(
             what=tuple(dict.fromkeys(args.what)),
@@ -172,11 +173,6 @@ def _settings(args: argparse.Namespace) -> CalibrateConfig:
         )
     except ValidationError as error:
         raise InputError(f"calibrate: {validation_line(error)}") from error
-
-
-def _is_there(record: str) -> bool:
-    """Whether a bench file's record is there: the first calibration of a bench may write it."""
-    return bool(record) and Path(record).exists()
 
 
 def _default_out(config: CalibrateConfig) -> Path:

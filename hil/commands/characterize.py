@@ -30,6 +30,7 @@ from drivers.opening import make_bench
 from hil.calibrate.characterization import STEPS, CharacterizeConfig, Characterized, characterize
 from hil.commands.runpath import latest_of
 from hil.store.frozen import agree, begin, begun_words, changed_parts, resumed, settings_of
+from hil.store.history import behind, known_passport
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from hil.terminal.ending import how_to_go_on, resumable, stopped
@@ -155,6 +156,7 @@ def _open(
     if args.resume is not None:
         run_file = stack.enter_context(RunFile.open(args.resume, write=True))
         config = settings_of(run_file, CharacterizeConfig, "characterize")
+        agree(run_file, behind(run_file, config.bench, config.device))
         benches = _benches(config, stack)
         agree(run_file, changed_parts(run_file, benches[0].identity))
         for line in resumed(run_file):
@@ -162,10 +164,11 @@ def _open(
         return config, run_file, benches
     file = load_bench(args.bench)
     config = CharacterizeConfig(bench=file, device=load_device(args.device or file.device), seed=args.seed)
+    odometer = known_passport(file, config.device).pulses
     benches = _benches(config, stack)
     out = args.out or DEFAULT_OUT
     path = out.with_name(f"{out.name}.sqlite")
-    more = {"temperature_c": benches[0].temperature_c}
+    more = {"odometer": odometer, "temperature_c": benches[0].temperature_c}
     run_file = begin(path, "characterize", config, benches[0].identity, numbered=True, **more)
     return config, stack.enter_context(run_file), benches
 

@@ -10,6 +10,7 @@ from calibration.record import CalibrationRecord, check_made, check_valid, load_
 from calibration.transfer import measure_transfer
 from drivers.errors import CalibrationError
 from hil.run.session import passport_of
+from hil.store.history import known_passport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ def open_measured(
 
     most = max(config.full_scale_pulses[part.layer.name] for part in parts)
     record = _record(config, calibration)
+    known_passport(config.bench, config.device)
     bench = stack.enter_context(
         make_bench(config.bench, config.device, seed=config.seed, fidelity=config.fidelity, traces=config.traces)
     )

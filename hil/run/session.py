@@ -28,6 +28,7 @@ from hil.run.judge import ImplausibleError, Judge
 from hil.run.loop import Odometer
 from hil.run.recalibration import Recorded
 from hil.store import frozen
+from hil.store.history import behind
 from hil.store.recording import Reader, RecordingBench, Retaking
 from hil.store.runfile import RunFile
 
@@ -295,12 +296,7 @@ def changes(run: RunFile, config: RunConfig, bench: str | None = None) -> list[s
 def bench_changes(run: RunFile, config: RunConfig, bench: Bench) -> list[str]:
     """Parts of the open bench that are not those the run began with, and what is wrong with its calibration by now."""
     found = frozen.changed_parts(run, bench.identity)
-    had = run.fact("odometer") + run.totals()["pulses"]
-    if config.bench.kind == "pi" and passport_of(config).pulses < had:
-        found.append(
-            f"device {config.device.id!r} had had {had:,} pulses when this run stopped, and its passport knows of "
-            f"{passport_of(config).pulses:,}: it is not the one that was kept; restore it"
-        )
+    found += behind(run, config.bench, config.device)
     again = _recalibrations(run)
     name = again[-1]["file"] if again else run.fact("sources").get("calibration") or config.bench.calibration
     if not config.calibration_id or not name:

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from calibration.record import load_record, save_record
+from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.wear.passport import Entry, Passport, passport_folder, save_passport
+from hil.calibrate.characterization import CharacterizeConfig
 from hil.cli import main
+from hil.store import frozen
+from hil.store.history import known_passport
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -182,6 +186,43 @@ def test_a_device_with_a_record_and_no_passport_is_not_born_anew(
     file.write_text(text.replace("# calibration =", 'calibration = "old.json"') if "bench file" in named else text)
     more = [] if "bench file" in named else ["--calibration", str(tmp_path / "old.json")]
     capsys.readouterr()
-    assert main(["calibrate", "transfer", "--bench", str(file), *more]) == 1
-    assert "made after 5,000 pulses, and the passport of device" in capsys.readouterr().err
-    assert not (tmp_path / "passports").exists()
+    commands = [["calibrate", "transfer", *more]]
+    if "bench file" in named:
+        commands += [["characterize"], ["run", "--digits", "0"], ["evaluate", "--digits", "1"]]
+    for command in commands:
+        assert main([*command, "--bench", str(file)]) == 1
+        assert "made after 5,000 pulses, and the passport of device" in capsys.readouterr().err
+        assert not (tmp_path / "passports").exists()
+
+
+@pytest.mark.parametrize("known", [0, 6_999])
+def test_a_device_with_runs_and_a_lost_or_zeroed_passport_is_not_born_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], known: int
+) -> None:
+    """Whatever plays pulses asks what the run files know, before a bench is opened: there is none."""
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path / "passports"))
+    device = load_device(str(EXAMPLES / "devices" / "example.toml"))
+    if known:
+        save_passport(Passport(device=device.id, pulses=known), passport_folder())
+    made = tmp_path / "made.json"
+    assert main(["calibrate", "transfer", "--full-scale", "32", "--device", "ideal", "--out", str(made)]) == 0
+    save_record(load_record(made).model_copy(update={"device": device.id, "bench": "pigpio-scope"}), Path("new.json"))
+    bench = str(EXAMPLES / "benches/pigpio-scope.toml")
+    settings = CharacterizeConfig(bench=load_bench(bench), device=device)
+    with frozen.begin(Path("calibrations/old.sqlite"), "characterize", settings, {}, odometer=7_000):
+        pass
+    capsys.readouterr()
+    for command in (
+        ["calibrate", "transfer"],
+        ["characterize"],
+        ["run", "--digits", "0", "--calibration", "new.json"],
+        ["evaluate", "--digits", "1", "--calibration", "new.json"],
+    ):
+        assert main([*command, "--bench", bench]) == 2, command
+        said = capsys.readouterr().err
+        assert f"had had 7,000 pulses when {Path('calibrations/old.sqlite').absolute()} ended" in said
+        assert f"its passport knows of {known:,}" in said
+    assert main(["characterize", "--resume", "calibrations/old.sqlite"]) == 2
+    assert "had had 7,000 pulses when this run stopped" in capsys.readouterr().err
+    save_passport(Passport(device=device.id, pulses=7_000), passport_folder())
+    assert known_passport(load_bench(bench), device).pulses == 7_000
