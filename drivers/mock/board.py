@@ -5,7 +5,8 @@ nanoseconds of the board's clock. Line bits of a level word: dendrite 1, reset 2
 
 The response is computed lazily and exactly: a *segment* is the time between two resets, its spikes are a pure function
 of its pulses, its key and V_th (physics.neuron), and the segment in hand is worked out again whenever somebody
-looks; of one with very many pulses only what is new (physics.train). Setting V_th begins a new segment. History is
+looks; of one with very many pulses only what is new (physics.train). What is queued is worked out some time ahead, many
+segments at once, and forgotten again where the queue or V_th changes. Setting V_th begins a new segment. History is
 bounded in time and in events; an instrument keeps a copy of what it recorded (drivers.mock.past).
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
@@ -23,10 +24,10 @@ from numpy.typing import NDArray
 from drivers.device import DeviceFile
 from drivers.edges import DENDRITE, RESET, Levels, Times
 from drivers.errors import InputError, TwinError
-from drivers.mock.clock import TwinClock
+from drivers.mock.clock import TwinClock, at_one_time
 from drivers.mock.misuse import Misuse
 from drivers.mock.past import Past
-from drivers.mock.physics.membrane import Segments
+from drivers.mock.physics.membrane import Segments, cut
 from drivers.mock.physics.neuron import Midway, Trains, fire, neuron_model
 from drivers.mock.physics.random import U64, sequence_keys
 from drivers.mock.physics.train import go_on
@@ -43,6 +44,7 @@ TIDY_EVENTS = 1 << 14
 PART_PULSES = 1 << 11
 REST_NS = 2_000_000
 PARKED_V = 5.0
+FORESIGHT_NS = 100_000_000
 FAULTS = frozenset(
     {"stuck_axon_high", "stuck_axon_low", "sync_missing", "sync_axon_swapped", "inverted_comparator", "wrong_address"}
 )
@@ -55,6 +57,28 @@ class _Part:
     midway: Midway | None
     key: U64
     pulses_before: int
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """Segments that are queued, from the one in hand to the reset at stop_ns; `of` (spikes,): whose each spike is."""
+
+    segments: Segments
+    of: NDArray[np.intp]
+    stop_ns: int
+
+    def part(self, first: int, stop: int) -> _Ahead:
+        """Some of them."""
+        whole, starts = self.segments, self.segments.start_ns
+        spikes = slice(*np.searchsorted(self.of, [first, stop]))
+        some = replace(
+            whole,
+            start_ns=starts[first:stop],
+            trains=cut(whole.trains, first, stop),
+            keys=whole.keys[first:stop],
+            axon_ns=whole.axon_ns[spikes],
+        )
+        return _Ahead(some, self.of[spikes] - first, int(starts[stop]) if stop < len(starts) else self.stop_ns)
 
 
 class Board:
@@ -94,6 +118,7 @@ class Board:
         self._closed: deque[Segments] = deque()  # in order of time
         self._open_ns = now  # where the segment in hand, or what is left of it, began
         self._part: _Part | None = None  # what that goes on with, if it is not the whole segment
+        self._ahead: _Ahead | None = None  # beginning with the segment in hand
         self._segments = 0
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
@@ -112,6 +137,7 @@ class Board:
         with self._lock:
             now = self.clock()
             self._close_until(now, also_open=True)
+            self._ahead = None
             self._vth.append((now, volts))
 
     def play(
@@ -162,13 +188,17 @@ class Board:
             before_ns, old = int(self._lines.t[max(i - 1, 0)]), self._lines.at(at)
             new = old | mask if high else old & ~mask
             self._lines.set(at, mask, high)
+            self._ahead = None
             self._tidy(1)
             self._check(np.array([before_ns, at]), np.array([old, new], dtype=np.uint32))
 
     def halt(self, at_ns: int | None = None) -> None:
         """Forget what is queued after at_ns (default now); the lines stay as they are then."""
         with self._lock:
-            self._lines.cut(self.clock() if at_ns is None else at_ns)
+            at = self.clock() if at_ns is None else at_ns
+            self._lines.cut(at)
+            if self._ahead is not None and at < self._ahead.stop_ns:
+                self._ahead = None
 
     def misused(self, what: str) -> TwinError:
         """Record something that hardware would take in silence; returns it, so that it can be raised."""
@@ -255,11 +285,31 @@ class Board:
         self._forget(at_ns - LONG_HISTORY_NS)
 
     def _close(self, starts: Times, stop_ns: int) -> None:
-        done = self._respond(starts, stop_ns)
+        ahead = self._foreseen(int(starts[0]), stop_ns, len(starts))
+        if ahead is not None and ahead.part(0, len(starts)).stop_ns == stop_ns:
+            done = ahead.part(0, len(starts)).segments
+            left = len(ahead.segments.start_ns) - len(starts)
+            self._ahead = ahead.part(len(starts), len(starts) + left) if left else None
+        else:
+            done, self._ahead = self._respond(starts, stop_ns)[0], None
         self._closed.append(done)
         self.pulses_total += len(done.trains.rise_s)
         self._segments += len(starts)
         self._open_ns, self._part = stop_ns, None
+
+    def _foreseen(self, start_ns: int, until_ns: int, count: int) -> _Ahead | None:
+        """What is known of the segments from start_ns on, past until_ns and at least so many; None where it is not."""
+        if self._part is not None:
+            return None
+        if self._ahead is None or until_ns > self._ahead.stop_ns:
+            resets = self._reset_falls(start_ns, until_ns + FORESIGHT_NS)
+            if not len(resets) or resets[-1] < until_ns:
+                return None
+            with at_one_time(self.clock):  # a neuron needs no time to work itself out
+                found, of = self._respond(np.append(start_ns, resets[:-1]), int(resets[-1]))
+            self._ahead = _Ahead(found, of, int(resets[-1]))
+        known = self._ahead.segments.start_ns
+        return self._ahead if known[0] == start_ns and len(known) >= count else None
 
     def _close_parts(self, at_ns: int) -> None:
         """Of a segment in hand with very many pulses, or at rest for long, work out all but the latest for good."""
@@ -281,14 +331,17 @@ class Board:
         done = Segments(start, trains, part.key, self.threshold_v, part.pulses_before, axon_ns, part.midway)
         self._closed.append(done)
         self.pulses_total += len(trains.rise_s)
-        self._open_ns, self._part = cut_ns, _Part(midway, part.key, part.pulses_before)
+        self._open_ns, self._part, self._ahead = cut_ns, _Part(midway, part.key, part.pulses_before), None
 
     def _in_hand(self, until_ns: int) -> Segments:
         until = max(until_ns, self._open_ns + 1)
+        ahead = self._foreseen(self._open_ns, until, 1)
+        if ahead is not None:
+            return ahead.part(0, int(np.searchsorted(ahead.segments.start_ns, until, side="right"))).segments
         starts = np.concatenate([[self._open_ns], self._reset_falls(self._open_ns, until)])
         if self._part is not None and len(starts) > 1:
             starts, until = starts[:1], int(starts[1])
-        return self._respond(starts, until)
+        return self._respond(starts, until)[0]
 
     def _reset_falls(self, after_ns: int, until_ns: int) -> Times:
         """When a reset pulse ends in (after, until]."""
@@ -299,17 +352,20 @@ class Board:
         falls: Times = t[first:last][reset[:-1] & ~reset[1:]]
         return falls
 
-    def _respond(self, starts: Times, stop_ns: int) -> Segments:
-        """The segments that begin at `starts` (n,) and end where the next reset rises, or at stop_ns."""
+    def _respond(self, starts: Times, stop_ns: int) -> tuple[Segments, NDArray[np.intp]]:
+        """The segments that begin at `starts` (n,) and end where the next reset rises, or at stop_ns; which of them
+        each axon pulse is of.
+        """
         trains, vth_v = self._trains(starts, stop_ns), self.threshold_v
         if self._part is not None:
             part = self._part
             axon_ns, _ = self._go_on(part, trains, int(starts[0]))
-            return Segments(starts, trains, part.key, vth_v, part.pulses_before, axon_ns, part.midway)
+            found = Segments(starts, trains, part.key, vth_v, part.pulses_before, axon_ns, part.midway)
+            return found, np.zeros(len(axon_ns), dtype=np.intp)
         keys = self._keys(starts)
         firings = fire(self._model.aged(self.pulses_total), self.settings, vth_v, trains, keys)
         axon_ns = starts[firings.segment] + np.round(firings.axon_s * 1e9).astype(np.int64)
-        return Segments(starts, trains, keys, vth_v, self.pulses_total, axon_ns)
+        return Segments(starts, trains, keys, vth_v, self.pulses_total, axon_ns), firings.segment
 
     def _go_on(self, part: _Part, trains: Trains, start_ns: int) -> tuple[Times, Midway]:
         model = self._model.aged(part.pulses_before)
@@ -369,7 +425,7 @@ class Board:
         if len(self._lines) > MANY_EVENTS:
             oldest = int(self._lines.t[-MANY_EVENTS])
             if self._open_ns < oldest:  # so many edges without a reset and hardly a pulse: the neuron begins anew
-                self._open_ns, self._part = oldest, None
+                self._open_ns, self._part, self._ahead = oldest, None, None
             self._forget(oldest)
 
     def _forget(self, before_ns: int) -> None:

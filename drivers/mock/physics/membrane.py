@@ -49,7 +49,7 @@ def membrane_volts(
     for block in segments:
         lo = max(0, int(np.searchsorted(block.start_ns, t_ns[0], side="right")) - 1)
         hi = max(lo + 1, int(np.searchsorted(block.start_ns, t_ns[-1], side="right")))
-        aged, trains = model.aged(block.pulses_before), _cut(block.trains, lo, hi)
+        aged, trains = model.aged(block.pulses_before), cut(block.trains, lo, hi)
         pieces = membrane(aged, board, block.vth_v, trains, block.keys[lo:hi], block.midway)
         starts.append(block.start_ns[lo:hi][pieces.segment] + pieces.start_s * 1e9)
         ys.append(pieces.y)
@@ -74,7 +74,8 @@ def _sensed(model: NeuronModel, y: Floats, since_s: Floats) -> Floats:
     return model.i_sense_a * model.r_lrs_ohm * np.exp(leaked) * rise
 
 
-def _cut(trains: Trains, lo: int, hi: int) -> Trains:
+def cut(trains: Trains, lo: int, hi: int) -> Trains:
+    """The trains of segments lo…hi."""
     first, last = trains.offsets[lo], trains.offsets[hi]
     return Trains(
         trains.offsets[lo : hi + 1] - first, trains.rise_s[first:last], trains.fall_s[first:last], trains.end_s[lo:hi]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import InputError
+from drivers.mock.clock import at_one_time
 from drivers.mock.pigpiod import protocol
 from drivers.mock.pigpiod.alerts import FAULTS as ALERT_FAULTS
 from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US, deliver
@@ -148,7 +149,7 @@ class PigpiodServer:
         """Report level changes; a client that does not read stops this thread, and no other."""
         daemon = self._daemon
         while not self._gone.wait(ALERT_S if daemon.alerts.listening else HOUSEKEEPING_S):
-            with daemon.lock:
+            with daemon.lock, at_one_time(daemon.clock):  # the real one's sampling takes a few µs
                 found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
                 deliver(handle, reports)
