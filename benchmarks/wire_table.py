@@ -4,10 +4,12 @@
 
 The twin with realistic latencies is a process of its own and paced to real time; the bench plays the first layer of
 the digits 0:2 (1.067 s of bench time each) at 100 kHz, adaptive, and records the run as `hil run` does. Wall time is
-from when the first frame is asked for to when the last count is there, divided by the digits; of several rounds the
-best is told, since whatever else the machine does only adds. Beside it stand what the plan said, where the time went,
-and the processor seconds of this program and of the twin: where both together come near the wall time on two cores, the
-machine is what is measured. Needs a machine with nothing else to do.
+from when the first frame is asked for to when the last count is there, divided by the digits. The twin needs a processor
+for what a bench does by itself; while it works that out its clock stands still, and by how much it was late so is told
+(`hil mock status`). What a bench would have taken is the wall time less that: it stands in a column of its own, and is
+what is judged and compared with the plan. It is an estimate in favour of the driver, which may have gone on meanwhile.
+Of several rounds the best is told, since whatever else the machine does only adds. Beside it stand what the plan said,
+where the time went, and the processor seconds of this program and of the twin.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from drivers.errors import HilError
+from drivers.witness import ask
 
 if TYPE_CHECKING:
-    from drivers.bench import Bench
+    from drivers.pi import PiBench
     from drivers.signals import Capture, Frame
 
 DIGITS = 2
@@ -61,34 +64,47 @@ ROWS = (
 class Watched:
     """A bench that notes when its first frame was asked for and when its last capture came; else the bench inside."""
 
-    inner: Bench
+    inner: PiBench
     first_s: float = 0.0
     last_s: float = 0.0
     before: dict[str, float] = field(default_factory=dict)
+    first_late_s: float = 0.0  # the twin, by then
+    last_late_s: float = 0.0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
     def play(self, frames: Iterable[Frame]) -> Iterator[Capture]:
         """As the bench inside."""
-        self.first_s = self.first_s or time.perf_counter()
+        if not self.first_s:
+            self.first_late_s, self.first_s = self._late_s(), time.perf_counter()
         self.before = self.before or dict(self.inner.spent_s)
         for capture in self.inner.play(frames):
             self.last_s = time.perf_counter()
             yield capture
+        self.last_late_s = self._late_s()
+
+    def _late_s(self) -> float:
+        return float(ask(self.inner.file.witness)["late_s"])
 
 
 @dataclass(frozen=True)
 class Took:
-    """What a digit took: wall and bench time, processor time of this program and of the twin, s; parts by name."""
+    """What a digit took: wall time, how late the twin was itself, bench time, processor time of this program and of the twin, s; parts by name."""
 
     wall_s: float
+    late_s: float  # of the twin, in that time
     bench_s: float
     own_s: float
     twin_s: float
     retaken: int
     parts_s: dict[str, float]
     planned_s: float | None
+
+    @property
+    def net_s(self) -> float:
+        """Without what the twin was late itself."""
+        return self.wall_s - self.late_s
 
 
 def cpu_s(pid: int) -> float:
@@ -148,6 +164,7 @@ def measure(folder: Path, row: Row) -> Took:
         parts = {part: seconds - watched.before.get(part, 0.0) for part, seconds in bench.spent_s.items()}
     return Took(
         (watched.last_s - watched.first_s) / DIGITS,
+        (watched.last_late_s - watched.first_late_s) / DIGITS,
         sum(result.bench_s for result in results) / DIGITS,
         own / DIGITS,
         its / DIGITS,
@@ -184,11 +201,12 @@ def _own_cpu_s() -> float:
 def told(row: Row, took: Took) -> str:
     """One line of the table."""
     parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in took.parts_s.items())
-    plan = "–" if took.planned_s is None else f"{took.planned_s:.2f} ({took.wall_s / took.planned_s - 1:+.0%})"
+    plan = "–" if took.planned_s is None else f"{took.planned_s:.2f} ({took.net_s / took.planned_s - 1:+.0%})"
     retaken = f", {took.retaken} shots retaken" if took.retaken else ""
-    verdict = "yes" if took.wall_s <= row.limit_s else "NO"
+    verdict = "yes" if took.net_s <= row.limit_s else "NO"
     return (
-        f"| {row.title} | {took.wall_s:.2f} | {row.limit_s:g} | {verdict} | {took.bench_s / took.wall_s:.0%} | {plan} "
+        f"| {row.title} | {took.wall_s:.2f} | {took.net_s:.2f} | {row.limit_s:g} | {verdict} "
+        f"| {took.bench_s / took.net_s:.0%} | {plan} "
         f"| {took.own_s:.2f} + {took.twin_s:.2f} | {parts}{retaken} |"
     )
 
@@ -199,17 +217,18 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1, help="of each row; the best is told")
     args = parser.parse_args()
     missed = 0
-    print("| pulses + reader | s a digit | allowed | within | utilisation | planned | CPU here + twin | where |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| pulses + reader | s a digit | less the twin's lateness | allowed | within | utilisation | planned "
+          "| CPU here + twin | where |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in (row for row in ROWS if re.search(args.only, row.title)):
         rounds = []
         for _ in range(args.rounds):
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["HIL_PASSPORTS"] = folder  # what is played here wears nobody's device
                 rounds.append(measure(Path(folder), row))
-        best = min(rounds, key=lambda took: took.wall_s)
+        best = min(rounds, key=lambda took: took.net_s)
         print(told(row, best), flush=True)
-        missed += best.wall_s > row.limit_s
+        missed += best.net_s > row.limit_s
     return 1 if missed else 0
 
 

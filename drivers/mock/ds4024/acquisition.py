@@ -30,6 +30,7 @@ _AXON_NS = 1 << 40  # longer than any axon pulse
 _NOISE_BLOCK = 1 << 16
 _LOOK_NS = 1_000  # between looks at signals that change without an edge
 _EDGE_LOOKS_NS = (0, 20, 50, 120, 300, 800)  # after an event, where edges take their time
+_SEARCH_NS = 20_000_000  # that are searched for a trigger at once
 _MEAN_SAMPLES = 1_400  # that AC coupling is taken from
 
 Times = NDArray[np.int64]
@@ -88,6 +89,7 @@ class Probes:
         if signal in ("axon", "sync"):  # the two may be swapped
             changed = np.diff(words & np.uint32(SYNC), prepend=words[:1] & np.uint32(SYNC)) != 0
             own = np.concatenate([changes[changed], *kept.axon(t0_ns - _EARLY_NS, t1_ns)])
+            changes = changes if signal == "axon" else changes[:0]  # nothing couples into sync
         offsets = (-1, *_EDGE_LOOKS_NS) if self.rough.rough or self.defects else (-1, 0)
         found: Times = np.concatenate([(own[:, None] + np.array(offsets)).ravel(), changes])
         within: Times = found[(found >= t0_ns) & (found < t1_ns)]
@@ -116,23 +118,13 @@ class Probes:
         """When the channel passes the level in (t0, t1]."""
         if t1_ns <= t0_ns:
             return np.empty(0, dtype=np.int64)
-        look = np.unique(np.concatenate([[t0_ns], self._events(number, t0_ns, t1_ns), [t1_ns]]))
+        kept = self.source.past(t0_ns, t1_ns + 1)
+        look = np.unique(np.concatenate([[t0_ns], self.looks(number, t0_ns, t1_ns + 1, kept), [t1_ns]]))
         look = look[(look >= t0_ns) & (look <= t1_ns)]
-        high = self.shown_v(number, view, look) >= level_v
+        high = self.shown_v(number, view, look, kept) >= level_v
         up, down = ~high[:-1] & high[1:], high[:-1] & ~high[1:]
         found = {"POS": up, "NEG": down}.get(slope, up | down)
         return look[1:][found]
-
-    def _events(self, number: int, t0_ns: int, t1_ns: int) -> Times:
-        if self.signals.get(number) in ("membrane", "vth"):
-            return np.arange(t0_ns, t1_ns, _LOOK_NS, dtype=np.int64)
-        changes, _ = self.source.lines(t0_ns, t1_ns + 1)
-        rise, fall = self.source.axon(t0_ns, t1_ns)
-        events = np.concatenate([changes, rise, fall])
-        if not self.rough.rough:
-            return events
-        looks: Times = (events[:, None] + np.array(_EDGE_LOOKS_NS)).ravel()
-        return looks
 
 
 @dataclass(frozen=True)
@@ -304,14 +296,23 @@ class Acquisition:
             if self._forced:
                 self._trigger_ns = max(now_ns, ready_ns)
             else:
-                found = self._crossings(setup, max(self._searched_ns, ready_ns), now_ns)
+                self._trigger_ns = self._first_crossing(setup, max(self._searched_ns, ready_ns), now_ns)
                 self._searched_ns = max(self._searched_ns, now_ns)
-                self._trigger_ns = int(found[0]) if len(found) else None
         if self._trigger_ns is None:
             return
         if now_ns >= self._trigger_ns + round((setup.horizontal.record_s - setup.horizontal.pre_s) * 1e9):
             self.record = self._take(self._trigger_ns, setup)
             self.running = False
+
+    def _first_crossing(self, setup: Setup, t0_ns: int, t1_ns: int) -> int | None:
+        """The first trigger in (t0, t1]: what comes after it need not be looked at."""
+        while t0_ns < t1_ns:
+            until_ns = min(t0_ns + _SEARCH_NS, t1_ns)
+            found = self._crossings(setup, t0_ns, until_ns)
+            if len(found):
+                return int(found[0])
+            t0_ns = until_ns
+        return None
 
     def _crossings(self, setup: Setup, t0_ns: int, t1_ns: int) -> Times:
         trigger = setup.trigger

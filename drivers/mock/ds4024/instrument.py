@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.errors import TwinError
+from drivers.mock.clock import at_one_time
 from drivers.mock.defects import DEFECTS
 from drivers.mock.ds4024.acquisition import Acquisition, Probes, Record, SignalSource
 from drivers.mock.ds4024.front import SOURCES, SWEEPS, FrontPanel
@@ -151,7 +152,7 @@ class DS4024:
         """Execute one message; the reply ends with a newline. Unknown queries get no reply at all."""
         if takes_s := self._profile.command_s + self._pauses.next_s():
             time.sleep(takes_s)
-        with self._lock:
+        with self._lock, at_one_time(self._clock):  # what a simulation takes to work samples out, no instrument does
             line = text.decode("ascii", errors="replace").strip()
             self.log.append(line)
             if self._hung or not line:

@@ -20,6 +20,7 @@ from drivers.mock.timeline import Timeline
 from drivers.pins import PULLED_UP_AT_BOOT
 
 if TYPE_CHECKING:
+    from drivers.edges import Levels
     from drivers.mock.board import Board
     from drivers.settings import Wiring
 
@@ -127,8 +128,10 @@ class Pins:
         """The levels of GPIO 0-31 at a time, as somebody sees them who looks: the axon on its pin."""
         if not self._hears_axon:
             return self.levels(at_ns)
-        _, high = self._board.past(at_ns, at_ns + 1).axon_levels(at_ns, at_ns + 1)
-        return self._with_axon(np.array([self.levels(at_ns)]), high[-1:]).item()
+        past = self._board.past(at_ns, at_ns + 1)
+        _, lines = past.lines(at_ns, at_ns + 1)
+        _, high = past.axon_levels(at_ns, at_ns + 1)
+        return self._with_axon(self._with_lines(np.array([self.levels(at_ns)]), lines[-1:]), high[-1:]).item()
 
     def seen(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
         """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
@@ -141,15 +144,20 @@ class Pins:
         when = np.unique(np.concatenate([t, line_t, axon_t]))
         when = when[(when > t0_ns) & (when <= t1_ns)]
         words = np.append(self.levels(t0_ns), words)[np.searchsorted(t, when, side="right")]
-        shown = levels[np.maximum(np.searchsorted(line_t, when, side="right") - 1, 0)].astype(np.int64)
-        for pin, bit in self._bits.items():
-            words = words & ~(1 << pin) | ((shown & bit != 0).astype(np.int64) << pin)
+        words = self._with_lines(words, levels[np.maximum(np.searchsorted(line_t, when, side="right") - 1, 0)])
         words = self._with_axon(words, high[np.searchsorted(axon_t, when, side="right") - 1])
         return when, words
 
     @property
     def _hears_axon(self) -> bool:
         return self._axon_pin is not None and self.modes[self._axon_pin] == INPUT
+
+    def _with_lines(self, words: Words, levels: Levels) -> Words:
+        """Levels (n,) with the board's lines on their pins as they are, which may come later than latches."""
+        shown = levels.astype(np.int64)
+        for pin, bit in self._bits.items():
+            words = words & ~(1 << pin) | ((shown & bit != 0).astype(np.int64) << pin)
+        return words
 
     def _with_axon(self, words: Words, high: NDArray[np.bool_]) -> Words:
         assert self._axon_pin is not None  # noqa: S101 (asked before)
