@@ -4,12 +4,12 @@
 
 The twin with realistic latencies is a process of its own and paced to real time; the bench plays the first layer of
 the digits 0:2 (1.067 s of bench time each) at 100 kHz, adaptive, and records the run as `hil run` does. Wall time is
-from when the first frame is asked for to when the last count is there, divided by the digits. The twin needs a processor
-for what a bench does by itself; while it works that out its clock stands still, and by how much it was late so is told
-(`hil mock status`). What a bench would have taken is the wall time less that: it stands in a column of its own, and is
-what is judged and compared with the plan. It is an estimate in favour of the driver, which may have gone on meanwhile.
-Of several rounds the best is told, since whatever else the machine does only adds. Beside it stand what the plan said,
-where the time went, and the processor seconds of this program and of the twin.
+from when the first frame is asked for to when the last count is there, divided by the digits. The twin needs a
+processor for what a bench does by itself; while it works that out its clock stands still, and it tells by how much it
+was late so (`hil mock status`). What a bench would have taken is the wall time less that: it has a column of its own,
+and is what is judged and compared with the plan. It is an estimate in favour of the driver, which may have gone on
+meanwhile. Of several rounds the best is told, since whatever else the machine does only adds. Beside it stand what the
+plan said, where the time went, and the processor seconds of this program and of the twin.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Watched:
 
 @dataclass(frozen=True)
 class Took:
-    """What a digit took: wall time, how late the twin was itself, bench time, processor time of this program and of the twin, s; parts by name."""
+    """What a digit took, s: wall time, by how much the twin was late itself, bench time, processor time of this program
+    and of the twin; parts by name.
+    """
 
     wall_s: float
     late_s: float  # of the twin, in that time
@@ -217,8 +219,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1, help="of each row; the best is told")
     args = parser.parse_args()
     missed = 0
-    print("| pulses + reader | s a digit | less the twin's lateness | allowed | within | utilisation | planned "
-          "| CPU here + twin | where |")
+    print(
+        "| pulses + reader | s a digit | less the twin's lateness | allowed | within | utilisation | planned "
+        "| CPU here + twin | where |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     for row in (row for row in ROWS if re.search(args.only, row.title)):
         rounds = []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from drivers.signals import BoolArray, Capture, Frame, IntArray, SlotTiming
 
 _TITLES = {"pico": "the Pico", "scope": "the oscilloscope", "gpio": "the Pi's GPIO"}
+LEAST_SHARE = 0.25  # of the counter's longest shot: shorter ones cost more than they spare the auditor
 EDGE_SHARE = 0.01  # of the slots may differ by one spike at their edge
 ALONE_EDGE_SHARE = 0.5  # of those with more spikes than pulses, which come at any time: an edge is known to a sample
 EMPTY_EDGE_SHARE = 0.1  # of those without pulses: a neuron that fires by itself does so at any time
@@ -100,8 +101,11 @@ class AuditedReader:
 
     @property
     def longest_s(self) -> float:
-        """Of the counter, which sees every shot."""
-        return self._counter.longest_s if isinstance(self._counter, Sized) else LONGEST_SHOT_S
+        """Of the counter, which sees every shot; a little shorter where that suits the auditor."""
+        own, audited = (
+            part.longest_s if isinstance(part, Sized) else LONGEST_SHOT_S for part in (self._counter, self._auditor)
+        )
+        return _shared(own, audited)
 
     def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
         """Whichever can, alone."""
@@ -207,6 +211,11 @@ class AuditedReader:
             self._auditor.close()
 
 
+def _shared(counter_s: float, auditor_s: float) -> float:
+    """How long shots are at the most: as suits the auditor, unless that is far shorter than what suits the counter."""
+    return auditor_s if LEAST_SHARE * counter_s <= auditor_s < counter_s else counter_s
+
+
 @cache
 def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
     """The kind of part that two readers make, by their names; raises InputError where they are no two readers."""
@@ -241,7 +250,8 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
 
         rarer = dict.fromkeys(second.helps, f"audit fewer shots: audit_every = {10 * every}")
         helps = {**rarer, **first.helps}
-        return Pace(first.most_slots, first.most_pulses, first.longest_s, cost, helps, captured)
+        longest_s = _shared(first.longest_s, second.longest_s)
+        return Pace(first.most_slots, first.most_pulses, longest_s, cost, helps, captured)
 
     return PartKind(open_, _check, NoSettings, uses=uses, pace=pace)
 

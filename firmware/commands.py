@@ -182,7 +182,8 @@ def _play(station, args):
 
 def _listen(station, args):
     station.check_latch()
-    bank = station.player.listen(integer("slots", args[0], 1, BANK_SLOTS * BANKS))
+    slots = integer("slots", args[0], 1, BANK_SLOTS * BANKS)
+    bank = station.player.listen(slots, len(args) < 2 or integer("spikes", args[1], 0, 1) == 1)
     return [("shot", bank.shot)]
 
 
@@ -224,7 +225,7 @@ def _stamps(station, args):
     if args[1] == "axon":
         words, at, total = station.player.listener.spikes, 0, bank.stamps
     elif args[1] == "sync" and bank.timing is None:
-        words, at, total = station.player.banks.words, 0, bank.played + 1
+        words, at, total = station.player.banks.words, bank.words_at, bank.played + 1
     elif args[1] == "sync":
         words, at, total = station.player.banks.seen, bank.seen_at, bank.played + 1
     else:

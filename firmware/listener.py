@@ -27,6 +27,7 @@ class Listener:
         self.times = [rp2.DMA(), rp2.DMA()]  # of spikes, of sync
         self.counter = rp2.StateMachine(4)
         self.counting = self.stamping = -1  # state machine in use, -1 for none
+        self.spiking = False  # spikes are stamped, and not edges of sync alone
         for channel in self.counts:
             channel.irq(handler=on_counted, hard=True)
 
@@ -68,11 +69,13 @@ class Listener:
         """What was prepared is what counts now."""
         self.counts = self.counts[::-1]
 
-    def stamp(self, block: int, axon: int, sync: int, into: "array[int]", at: int, words: int) -> None:
-        """Stamp spikes into `spikes` and rising edges of sync into memory, so many words."""
+    def stamp(self, block: int, axon: "int | None", sync: int, into: "array[int]", at: int, words: int) -> None:
+        """Stamp spikes into `spikes`, unless no axon is given, and rising edges of sync into memory, so many words."""
         self.hold(block, self.stamper)
         first = 4 * block
         for offset, pin in enumerate((axon, sync)):
+            if pin is None:
+                continue
             stamper = rp2.StateMachine(first + offset)
             stamper.init(self.stamper, jmp_pin=machine.Pin(pin))
             request = 8 * block + 4 + offset
@@ -80,8 +83,9 @@ class Listener:
                 self._take(self.times[0], stamper, request, self.spikes, 0, STAMPS)
             else:
                 self._take(self.times[1], stamper, request, into, at, words)
-        registers.start_machines(block, 3)
+        registers.start_machines(block, 2 if axon is None else 3)
         self.stamping = first
+        self.spiking = axon is not None
 
     def _take(self, dma, source, request: int, into: "array[int]", at: int, words: int, trigger: bool = True) -> None:
         quiet = dma in self.times  # only the end of counting interrupts
@@ -112,7 +116,7 @@ class Listener:
         first = self.stamping
         for number in (first, first + 1):
             rp2.StateMachine(number).active(0)
-        left = self.times[0].count
+        left = self.times[0].count if self.spiking else STAMPS
         over = left == 0 and rp2.StateMachine(first).rx_fifo() > 0
         missing = self.times[1].count
         for channel in self.times:

@@ -165,8 +165,10 @@ class Player:
         qualify_ns = self.settings["qualify_ns"]
         self.listener.count(axon, sync, qualify_ns, self.banks.seen, bank.seen_at, 2 * bank.played + 2)
 
-    def listen(self, slots: int) -> Bank:
-        """Count a shot of so many played slots that somebody else plays; raises ProtocolError."""
+    def listen(self, slots: int, spikes: bool) -> Bank:
+        """Count a shot of so many played slots that somebody else plays, and stamp its edges of sync, and its `spikes`
+        if asked; raises ProtocolError.
+        """
         axon, sync = self.settings["axon"], self.settings["sync"]
         if axon is None or sync is None:
             raise ProtocolError("state", "listening needs the pins axon and sync: setup first")
@@ -176,7 +178,7 @@ class Player:
         bank.take(slots, True, None)
         bank.state = PLAYING
         self._count(bank, axon, sync)
-        self.listener.stamp(0, axon, sync, self.banks.words, 0, slots + 1)
+        self.listener.stamp(0, axon if spikes else None, sync, self.banks.words, bank.words_at, slots + 1)
         self.playing = bank
         self.began_ms = time.ticks_ms()
         return bank

@@ -13,7 +13,7 @@ Numbers are integers in SI units with the unit in the field's name, so that noth
 import binascii
 
 VERSION = 1
-FIRMWARE = "1.4.0"
+FIRMWARE = "1.5.0"
 
 MAX_LINE = 2400  # bytes, without the line's end
 MAX_NUMBER = 65535  # requests are numbered 1 to this, then from 1 again; 0 is for lines typed by hand
@@ -69,7 +69,7 @@ VERBS = {
     "load": (4, 5),
     "data": (5, 5),
     "play": (1, 1),
-    "listen": (1, 1),
+    "listen": (1, 2),
     "counts": (2, 2),
     "stamps": (3, 3),
     "abort": (0, 0),

@@ -35,6 +35,7 @@ PEAK = "PEAK"
 TYPE, RATIO = ":ACQ:TYPE", "clock_ratio"  # settings of a trace
 JITTER_S = 1.5e-6  # by how much a comparator's delay differs from spike to spike: LM339 at 5 to 100 mV overdrive, twice
 GAP_INTERVALS = 1.6  # of the shortest gap between spikes lie in an interval: all but few gaps hold a whole one
+WIDER = 0.1  # by so much of itself a one-shot's pulse may be wider
 _HIGH, _FAINT = 0.5, 0.25  # of the swing: at or above is high; between is neither
 _ALIKE = (0.75, 1.3)  # of the usual height
 _QUIET = 0.3  # of the swing: rest that moves more is another line than this is for
@@ -49,11 +50,16 @@ def of_peaks(trace: Trace) -> bool:
 
 
 def longest_interval_s(shot: Frame, board: BoardSettings, tick_s: float) -> float:
-    """The longest time that a pair of samples may stand for, so that spikes of this shot can be told apart; 0: none."""
+    """The longest time that a pair of samples may stand for, so that spikes of this shot can be told apart; 0: none.
+
+    Of pulses in a row a whole interval lies between the spikes. A neuron may fire once more before the next pulse, a
+    comparator's delay after the axon has fallen: the two then take more intervals than one spike ever does.
+    """
     ticks = slot_ticks(shot.timing, tick_s)
     periods = period_ticks(shot, tick_s)[shot.pulses > 1]
     apart_s = min(float(periods.min(initial=1 << 40)), ticks.lead + ticks.settle) * tick_s
-    return max(0.0, min((apart_s - board.axon_width_s - JITTER_S) / GAP_INTERVALS, ticks.lead * tick_s / 3))
+    again_s = ((1 - WIDER) * board.axon_width_s + board.axon_delay_s) / 2
+    return max(0.0, min((apart_s - board.axon_width_s - JITTER_S) / GAP_INTERVALS, ticks.lead * tick_s / 3, again_s))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,8 @@ class Envelope:
     """Runs of intervals in which a line is high, by their first and the one after the last (runs,), and what is odd.
 
     `start_s` is when interval 0 began and `step_s` how long each is; `faint` (intervals,) are neither high nor low;
-    `odd` (runs,) have another height than most, or stay high within. `moves`: why none of it can be believed.
+    `odd` (runs,) have another height than most; `falls` (runs,) are low for a moment within. `moves`: why none of it
+    can be believed.
     """
 
     start_s: float
@@ -70,6 +77,7 @@ class Envelope:
     stop: NDArray[np.intp]
     faint: BoolArray
     odd: BoolArray
+    falls: BoolArray
     moves: str
 
     @property
@@ -114,8 +122,16 @@ def read_envelope(trace: Trace, level_v: float, *, inverted: bool = False) -> En
         stop=stop,
         faint=faint,
         odd=odd,
+        falls=_falls(least < rest + _HIGH * swing, first, stop),
         moves=_moves(trace.name, least, most, high, swing),
     )
+
+
+def _falls(low: BoolArray, first: NDArray[np.intp], stop: NDArray[np.intp]) -> BoolArray:
+    """(runs,) which are `low` (intervals,) at some time between their first and their last interval."""
+    before = np.concatenate([[0], np.cumsum(low)])
+    found: BoolArray = before[np.maximum(stop - 1, first + 1)] > before[first + 1]
+    return found
 
 
 def _moves(name: str, least: NDArray[np.int16], most: NDArray[np.int16], high: BoolArray, swing: float) -> str:
@@ -274,11 +290,20 @@ def spikes_of(length: NDArray[np.intp], step_s: float, period_s: FloatArray, wid
         spread_s = JITTER_S if count > 1 else 0.0
         span_s = (count - 1) * period_s + width_s
         fits = (length >= np.ceil((span_s - spread_s) / step_s)) & (
-            length <= np.floor((span_s + spread_s + 0.1 * width_s) / step_s) + 2
+            length <= np.floor((span_s + spread_s + WIDER * width_s) / step_s) + 2
         )
         found[fits] = count
         times += fits
     found[times != 1] = 0
+    return found
+
+
+def _fired_again(axon: Envelope, board: BoardSettings) -> BoolArray:
+    """(runs,) which are two spikes after one pulse: longer than one is, shorter than three are, low for a moment."""
+    width_s, delay_s = board.axon_width_s, board.axon_delay_s
+    two, three = (math.ceil((count * width_s + (count - 1) * delay_s) / axon.step_s) for count in (2, 3))
+    one = math.floor((1 + WIDER) * width_s / axon.step_s) + 2
+    found: BoolArray = axon.falls & (axon.length >= max(two, one + 1)) & (axon.length < three)
     return found
 
 
@@ -296,6 +321,7 @@ def _counted(
     period_at[line.interval[known]] = np.where(period_s[known] > 0, period_s[known], _NO_PULSES_S)
     spikes = np.zeros(len(at), dtype=np.intp)
     spikes[inside] = spikes_of(axon.length[inside], axon.step_s, period_at[at[inside]], board.axon_width_s)
+    spikes[inside & (spikes == 0) & _fired_again(axon, board)] = 2
     counts = np.bincount(at[inside & ~guard], weights=spikes[inside & ~guard], minlength=k).astype(np.int32)
     bad = np.zeros(k, dtype=np.bool_)
     bad[at[inside & ((spikes == 0) | axon.odd)]] = True

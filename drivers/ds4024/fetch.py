@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ds4024.link import ScopeLink, as_number
-from drivers.ds4024.memory import WINDOW, Preamble, Rate, read_again, read_memory
+from drivers.ds4024.memory import WINDOW, NoRecordError, Preamble, Rate, end_reading, read_again, read_memory
 from drivers.ds4024.plan import DIVISIONS
 from drivers.ds4024.settings import CODES_PER_DIV, SETTING_TOLERANCE, Y_REFERENCE
-from drivers.errors import CaptureError
+from drivers.errors import CaptureError, ConnectionLostError
 from drivers.signals import Trace
 
 if TYPE_CHECKING:
@@ -34,10 +34,11 @@ class Fetcher:
         self._memory: tuple[float, int] | None = None
         self._preambles: dict[int, Preamble] = {}
 
-    def forget(self) -> None:
-        """Settings have changed, or somebody else may have changed them."""
+    def forget(self, *, times_only: bool = False) -> None:
+        """Settings have changed, or somebody else may have changed them; `times_only`: volts are what they were."""
         self._memory = None
-        self._preambles.clear()
+        if not times_only:
+            self._preambles.clear()
 
     def trace(
         self,
@@ -84,11 +85,19 @@ class Fetcher:
     def _read(self, channel: int, depth: int, start: int, stop: int) -> tuple[NDArray[np.uint8], Preamble]:
         """Codes and preamble, by the short way where that has been gone before."""
         known = self._preambles.get(channel)
-        if known is not None and self._short and self._settings.read_style == "windows":
+        if self._short and self._settings.read_style == "windows":
             try:
-                return read_again(self._link, channel, start, stop, known, self.rate), known
+                found = read_again(self._link, channel, depth, start, stop, known, self.rate)
+            except NoRecordError:
+                raise
             except CaptureError:  # all of it from the beginning then, three times at most; and so from now on
                 self._short = False
+            except ConnectionLostError:  # likewise, this time
+                self._link.open()
+                end_reading(self._link)
+            else:
+                self._preambles[channel] = found[1]
+                return found
         window = WINDOW if self._settings.read_style == "windows" else None
         codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window, rate=self.rate)
         self._preambles[channel] = preamble

@@ -6,7 +6,7 @@ was proven with one firmware is not with another.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -16,12 +16,14 @@ from drivers.durable import write_durably
 from drivers.errors import InputError
 
 SUFFIX = ".oscilloscope"
+RATIO_HOLDS = timedelta(hours=1)  # crystals follow the temperature, by some 0.1 to 1 ppm a kelvin
 
 
 class Known(BaseModel):
     """Of the instrument at `resource`: bytes a second out of memory, s that a command and a query take (None: unknown).
 
     `peak`: peak detect is in its memory too, with every known pulse; `vernier`: its time base takes any three digits.
+    `ratio` of its clock to the pulse source's, as it was at `ratio_at`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,6 +37,13 @@ class Known(BaseModel):
     ask_s: float = Field(default=0.020, ge=0)
     peak: bool = False
     vernier: bool = False
+    ratio: float | None = Field(default=None, gt=0.99, lt=1.01)
+    ratio_at: AwareDatetime | None = None
+
+    def ratio_now(self, now: datetime) -> float | None:
+        """The ratio of the clocks where it has been told lately; edges that are not due by it are all read."""
+        fresh = self.ratio_at is not None and timedelta(0) <= now - self.ratio_at <= RATIO_HOLDS
+        return self.ratio if fresh else None
 
     def of(self, serial: str, firmware: str) -> Known:
         """What of it holds for the instrument that answers: nothing for another one, or with another firmware."""

@@ -28,7 +28,7 @@ _MEASURED_SHARE, _MEASURED_MOST_S = 0.8, 5.0
 _EMPTY_MOST = 20  # blocks in a row without data, after which a window is given up
 _PREAMBLE_TRIES = 10
 _EXECUTION_ERROR = 16  # *ESR? bit 4
-_RAW = 2  # the preamble's mode field
+_RAW, _BYTE = 2, 0  # the preamble's mode and format fields
 
 
 class NoRecordError(CaptureError):
@@ -105,16 +105,25 @@ class Rate:
 
 
 def read_again(
-    link: ScopeLink, channel: int, start: int, stop: int, expected: Preamble, rate: Rate
-) -> NDArray[np.uint8]:
-    """Samples start…stop of a channel that has been read before with just these settings: in few commands, one window.
+    link: ScopeLink, channel: int, depth: int, start: int, stop: int, expected: Preamble | None, rate: Rate
+) -> tuple[NDArray[np.uint8], Preamble]:
+    """Samples start…stop of a channel in few commands, one window; `expected` is its preamble, if it has been read
+    before with the same volts.
 
-    Raises CaptureError where anything is not as it was then; `read_memory` is to be tried instead.
+    Raises NoRecordError, and CaptureError where anything is not as it should be; `read_memory` is to be tried instead.
     """
-    for command in (f":WAV:SOUR CHAN{channel}", f":WAV:STOP {stop}", f":WAV:STAR {start}", ":WAV:RES"):
+    window = (f":WAV:POIN {depth}", f":WAV:STOP {stop}", f":WAV:STAR {start}")  # the depth may have grown since
+    begin = () if expected is not None else (":WAV:FORM BYTE", ":WAV:MODE RAW")
+    for command in (f":WAV:SOUR CHAN{channel}", *begin, *window, ":WAV:RES"):
         link.write(command, pause=False)  # the preamble and the count tell whether they were taken
-    found = parse_preamble(link.ask(":WAV:PRE?"))
-    if replace(found, points=expected.points, x_origin_s=expected.x_origin_s) != expected:
+    said = link.ask(":WAV:PRE?")
+    found = parse_preamble(said)
+    if found.mode != _RAW or float(said.split(",")[0]) != _BYTE:
+        raise CaptureError(f"channel {channel} is not read as bytes out of memory: its preamble is {said!r}")
+    if found.points == 0:
+        raise NoRecordError("the oscilloscope's memory is empty")
+    expected = expected or found
+    if replace(expected, points=found.points, x_origin_s=found.x_origin_s, x_increment_s=found.x_increment_s) != found:
         raise CaptureError(f"channel {channel} is set otherwise than when it was read last: {found}")
     wanted = stop - start + 1
     link.write(":WAV:BEG")
@@ -122,10 +131,10 @@ def read_again(
         link.sleep(link.pace.memory_s)
         data = _collect(link, wanted, rate)
     finally:
-        _end(link)
+        end_reading(link)
     if len(data) != wanted:
         raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
-    return np.frombuffer(data, dtype=np.uint8)
+    return np.frombuffer(data, dtype=np.uint8), found
 
 
 def read_memory(
@@ -136,12 +145,14 @@ def read_memory(
     stop: int,
     *,
     window: int | None = WINDOW,
+    at_once: bool = True,
     rate: Rate | None = None,
 ) -> tuple[NDArray[np.uint8], Preamble]:
     """Samples start…stop (from 1, inclusive) of a channel's memory of `depth` samples, and its preamble.
 
-    `window` samples at a time by STARt and STOP; None reads the whole memory in one go by POINts and cuts it
-    afterwards. Tried three times: again from RESet after a wrong count, over a new connection after an I/O error.
+    `at_once` by STARt and STOP, and `window` samples at a time where that fails; without a window it reads the whole
+    memory in one go by POINts and cuts it afterwards. Tried three times: again from RESet after a wrong count, over a
+    new connection after an I/O error.
     Raises NoRecordError, CaptureError, or ConnectionLostError from the last try.
     """
     rate = rate or Rate()
@@ -152,8 +163,9 @@ def read_memory(
             preamble = enter_raw(link, channel, depth)
             if window is None:
                 return _read_window(link, channel, 1, depth, rate)[start - 1 : stop], preamble
-            firsts = range(start, stop + 1, window)
-            parts = [_read_window(link, channel, first, min(first + window - 1, stop), rate) for first in firsts]
+            size = stop - start + 1 if at_once and tries == 1 else window
+            firsts = range(start, stop + 1, size)
+            parts = [_read_window(link, channel, first, min(first + size - 1, stop), rate) for first in firsts]
             return np.concatenate(parts), preamble
         except NoRecordError:
             raise
@@ -165,7 +177,7 @@ def read_memory(
                 ) from error
             if isinstance(error, ConnectionLostError):
                 link.open()
-                _end(link)
+                end_reading(link)
 
 
 def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rate) -> NDArray[np.uint8]:
@@ -180,7 +192,7 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rat
         data = _collect(link, wanted, rate)
         empty = not data and bool(int(link.number("*ESR?")) & _EXECUTION_ERROR)
     finally:
-        _end(link)
+        end_reading(link)
     if empty:
         raise NoRecordError("the oscilloscope refuses to read its memory: it is empty")
     if len(data) != wanted:
@@ -188,7 +200,7 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rat
     return np.frombuffer(data, dtype=np.uint8)
 
 
-def _end(link: ScopeLink) -> None:
+def end_reading(link: ScopeLink) -> None:
     """End the reading thread, whatever has become of it; a query error in the instrument's queue is to be expected."""
     link.write(":WAV:END")
     link.sleep(link.pace.memory_s)

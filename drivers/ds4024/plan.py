@@ -166,6 +166,18 @@ def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: f
     return replace(kept, start=start, stop=stop, advice=to.advice, peak=to.peak, vernier=to.vernier)
 
 
+def at_depth(plan: CapturePlan, depth: int, settings: ScopeSettings) -> CapturePlan | None:
+    """The same shot with another memory depth, sampled no slower, on the shortest 1-2-5 time base; None: impossible."""
+    for s_per_div in TIMEBASES_S:
+        rate_hz, pre_s = sample_rate_hz(depth, s_per_div), _pre_trigger(plan.margin_s, s_per_div)
+        if pre_s + plan.shot_s + plan.margin_s > DIVISIONS * s_per_div or rate_hz > 2 * plan.rate_hz:
+            continue
+        fits = plan.rate_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings)
+        found = _fit(plan.shot_s, s_per_div, depth, pre_s, plan.margin_s, settings)
+        return replace(found, advice=plan.advice) if fits else None
+    return None
+
+
 def paired(settings: ScopeSettings) -> bool:
     """Whether both channels of a pair are in use."""
     used = set(settings.channels.values())

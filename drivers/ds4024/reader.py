@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,8 +27,8 @@ from drivers.ds4024.known import Known, keep, kept
 from drivers.ds4024.link import Pace, ScopeLink, as_number
 from drivers.ds4024.look import why_no_trigger
 from drivers.ds4024.memory import TRIES, NoRecordError, Rate
-from drivers.ds4024.plan import DIVISIONS, CapturePlan, plan_capture, refit
-from drivers.ds4024.settings import apply_settings, identify, wanted_settings
+from drivers.ds4024.plan import DIVISIONS, CapturePlan, at_depth, plan_capture, refit
+from drivers.ds4024.settings import TIMES, apply_settings, identify, wanted_settings
 from drivers.ds4024.strategy import IN_FULL_EVERY, Strategy, coarse_plan, typical_shot
 from drivers.ds4024.trial import prove
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
@@ -81,6 +81,7 @@ class ScopeReader:
         self._strategy = Strategy(settings, board, tick_s)
         self._fetcher = Fetcher(self._link, settings, Rate())
         self._ratio: float | None = None  # of the oscilloscope's clock to the pulse source's
+        self._told_ratio = False  # by edges of sync that were all read
         self.seen: list[Trace] = []  # of the shot read last
         self._mode = ""  # how the next shot is taken, where a trial says so
         self._peak_shots = self._unreadable = 0
@@ -151,6 +152,7 @@ class ScopeReader:
         if self._folder is not None and not self.known.serial:
             serial, firmware = found["scope_serial"], found["scope_firmware"]
             self.learn(kept(self._folder, serial=serial).of(serial, firmware))
+            self._ratio = self._ratio or self.known.ratio_now(datetime.now(UTC))
             self._fetcher.rate = Rate(self.known.bytes_per_s)
 
     def learn(self, known: Known) -> None:
@@ -162,7 +164,9 @@ class ScopeReader:
         if self._folder is None or not self.known.serial:
             return
         measured = {"bytes_per_s": self._fetcher.rate.bytes_per_s, **{k[6:]: v for k, v in self._link.took_s.items()}}
-        update = {name: value for name, value in measured.items() if value is not None}
+        update: dict[str, Any] = {name: value for name, value in measured.items() if value is not None}
+        if self._told_ratio:
+            update |= {"ratio": self._ratio, "ratio_at": datetime.now(UTC)}
         self.learn(
             self.known.model_copy(update={**update, "resource": self._settings.resource, "at": datetime.now(UTC)})
         )
@@ -228,11 +232,22 @@ class ScopeReader:
             ideal = coarse_plan(frame, self._strategy)
         change_s = _CHANGED_S if ideal.peak else self._pace.depth_s
         plan = refit(self._plan, ideal, self._settings, change_s) if self._plan and not self._mode else ideal
+        plan = self._with_depth(plan)
         if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
         self._armed = dict(self._applied)
         self._plan, self._shot = plan, frame
+
+    def _with_depth(self, plan: CapturePlan) -> CapturePlan:
+        """The plan with the memory depth that is set, where a longer record costs less than to set another one."""
+        if self._plan is None or plan.peak or plan.depth == self._plan.depth:
+            return plan
+        kept = at_depth(plan, self._plan.depth, self._settings)
+        if kept is None:
+            return plan
+        more_s = kept.record_s - plan.record_s + (kept.bytes - plan.bytes) / self._strategy.bytes_per_s
+        return kept if more_s < self._pace.depth_s else plan
 
     def _by_peaks(self, frame: Frame) -> bool:
         """Whether this shot is taken with peak detect."""
@@ -290,8 +305,9 @@ class ScopeReader:
 
     def _configure(self, plan: CapturePlan) -> None:
         wanted = wanted_settings(plan, self._settings, self._spikes)
+        changed = {header for header, value in wanted if self._applied.get(header) != value}
         if apply_settings(self._link, self._applied, wanted, plan):
-            self._fetcher.forget()
+            self._fetcher.forget(times_only=changed <= TIMES)
 
     def _poll(self, states: set[str], patience_s: float) -> str:
         """Ask for the trigger status until it is one of `states`; the last state when patience ends."""
@@ -360,6 +376,7 @@ class ScopeReader:
         with suppress(CaptureError):  # decoding says what is wrong
             if not self._mode:  # trials are too short to tell it well
                 self._ratio = self._timeline(shot, sync).ratio
+                self._told_ratio = self._ratio is not None
         return [axon, sync]
 
     def _timeline(self, shot: Frame, sync: Trace) -> Timeline:

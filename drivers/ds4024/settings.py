@@ -40,6 +40,9 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(n) for n in text.split("."))
 
 
+TIMES = frozenset({":ACQ:TYPE", ":ACQ:MDEP", ":TIM:VERN", ":TIM:SCAL", ":TIM:OFFS"})  # what changes no volts
+
+
 def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSettings) -> list[tuple[str, str]]:
     """Every setting in the order in which it has to be made: what others depend on comes first."""
     used = set(settings.channels.values())

@@ -20,10 +20,13 @@ from drivers.timing import length_ticks, seconds, slot_ticks
 from firmware import protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drivers.benchfile import BenchFile
     from drivers.signals import Frame, SlotTiming
 
 POLL_S = 1e-3
+SYNC_ALONE = (1, 5, 0)  # firmware that need not stamp the spikes that it counts
 _LOOKS = 8  # at a level, before it is believed to be at rest
 LATE_S = 1.0  # a shot that has not ended so long after its time never will
 PICO_2 = "; on a Pico 2, fit 8.2 kΩ or less from it to ground (RP2350 erratum E9)"
@@ -47,13 +50,14 @@ class _Shot:
 class Pico:
     """See `drivers.bench`: a PulseSource, an AxonReader and a ThresholdSource, as the bench file says.
 
-    `most_slots` bounds the played slots of a shot so that the next can be loaded while it plays. The shot that was
+    `most_slots` bounds the played slots of a shot so that the next can be loaded while it plays, or counted while this
+    one's counts are read. The shot that was
     loaded may be armed and started while the last one still plays: it follows without a pause, and `wait` and `read`
     then speak of the shots in the order in which they were started.
     """
 
     most_slots = 1024
-    most_stamped = 4096  # spikes the Pico can time-stamp in a shot that pigpio plays; no spike comes without a pulse
+    most_stamped = 4096  # spikes that older firmware stamps of a shot that pigpio plays; none comes without a pulse
 
     gapless = True
 
@@ -152,8 +156,14 @@ class Pico:
 
     @property
     def most_pulses(self) -> int | None:
-        """Most pulses of a shot whose slots have to be stamped, because pigpio plays it."""
-        return None if self._plays else self.most_stamped
+        """Most pulses of a shot that pigpio plays, of which older firmware stamps every spike."""
+        return None if self._plays or self._stamps_sync_alone else self.most_stamped
+
+    @property
+    def _stamps_sync_alone(self) -> bool:
+        """Whether the firmware counts spikes without stamping them."""
+        version = tuple(int(part) for part in self._id["firmware"].split(".") if part.isdigit())
+        return version >= SYNC_ALONE
 
     @property
     def spent_s(self) -> dict[str, float]:
@@ -253,14 +263,22 @@ class Pico:
         if self._plays:
             return
         played = int(frame.played.sum())
-        number = self.link.ask("listen", played).number("shot")
+        spikes = ("0",) if self._stamps_sync_alone else ()
+        number = self.link.ask("listen", played, *spikes).number("shot")
         self._unread.append(_Shot(frame, number, 0))
 
     def read(self) -> Capture:
         """The capture of the oldest shot not read yet; raises CaptureError."""
+        return self.take()()
+
+    def take(self) -> Callable[[], Capture]:
+        """What gives the capture of the oldest shot not read yet: the Pico keeps it while it counts the next."""
         if not self._unread:
             raise BenchError("no shot was counted: arm before read")
         shot = self._unread.popleft()
+        return lambda: self._capture(shot)
+
+    def _capture(self, shot: _Shot) -> Capture:
         try:
             counts, stray = self._counted(shot)
         except CaptureError as error:

@@ -14,6 +14,7 @@ from drivers.parts.pace import Pace
 from drivers.pico.device import Pico
 from drivers.pico.link import NOT_OURS_TO_CLEAR, find_port, latched
 from drivers.settings import PicoSettings
+from drivers.timing import length_ticks
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -55,15 +56,16 @@ def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
         found = {"starting": START_S} if plays else {}
         if asked:
             requests = 1 + math.ceil(slots / COUNTS_A_REPLY) + math.ceil(slots / STAMPS_A_REPLY)
-            found |= {"arming": REQUEST_S, "reading": requests * REQUEST_S + slots * SLOT_S}
+            reading_s = requests * REQUEST_S + slots * SLOT_S
+            plays_s = float(length_ticks(shot, file.tick_s).sum()) * file.tick_s
+            found |= {"arming": REQUEST_S, "reading": max(0.0, reading_s - plays_s)}  # while the next one plays
         return found
 
     by_gpio = 'count with the Pi itself: axon_reader = "gpio", and pigpiod -s 1'
     helps = (
         {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio, "starting": by_gpio} if asked else {}
     )
-    most_pulses = Pico.most_stamped if asked else None
-    return Pace(Pico.most_slots, most_pulses, cost=cost, helps=helps)
+    return Pace(Pico.most_slots, cost=cost, helps=helps)
 
 
 PART = PartKind(

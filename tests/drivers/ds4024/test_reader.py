@@ -144,7 +144,7 @@ def test_windows_and_whole_memory_give_the_same_samples() -> None:
         from drivers.ds4024.memory import read_memory
 
         link = bench.reader._link
-        parts, _ = read_memory(link, 1, plan.depth, plan.start, plan.stop, window=1_000)
+        parts, _ = read_memory(link, 1, plan.depth, plan.start, plan.stop, window=1_000, at_once=False)
         whole, _ = read_memory(link, 1, plan.depth, plan.start, plan.stop, window=None)
         assert len([c for c in bench.log[start:] if c == ":WAV:BEG"]) == -(-plan.points // 1_000) + 1
     assert np.array_equal(parts, windows.traces[0].codes)
@@ -171,9 +171,9 @@ def test_a_realistic_link_is_slower_and_no_less_right() -> None:
     with rig(profile="realistic", timeout_s=2.0) as bench:
         shot = bench.shot([3])
         assert bench.captured(shot).spikes.tolist() == [3]
-        # The twin sleeps at least this long: two windows at 0.3 MB/s, and 20 ms for each of 40 commands.
+        # The twin sleeps at least this long: two channels at 0.3 MB/s, and 20 ms for each of 20 commands.
         assert bench.reader.plan is not None
-        assert bench.reader.spent_s["transfer"] > bench.reader.plan.bytes / 0.3e6 + 40 * 0.020
+        assert bench.reader.spent_s["transfer"] > bench.reader.plan.bytes / 0.3e6 + 20 * 0.020
 
 
 # ---- faults ---------------------------------------------------------------------------------------------------------

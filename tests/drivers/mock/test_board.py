@@ -73,6 +73,30 @@ def test_looking_often_changes_nothing() -> None:
     assert np.concatenate(seen).tolist() == whole.tolist()
 
 
+def test_what_was_worked_out_ahead_is_forgotten_where_the_queue_or_vth_changes() -> None:
+    counts = [20] * 30
+    halfway = sum(21_000 + 10_000 * n for n in counts[:15]) + 40_000
+
+    def changed(look: bool, volts: float | None) -> list[int]:
+        board, clock = playing("nominal", counts)
+        if look:
+            clock.ns = 300_000
+            board.axon(0, clock.ns)
+        clock.ns = halfway
+        if volts is not None:
+            board.set_threshold(volts)
+        else:
+            board.halt()
+            t, levels = sequence([7] * 10)
+            board.play(clock.ns + 20_000, t, levels)
+        clock.ns = board.busy_until_ns() + 1
+        return board.axon(0, clock.ns)[0].tolist()
+
+    for volts in (None, 0.9):
+        assert changed(True, volts) == changed(False, volts)
+    assert changed(True, 0.9) != changed(True, 0.7)
+
+
 def test_halt_forgets_what_is_queued_and_leaves_the_lines() -> None:
     board, clock = playing("ideal", [3, 3])
     clock.ns = 1_000 + 13_000 + 1_000  # within the first dendrite pulse

@@ -285,6 +285,33 @@ def test_it_counts_what_the_pi_plays_and_measures_the_slots(listening: tuple[Boa
     assert capture.slot_s == pytest.approx([51e-6, 0, 101e-6, 31e-6], abs=1e-7)
 
 
+def test_one_shot_is_read_while_the_next_is_counted(listening: tuple[Board, Pico]) -> None:
+    board, pico = listening
+    shots = [frame(list(range(1, 12))), frame([5, 0, 2])]
+    taken = []
+    for shot in shots:
+        pico.arm(shot)
+        played_by_the_pi(board, shot)
+        taken.append(pico.take())
+        if len(taken) == 2:  # the first was kept while the second was counted
+            captures = [give() for give in taken]
+    for shot, capture in zip(shots, captures, strict=True):
+        assert capture.spikes.tolist() == shot.pulses.tolist()
+        assert capture.ok.all()
+
+
+def test_a_shot_may_have_more_spikes_than_can_be_stamped(listening: tuple[Board, Pico]) -> None:
+    board, pico = listening
+    shot = frame([50] * 100)
+    assert pico.most_pulses is None
+    assert shot.total_pulses > pico.most_stamped
+    pico.arm(shot)
+    played_by_the_pi(board, shot)
+    capture = pico.read()
+    assert capture.spikes.tolist() == shot.pulses.tolist()
+    assert capture.ok.all()
+
+
 def test_a_slot_that_was_late_is_not_ok(listening: tuple[Board, Pico]) -> None:
     board, pico = listening
     shot = frame([3, 8, 1])
