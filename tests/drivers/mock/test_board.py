@@ -90,7 +90,7 @@ def test_what_was_worked_out_ahead_is_forgotten_where_the_queue_or_vth_changes()
             t, levels = sequence([7] * 10)
             board.play(clock.ns + 20_000, t, levels)
         clock.ns = board.busy_until_ns() + 1
-        return board.axon(0, clock.ns)[0].tolist()
+        return [int(at) for at in board.axon(0, clock.ns)[0]]
 
     for volts in (None, 0.9):
         assert changed(True, volts) == changed(False, volts)
