@@ -52,11 +52,20 @@ class SteadyStream:
         return getattr(self._stream, name)
 
 
+def _nowhere(descriptor: int) -> TextIO:
+    """For an output that was closed before we began (`>&-`): no file of ours may get its descriptor."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    if null != descriptor:
+        os.dup2(null, descriptor)
+        os.close(null)
+    return os.fdopen(descriptor, "w", closefd=False)
+
+
 @contextmanager
 def steady_output() -> Iterator[SteadyStream]:
     """Standard output and error are steady within; yields the standard output, to ask whether it broke."""
     before = sys.stdout, sys.stderr
-    out, err = SteadyStream(sys.stdout), SteadyStream(sys.stderr)
+    out, err = SteadyStream(sys.stdout or _nowhere(1)), SteadyStream(sys.stderr or _nowhere(2))
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
         yield out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hil.cli import main
 from hil.store.runfile import RunFile
 
 HIL = [sys.executable, "-m", "hil"]
@@ -48,6 +50,49 @@ def test_a_closed_error_output_ends_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stdout.count("digit ") == 6
     assert digits(tmp_path / "r.sqlite") == 6
+
+
+def test_outputs_that_are_closed_from_the_start_end_nothing(tmp_path: Path) -> None:
+    """Nor does a file that is opened get their descriptors, and with them what is printed."""
+    shell = f'exec {shlex.join(RUN)} "$@" <&- >&- 2>&-'
+    assert subprocess.run(["sh", "-c", shell], cwd=tmp_path, check=False).returncode == 0
+    assert digits(tmp_path / "r.sqlite") == 6
+    with RunFile.open(tmp_path / "r.sqlite") as run:
+        run.check()
+
+
+FEW = ["--physical", "conv1:0", "--full-scale", "conv1=4"]
+MEASURING = {
+    "evaluate": (["evaluate", "--digits", "2", *FEW, "--out", "made.sqlite"], "made.sqlite"),
+    "calibrate": (["calibrate", "transfer", "--full-scale", "4", "--out", "made.json"], "made.json"),
+    "budget": (["budget", "--digits", "2", "--captured", "0", *FEW, "--weaker", "0.1", "--figure", "b.png"], "b.png"),
+    "plan": (["plan", "--digits", "0:2"], ""),
+    "replay": (["replay", "shot.sqlite"], ""),
+    "export": (["export", "shot.sqlite", "--to", "vcd", "--out", "made.vcd"], "made.vcd"),
+    "report": (["report", "shot.sqlite", "--out", "made.html"], "made.html"),
+    "runs": (["runs", "shot.sqlite"], ""),
+    "doctor": (["doctor"], ""),
+}
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_no_command_is_ended_by_what_it_prints(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into a full device: what was measured is there, and one line says why what was printed is not."""
+    if "shot.sqlite" in MEASURING[name][0]:
+        assert main(["run", "--digits", "0:1", *FEW, "--traces", "--out", "shot.sqlite"]) == 0
+        capsys.readouterr()
+    argv, made = MEASURING[name]
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        code = main(argv)
+    err = capsys.readouterr().err
+    assert (code, err.splitlines()[-1]) == (
+        1,
+        "hil: standard output: No space left on device; what was printed is not complete",
+    )
+    assert not made or Path(made).stat().st_size > 100
 
 
 def test_what_a_terminal_cannot_encode_is_replaced(tmp_path: Path) -> None:
