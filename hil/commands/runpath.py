@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hil.store.frozen import Kind
+    from hil.store.order import Begun
 
 LATEST = "latest"
 
@@ -36,24 +36,27 @@ def latest_of(kind: Kind, folder: Path) -> Callable[[str], Path]:
 
 
 def _latest(kinds: Collection[Kind], folder: Path, none: str) -> Path:
-    """By the time that the files hold: names of runs of one second do not sort, nor do those that people give."""
-    found = sorted(_recorded(kinds, folder))
+    """By what the files hold: names of runs of one second do not sort, nor do those that people give."""
+    from hil.store.order import in_order
+
+    found = in_order(_recorded(kinds, folder))
     if not found:
         raise argparse.ArgumentTypeError(none)
-    return found[-1][1]
+    return found[-1]
 
 
-def _recorded(kinds: Collection[Kind], folder: Path) -> Iterator[tuple[datetime, Path]]:
+def _recorded(kinds: Collection[Kind], folder: Path) -> Iterator[tuple[Begun, Path]]:
     """When each run file of these kinds was begun, and where it is."""
     from drivers.errors import RunFileError
     from hil.run.session import SUFFIX
-    from hil.store.frozen import begun_at, kind_of
+    from hil.store.frozen import kind_of
+    from hil.store.order import begun
     from hil.store.runfile import RunFile
 
     for path in folder.glob(f"*{SUFFIX}"):
         try:
             with RunFile.open(path) as run:
                 if kind_of(run) in kinds:
-                    yield begun_at(run), path
+                    yield begun(run), path
         except RunFileError:
             continue  # some other file: nobody named it

@@ -74,7 +74,7 @@ class Progress:
                 continue
             before = self._last
             if before is not None and (before.noise, before.image) != (shot.noise, shot.image):
-                if self._ended_utc:
+                if self._ended_utc <= before.taken_utc and self._ended_utc:  # otherwise the clock was put back
                     self._paces_s.append(_seconds(self._ended_utc, before.taken_utc))
                 self._ended_utc = before.taken_utc
             self._last = shot

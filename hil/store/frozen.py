@@ -1,8 +1,8 @@
 """What a run file freezes when it begins, and how it is read again: one way for whatever a command records.
 
 Facts that every run file has: `kind`, `config` (the settings, JSON of their model), `identity` (of the bench's parts),
-`software`, `begun`, `device`, `tick_s`. Files of version 0.1.0 lack `kind`; there calibrations keep their settings
-under "calibrate", and characterizations under "characterize" with the bench's parts in an event.
+`software`, `begun`, `boot`, `device`, `tick_s`. Files of version 0.1.0 lack `kind` and `boot`; there calibrations keep
+their settings under "calibrate", and characterizations under "characterize" with the bench's parts in an event.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import platform
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -42,6 +43,7 @@ NOUNS: dict[Kind, str] = {
     "import": "import of recordings",
 }
 OF_DIGITS: tuple[Kind, ...] = ("run", "evaluate")  # the kinds that recognise digits
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -76,6 +78,7 @@ def begin(
         "config": settings.model_dump_json(),
         "identity": dict(identity),
         "software": software(),
+        "boot": boot(),
         "begun": datetime.now().astimezone().isoformat(timespec="microseconds"),
         "device": settings.device.id,
         "tick_s": settings.bench.tick_s,
@@ -202,6 +205,13 @@ def resumed(run: RunFile, text: str = "") -> list[str]:
         run.add_event("changed", line)
     run.add_event("resumed", text)
     return lines
+
+
+def boot() -> dict[str, Any]:
+    """The fact that a run file freezes: which start of the computer this is, and how long ago; empty where not told."""
+    with suppress(OSError, AttributeError):
+        return {"id": _BOOT_ID.read_text("ascii").strip(), "since_s": time.clock_gettime(time.CLOCK_BOOTTIME)}
+    return {}
 
 
 def software() -> dict[str, str]:

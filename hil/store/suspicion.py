@@ -21,7 +21,7 @@ from hil.store.schema import statements
 MOST_VALUE_BYTES = 256 << 20  # of one value: the codes of a shot are some 10 MB at the most
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("begun", "command", "device"), (str,)),
-    **dict.fromkeys(("identity", "sources", "software"), (dict,)),
+    **dict.fromkeys(("boot", "identity", "sources", "software"), (dict,)),
     "odometer": (int,),
     "tick_s": (int, float),
 }
