@@ -55,14 +55,14 @@ def in_order(found: Iterable[tuple[Begun, Named]]) -> list[Named]:
     of_one_start = sorted(found, key=lambda one: (one[0].boot, one[0].since_s))
     starts = [list(some) for _, some in groupby(of_one_start, key=lambda one: one[0].boot)]
     starts.sort(key=lambda some: max(one.at for one, _ in some))  # within one start the clock is only put right
-    starts.sort(key=cmp_to_key(lambda one, other: _by_pulses([b for b, _ in one], [b for b, _ in other])))
+    starts.sort(key=cmp_to_key(_by_pulses))
     return [name for some in starts for _, name in some]
 
 
-def _by_pulses(one: list[Begun], other: list[Begun]) -> int:
+def _by_pulses(one: list[tuple[Begun, Named]], other: list[tuple[Begun, Named]]) -> int:
     """Which of two starts of the computer came first, by a device that was used in both; 0 where none was."""
-    for device in {a.device for a in one} & {b.device for b in other} - {""}:
-        had, later = (max(b.pulses for b in some if b.device == device) for some in (one, other))
+    for device in {begun.device for begun, _ in one} & {begun.device for begun, _ in other} - {""}:
+        had, later = (max(begun.pulses for begun, _ in some if begun.device == device) for some in (one, other))
         if had != later:
             return -1 if had < later else 1
     return 0

@@ -52,8 +52,8 @@ def test_latest_is_the_run_begun_last_whatever_the_clock_says(
 
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: object = None) -> datetime:  # noqa: ARG003
-            return NOW.replace(year=1999)
+        def now(cls, tz: object = None) -> Wrong:  # noqa: ARG003
+            return cls(1999, 1, 1, tzinfo=UTC)
 
     with monkeypatch.context() as patch:
         patch.setattr(hil.store.frozen, "datetime", Wrong)
