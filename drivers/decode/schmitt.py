@@ -17,7 +17,8 @@ from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Upright
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 17
+_TELLING, _SPARE = 0.05, 0.05  # of a trace: less says little of how many edges the rest has; and room beyond that
 _BETWEEN, _ABOVE = 1, 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
 
 
@@ -103,71 +104,101 @@ def check_on_screen(trace: Trace, low_v: float, high_v: float) -> None:
 
 def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
     """All pulses between levels in upright codes."""
-    first, index = _crossings(samples, levels)
-    index *= trace.x_increment_s
-    index += trace.x_origin_s
-    rise, fall = index[int(first) :: 2], index[1 - int(first) :: 2]  # changes of state alternate
+    first, edge_s = _edges(trace, samples, levels)
+    rise, fall = edge_s[int(first) :: 2], edge_s[1 - int(first) :: 2]  # changes of state alternate
     begins_low_s = -np.inf
     if first:
         begins_low_s = float(fall[0]) if len(fall) else np.inf
         fall = fall[1:]
-    ends_high = first ^ bool(len(index) % 2)
+    ends_high = first ^ bool(len(edge_s) % 2)
     if len(fall) < len(rise):
         fall = np.append(fall, np.inf)
     return Pulses(rise, fall, first, ends_high, begins_low_s)
 
 
-def _crossings(samples: Upright, levels: Thresholds) -> tuple[bool, FloatArray]:
-    """State at the first sample; then, for each change of state, where between samples it was."""
+def _edges(trace: Trace, samples: Upright, levels: Thresholds) -> tuple[bool, FloatArray]:
+    """State at the first sample; then the time of each change of state, s.
+
+    Only these are held of the trace: everything else lives in arrays of a block, which are used again.
+    """
     begin = int(samples.part(0, 1)[0])
-    first = bool(begin >= levels.high[0] or (begin > levels.low[0] and 2 * begin >= levels.low[0] + levels.high[0]))
-    classes = _Classes(levels, min(len(samples), _BLOCK), first)
-    state, where = first, [np.empty(0)]
+    state = bool(begin >= levels.high[0] or (begin > levels.low[0] and 2 * begin >= levels.low[0] + levels.high[0]))
+    first, classes = state, _Classes(levels, min(len(samples), _BLOCK))
+    edge_s, count = np.empty(classes.stretch // 8), 0
     for start in range(0, len(samples), classes.stretch):
-        at, above = _changes(classes.of(samples.part(start, start + classes.stretch), start), state)
-        if len(at):
-            at += start  # the sample after each change
-            where.append(_between(samples, at, bool(above[0]), levels))
-            state ^= bool(len(at) % 2)
-    return first, np.concatenate(where)
+        part = samples.part(start - 1 if start else 0, start + classes.stretch)
+        part = part if start else np.concatenate([part[:1], part])  # no sample is before the first, nor does it change
+        at = classes.changes(part[1:], start, state)
+        if not len(at):
+            continue
+        if count + len(at) > len(edge_s):
+            grown = np.empty(_room(count + len(at), (start + len(part)) / len(samples)))
+            grown[:count] = edge_s[:count]
+            edge_s = grown
+        between = _between(part, at, not state, levels, start)
+        at += start - 1
+        here = edge_s[count : count + len(at)]
+        np.add(at, between, out=here)
+        here *= trace.x_increment_s
+        here += trace.x_origin_s
+        count += len(at)
+        state ^= bool(len(at) % 2)
+    return first, edge_s[:count]
 
 
-def _between(samples: Upright, after: NDArray[np.intp], up: bool, levels: Thresholds) -> FloatArray:
-    """Where between the sample before and `after` a level is reached; the first change is upwards if `up`."""
-    last = samples.at(after)
-    after -= 1
-    first = samples.at(after).astype(np.float32)
-    step = last - first
-    row = after // levels.size if len(levels.high) > 1 else None
+def _room(count: int, part: float) -> int:
+    """Edges to make room for: the trace may go on as it began, but for so much of it that says little."""
+    return count + int(count * max(_SPARE, (1 + _SPARE) / part - 1) if part > _TELLING else count)
+
+
+def _between(
+    part: Codes, at: NDArray[np.intp], up: bool, levels: Thresholds, start: int
+) -> NDArray[np.float32]:
+    """Where between each sample of a part and the next, `at` (n,), a level is reached; first an upper one if `up`."""
+    where = part[:-1][at].astype(np.float32)
+    step = part[1:][at].astype(np.float32)
+    step -= where
+    row = np.minimum((at + (start - 1)) // levels.size, len(levels.high) - 1) if len(levels.high) > 1 else None
     for begin, level in ((0, levels.high if up else levels.low), (1, levels.low if up else levels.high)):
-        wanted = level[0] if row is None else level[np.minimum(row[begin::2], len(level) - 1)]
-        np.subtract(wanted, first[begin::2], out=first[begin::2], casting="same_kind")
-    first /= np.where(step == 0, np.float32(1), step) if row is not None else step
-    if row is not None:  # a level that changes on the way may have been passed already
-        np.clip(first, 0, 1, out=first)
-    return after.astype(np.float64) + first
+        wanted = level[0] if row is None else level[row[begin::2]]
+        np.subtract(np.asarray(wanted, dtype=np.float32), where[begin::2], out=where[begin::2])
+    if row is None:
+        where /= step
+        return where
+    where /= np.where(step == 0, np.float32(1), step)
+    return np.clip(where, 0, 1, out=where)  # a level that changes on the way may have been passed already
 
 
 class _Classes:
-    """0, 1 or 2 for each code: at or below the lower level, between, at or above the upper one. Reuses its arrays."""
+    """Codes against both levels, for a stretch of samples at a time; uses its arrays again."""
 
-    def __init__(self, levels: Thresholds, most: int, high: bool) -> None:
+    def __init__(self, levels: Thresholds, most: int) -> None:
         self.high, self.low = np.ceil(levels.high).astype(np.uint8), np.floor(levels.low).astype(np.uint8)
         self.size = levels.size
         self.stretch = most if len(self.high) == 1 else max(self.size, most // self.size * self.size)
-        self._level = np.empty(self.stretch + 1, dtype=np.uint8)
-        self._more = np.empty(self.stretch, dtype=np.uint8)
-        self._level[0] = _ABOVE if high else 0
+        self._above, self._more, self._seen = np.empty((3, self.stretch + 1), dtype=np.bool_)
 
-    def of(self, codes: Codes, start: int) -> Codes:
-        """(samples + 1,) for the next stretch, which begins at `start`: first the class of the sample before it."""
-        level, more = self._level[1 : len(codes) + 1], self._more[: len(codes)]
-        if start:
-            self._level[0] = self._level[-1]
-        self._compare(np.greater_equal, codes, self.high, start, level.view(np.bool_))
-        self._compare(np.greater, codes, self.low, start, more.view(np.bool_))
-        level += more
-        return self._level[: len(codes) + 1]
+    def changes(self, codes: Codes, start: int, state: bool) -> NDArray[np.intp]:
+        """(n,) samples of the stretch that begins at `start` with which the state changes, from `state` on."""
+        count = len(codes)
+        above, more, seen = self._above[: count + 1], self._more[: count + 1], self._seen[:count]
+        above[0] = more[0] = state
+        self._compare(np.greater_equal, codes, self.high, start, above[1:])
+        self._compare(np.greater, codes, self.low, start, more[1:])
+        if not np.not_equal(above[1:], more[1:], out=seen).any():  # no sample is between the levels
+            return np.flatnonzero(np.not_equal(above[1:], above[:-1], out=seen))
+        # A sample that is between the levels decides nothing: those that do, where they differ from the last that did.
+        level = above.view(np.uint8)
+        level += more.view(np.uint8)
+        at = np.flatnonzero(np.not_equal(level[1:], level[:-1], out=seen))
+        reached = level[1:][at]
+        decided = reached != _BETWEEN
+        at, high = at[decided], reached[decided] == _ABOVE
+        changed = np.empty(len(high), dtype=np.bool_)
+        if len(high):
+            changed[0] = high[0] != state
+            np.not_equal(high[1:], high[:-1], out=changed[1:])
+        return at[changed]
 
     def _compare(self, compare: np.ufunc, codes: Codes, levels: Codes, start: int, seen: BoolArray) -> None:
         if len(levels) == 1:
@@ -180,22 +211,6 @@ class _Classes:
             compare(rows, levels[row : row + whole, None], out=seen[:cut].reshape(whole, self.size))
         if cut < len(codes):
             compare(codes[cut:], levels[min(row + whole, len(levels) - 1)], out=seen[cut:])
-
-
-def _changes(level: Codes, state: bool) -> tuple[NDArray[np.intp], BoolArray]:
-    """The samples after each change of state, and whether the change is upwards; level[0] is that before sample 0."""
-    at = np.flatnonzero(level[1:] != level[:-1])
-    reached = level[1:][at]
-    decided = reached != _BETWEEN
-    if not decided.all():  # edges slower than a sample; rare, and the copies are not free
-        at, reached = at[decided], reached[decided]
-    above = reached == _ABOVE
-    if not len(above) or (bool(above[0]) != state and bool((above[1:] != above[:-1]).all())):
-        return at, above
-    changed = np.empty(len(above), dtype=np.bool_)
-    changed[1:] = above[1:] != above[:-1]
-    changed[0] = above[0] != state
-    return at[changed], above[changed]
 
 
 def _volts(trace: Trace, code: int) -> float:
