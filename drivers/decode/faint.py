@@ -19,6 +19,7 @@ from drivers.signals import FloatArray
 FAINT = "faint, lower than any that counts"  # of a note
 _CHUNK = 1 << 17
 _WIDEST = 64  # samples of a running mean: 64 · 255 fits 16 bits
+_STILL = 0.1  # of the least height looked for: rest that moves less is taken as one level
 _SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples
 
 
@@ -29,7 +30,8 @@ def faint_pulses(reading: Reading) -> FloatArray:
     noise = reading.noise_of(width)
     _, none = limits(noise / height)
     least = max(none * height, _SURE * noise)
-    steady = reading.levels.still(noise)  # the mean would take for a pulse what single samples do not
+    # The mean would take for a pulse, where rest moves, what single samples do not.
+    steady = reading.levels.still(max(noise, _STILL * least))
     size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
     found = [np.empty((0, 2), dtype=np.intp), *_runs(reading, width, size, np.ceil(high * width).astype(np.uint16))]
     spans = np.concatenate(found).astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s

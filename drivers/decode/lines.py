@@ -150,9 +150,8 @@ def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: 
     size, low, high = levels.above_rest(LOW * swing, HIGH * swing, len(samples))
     found = pulses_at(trace, samples, Thresholds(size, low, high))
     # An edge is a ramp from one sample to the next, or as long as the mean of neighbours: time is that of its middle.
-    rise_s = found.rise_s + (0.5 - HIGH) * smoothed * trace.x_increment_s
-    fall_s = found.fall_s - (0.5 - LOW) * smoothed * trace.x_increment_s
-    found = replace(found, rise_s=rise_s, fall_s=fall_s)
+    found.rise_s[:] += (0.5 - HIGH) * smoothed * trace.x_increment_s
+    found.fall_s[:] -= (0.5 - LOW) * smoothed * trace.x_increment_s
     found, beside = _without_moments(found, line.width_s, trace.x_increment_s)
     found, loose = _without_loose(found, line.width_s, trace.x_increment_s)
     pulses, torn = joined(found, JOINED * line.width_s)
@@ -187,6 +186,8 @@ def _without_loose(pulses: Pulses, width_s: float, step_s: float) -> tuple[Pulse
     """Pulses without moments at either end of pieces that together are too wide for a pulse, and without which they are
     a whole one that is not; and how many there were.
     """
+    if np.diff(pulses.rise_s).min(initial=np.inf) >= JOINED * width_s:
+        return pulses, 0
     first, last = _ends(pulses, JOINED * width_s)
     begin, end = np.flatnonzero(first), np.flatnonzero(last)
     wide = pulses.fall_s[end] - pulses.rise_s[begin] > _WIDE * width_s + 2 * step_s

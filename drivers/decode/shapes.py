@@ -15,7 +15,7 @@ from drivers.decode.schmitt import Pulses
 from drivers.signals import BoolArray, FloatArray, Trace
 
 WINDOW = 32  # samples of a pulse that are averaged at the most
-_CHUNK = 1 << 15  # pulses measured at a time
+_CHUNK = 1 << 12  # pulses measured at a time: what that needs stays in the cache
 _TAIL = 4  # pulse widths after a rise, in which a tail is looked for
 _TAIL_PULSES, _TAIL_LEAST = 4096, 16  # pulses without neighbours that a tail is told by, at the most and at the least
 
@@ -31,19 +31,24 @@ class Seen:
 
     def index(self, time_s: FloatArray) -> FloatArray:
         """Samples, whole or not, at times."""
-        return (time_s - self.trace.x_origin_s) / self.trace.x_increment_s
+        found = time_s - self.trace.x_origin_s
+        found /= self.trace.x_increment_s
+        return found
 
     def at(self, middle: FloatArray, window: int) -> tuple[NDArray[np.uint8], FloatArray]:
         """Codes (n, count) about each middle, `count` of them spread over `window` samples; and the rest there (n,)."""
         count = min(window, WINDOW)
         steps = (np.arange(count) - (count - 1) / 2) * (window / count)
-        index = np.rint(middle[:, None] + steps).astype(np.intp)
-        return self.samples.at(np.clip(index, 0, len(self.samples) - 1)), self.levels.rest_at(middle)
+        places = middle[:, None] + steps
+        index = np.rint(places, out=places).astype(np.intp)
+        return self.samples.at(np.clip(index, 0, len(self.samples) - 1, out=index)), self.levels.rest_at(middle)
 
     def middles(self, pulses: Pulses) -> FloatArray:
         """(n,) samples: where pulses have their middle; of one much wider than a pulse, that of its beginning."""
-        rise = self.index(pulses.rise_s)
-        return (rise + np.minimum(self.index(pulses.fall_s), rise + 2 * self.window)) / 2
+        rise, fall = self.index(pulses.rise_s), self.index(pulses.fall_s)
+        rise += np.minimum(fall, rise + 2 * self.window, out=fall)
+        rise /= 2
+        return rise
 
     def mean(self, middle: FloatArray, window: int) -> FloatArray:
         """(n,) mean over a window about each middle."""
@@ -123,9 +128,8 @@ def without_moment(seen: Seen, middle: FloatArray, moment: int) -> tuple[FloatAr
 def tail_of(seen: Seen, pulses: Pulses, real: BoolArray) -> Tail:
     """Told by the mean of pulses that have no neighbour; as far as it only falls, so that no echo is taken for it."""
     reach, rise = _TAIL * seen.window, seen.index(pulses.rise_s)
-    alone = np.flatnonzero(
-        real & np.concatenate([[True], np.diff(rise) > reach])[: len(rise)] & _followed_late(rise, reach)
-    )
+    late = np.diff(rise, prepend=-np.inf) > reach
+    alone = np.flatnonzero(real & late & np.append(late[1:], np.ones(min(len(rise), 1), dtype=np.bool_)))
     if len(alone) < _TAIL_LEAST:
         return Tail(np.empty(0), reach, seen.window)
     alone = alone[:: -(-len(alone) // _TAIL_PULSES)]
@@ -136,14 +140,16 @@ def tail_of(seen: Seen, pulses: Pulses, real: BoolArray) -> Tail:
 
 def tails(seen: Seen, pulses: Pulses, real: BoolArray, tail: Tail) -> FloatArray:
     """(n,) how much of each pulse's mean height is what the real one before it has left."""
-    left, rise = np.zeros(len(pulses)), seen.index(pulses.rise_s)
-    before = np.maximum.accumulate(np.where(real, np.arange(len(rise)), -1))
-    before = np.concatenate([[-1], before[:-1]]) if len(rise) else before
-    delay = seen.middles(pulses) - np.where(before >= 0, rise[np.maximum(before, 0)], -np.inf)
-    near = np.flatnonzero(delay < tail.reach)
-    left[near] = tail.mean(delay[near])
+    left = np.zeros(len(pulses))
+    if not len(tail.sums):
+        return left
+    which = np.flatnonzero(real)
+    rise = seen.index(pulses.rise_s[which])
+    for start in range(0, len(pulses), _CHUNK):
+        part = slice(start, min(start + _CHUNK, len(pulses)))
+        before = np.searchsorted(which, np.arange(part.start, part.stop)) - 1  # the last real one before each
+        middle = seen.middles(Pulses(pulses.rise_s[part], pulses.fall_s[part], starts_high=False, ends_high=False))
+        delay = middle - np.where(before >= 0, rise[np.maximum(before, 0)] if len(rise) else 0, -np.inf)
+        near = np.flatnonzero(delay < tail.reach)
+        left[start + near] = tail.mean(delay[near])
     return left
-
-
-def _followed_late(rise: FloatArray, reach: int) -> BoolArray:
-    return np.concatenate([np.diff(rise) > reach, [True]])[: len(rise)]
