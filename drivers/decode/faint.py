@@ -17,7 +17,7 @@ from drivers.decode.lines import Reading
 from drivers.signals import FloatArray
 
 FAINT = "faint, lower than any that counts"  # of a note
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 _WIDEST = 64  # samples of a running mean: 64 · 255 fits 16 bits
 _STILL = 0.1  # of the least height looked for: rest that moves less is taken as one level
 _SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples
@@ -33,9 +33,11 @@ def faint_pulses(reading: Reading) -> FloatArray:
     # The mean would take for a pulse, where rest moves, what single samples do not.
     steady = reading.levels.still(max(noise, _STILL * least))
     size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
-    found = [np.empty((0, 2), dtype=np.intp), *_runs(reading, width, size, np.ceil(high * width).astype(np.uint16))]
-    spans = np.concatenate(found).astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s
-    return spans[_apart(spans, reading)]
+    found = [np.empty((0, 2))]
+    for runs in _runs(reading, width, size, np.ceil(high * width).astype(np.uint16)):  # of all pulses, in the main
+        spans = runs.astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s
+        found.append(spans[_apart(spans, reading)])
+    return np.concatenate(found)
 
 
 def _runs(reading: Reading, width: int, size: int, least: NDArray[np.uint16]) -> Iterator[NDArray[np.intp]]:

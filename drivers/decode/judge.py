@@ -77,19 +77,23 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     glitch = np.ones(len(pulses), dtype=np.bool_)
     tail = tail_of(reading.seen, pulses, heights >= sure)
     if typical:
-        left = tails(reading.seen, pulses, heights >= sure, tail) / typical
-        heights = heights - left
+        left = tails(reading.seen, pulses, heights >= sure, tail)
+        left /= typical
+        heights -= left
         unsure = (heights < sure) | (pulses.width_s < shape.glitch_s)
+        left = left[unsure]
         middle = aligned(reading.seen, pulses, unsure)
-        heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left[unsure]
+        heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left
         glitch = heights < none
         glitch[unsure] |= _momentary(reading, shape, none * typical, middle, pulses.width_s[unsure])
     low = ~glitch & ((heights < sure) | _one_moment(reading, shape, heights))
     real = ~glitch & ~low
-    usual = max(shape.width_s, float(np.median(pulses.width_s[real])) if real.any() else 0.0)
-    most = np.where(reading.torn, WIDE_TORN, WIDE)
-    short = real & (reading.window <= FEW) & (pulses.width_s < SHORT * step)
-    wide = real & (pulses.width_s > most * usual + 2 * step)
+    width_s = pulses.width_s
+    usual = max(shape.width_s, float(np.median(width_s[real], overwrite_input=True)) if real.any() else 0.0)
+    short = real & (reading.window <= FEW) & (width_s < SHORT * step)
+    wide = (width_s > WIDE * usual + 2 * step) | (reading.torn & (width_s > WIDE_TORN * usual + 2 * step))
+    wide &= real
+    del width_s
     # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
     ends = end_heights(reading.seen, pulses.where(wide), tail)
     wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
@@ -153,10 +157,13 @@ def _follow_too_soon(
     """Which pulses come before the one-shot can be ready again, or are a taller one's echo."""
     which = np.flatnonzero(real)
     gap = np.diff(rise_s[which])
-    soon, of_before = gap < shape.echo_s, heights[which][1:] / heights[which][:-1]
-    echoes = (of_before < ECHO) | _paired(soon, gap, slack_s) | _fainter(soon, gap, of_before, slack_s)
+    soon = gap < shape.echo_s
+    at = np.flatnonzero(soon)
+    of_before = heights[which[at + 1]] / heights[which[at]]
+    echoes = (of_before < ECHO) | _paired(soon, gap, slack_s)[at] | _fainter(gap[at], of_before, len(gap), slack_s)
     early = np.zeros(len(rise_s), dtype=np.bool_)
-    early[which[1:]] = (gap < shape.apart_s - slack_s) | (echoes & soon)
+    early[which[1:]] = gap < shape.apart_s - slack_s
+    early[which[at[echoes] + 1]] = True
     return early
 
 
@@ -172,12 +179,12 @@ def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> BoolArray:
     return paired
 
 
-def _fainter(soon: BoolArray, gap: FloatArray, of_before: FloatArray, slack_s: float) -> BoolArray:
-    """Which gaps (n,) are of one delay and lead to pulses that are lower, taken together: a one-shot makes all its
-    pulses equally high, so these are echoes, also where they stand close to other pulses.
+def _fainter(gap: FloatArray, of_before: FloatArray, gaps: int, slack_s: float) -> BoolArray:
+    """Which short gaps (n,), among so many, are of one delay and lead to pulses that are lower, taken together: a
+    one-shot makes all its pulses equally high, so these are echoes, also where they stand close to other pulses.
     """
-    near = soon & (np.abs(gap - np.median(gap[soon])) <= slack_s) if soon.any() else soon
-    many = near.sum() >= max(PAIRS, PAIRED * len(gap), ECHOES_ONLY * soon.sum())
+    near: BoolArray = np.abs(gap - np.median(gap)) <= slack_s if len(gap) else np.zeros(0, dtype=np.bool_)
+    many = near.sum() >= max(PAIRS, PAIRED * gaps, ECHOES_ONLY * len(gap))
     return near if many and np.median(of_before[near]) < ECHOES else np.zeros(len(gap), dtype=np.bool_)
 
 

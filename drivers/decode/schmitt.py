@@ -151,9 +151,7 @@ def _room(count: int, part: float) -> int:
     return count + int(count * max(_SPARE, (1 + _SPARE) / part - 1) if part > _TELLING else count)
 
 
-def _between(
-    part: Codes, at: NDArray[np.intp], up: bool, levels: Thresholds, start: int
-) -> NDArray[np.float32]:
+def _between(part: Codes, at: NDArray[np.intp], up: bool, levels: Thresholds, start: int) -> NDArray[np.float32]:
     """Where between each sample of a part and the next, `at` (n,), a level is reached; first an upper one if `up`."""
     where = part[:-1][at].astype(np.float32)
     step = part[1:][at].astype(np.float32)

@@ -101,9 +101,12 @@ def aligned(seen: Seen, pulses: Pulses, which: BoolArray) -> FloatArray:
 
     In noise a low pulse may seem to begin late or end early, and its middle is not where it seems.
     """
-    middle = seen.middles(pulses)[which]
-    left = np.concatenate([[-np.inf], seen.index(pulses.fall_s)[:-1] + 1])[: len(pulses)][which] + seen.window / 2 - 0.5
-    right = np.concatenate([seen.index(pulses.rise_s)[1:] - 1, [np.inf]])[: len(pulses)][which] - seen.window / 2 + 0.5
+    at = np.flatnonzero(which)
+    middle = seen.middles(pulses.where(which))
+    left, right = np.full(len(at), -np.inf), np.full(len(at), np.inf)
+    left[at > 0] = seen.index(pulses.fall_s[at[at > 0] - 1]) + (seen.window / 2 + 0.5)
+    last = at == len(pulses) - 1
+    right[~last] = seen.index(pulses.rise_s[at[~last] + 1]) - (seen.window / 2 + 0.5)
     best, height = middle, seen.mean(middle, seen.window)
     for shift in range(-(seen.window // 2), seen.window // 2 + 1):
         moved = middle + shift
