@@ -43,15 +43,16 @@ def faint_pulses(reading: Reading) -> FloatArray:
 def _runs(reading: Reading, width: int, size: int, least: NDArray[np.uint16]) -> Iterator[NDArray[np.intp]]:
     """(n, 2) first sample and the one after the last of every stretch whose running mean reaches `least` of its row."""
     chunk = max(size, _CHUNK // size * size) if size < _CHUNK else _CHUNK
-    for start in range(0, len(reading.samples), chunk):
-        sums = sums_of(reading.samples.part(start, start + chunk + width - 1), width)[:chunk]
+    for start in range(reading.start, reading.stop, chunk):
+        stop = min(start + chunk, reading.stop)
+        sums = sums_of(reading.samples.part(start, stop + width - 1), width)[: stop - start]
         if not len(sums):
             return
         if len(least) == 1:
             above = sums >= least[0]
         else:
-            rows = np.repeat(least[start // size : start // size + -(-len(sums) // size)], size)
-            above = sums >= rows[: len(sums)]
+            rows = np.repeat(least[start // size : (stop - 1) // size + 1], size)
+            above = sums >= rows[start % size :][: len(sums)]
         if above.any():
             edges = np.flatnonzero(np.diff(above, prepend=False, append=False)).reshape(-1, 2)
             edges[:, 1] += width - 1

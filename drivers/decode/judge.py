@@ -8,16 +8,18 @@ Doubt spoils the slots that it touches, never a count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.lines import Reading
 from drivers.decode.schmitt import Pulses
-from drivers.decode.shapes import aligned, end_heights, middle_heights, tail_of, tails, without_moment
+from drivers.decode.shapes import Tail, aligned, end_heights, middle_heights, tail_of, tails, without_moment
 from drivers.signals import BoolArray, FloatArray
 
+REASONS = ("too low", "too short", "too wide", "too tall", "echoes of another", "begun before the record")
+SHIFTED = "at a shifted rest level"  # of a note
 PULSE, NOTHING = 0.42, 0.2  # of the typical height: at least this is a pulse, at most that is none
 SURE = 5.5  # σ of a height's noise that no noise reaches
 CHANCE = 5.0  # σ that noise alone reaches where it was found because it is high
@@ -55,6 +57,15 @@ class Shape:
 
 
 @dataclass(frozen=True, eq=False)
+class Usual:
+    """What pulses of a line are like: the tail they leave, their width, and how late their echoes come, s."""
+
+    tail: Tail
+    width_s: float
+    echo_s: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Judged:
     """`pulses` to be counted; `doubts` (n, 2), s from the trigger, when something was not as it should be.
 
@@ -64,18 +75,28 @@ class Judged:
     pulses: Pulses
     doubts: FloatArray
     glitches: int
+    usual: Usual
     reasons: dict[str, int] = field(default_factory=dict)
 
 
 def judge(reading: Reading, shape: Shape) -> Judged:
     """Sort the pulses of an axon."""
+    judged, moves = sort_out(reading, shape), unrest(reading)
+    if not len(moves):
+        return judged
+    reasons = {**judged.reasons, SHIFTED: len(moves)}
+    return replace(judged, doubts=np.concatenate([judged.doubts, moves]), reasons=reasons)
+
+
+def sort_out(reading: Reading, shape: Shape, usual: Usual | None = None) -> Judged:
+    """The same, whatever the line rests at; of a piece by what is `usual` in the whole."""
     step = reading.trace.x_increment_s
     pulses, typical = reading.pulses, reading.height
     heights = reading.heights / typical if typical else np.zeros(len(pulses))
     noise = reading.noise / typical if typical else 0.0
     sure, none = limits(noise)
     glitch = np.ones(len(pulses), dtype=np.bool_)
-    tail = tail_of(reading.seen, pulses, heights >= sure)
+    tail = usual.tail if usual else tail_of(reading.seen, pulses, heights >= sure)
     if typical:
         left = tails(reading.seen, pulses, heights >= sure, tail)
         left /= typical
@@ -89,27 +110,30 @@ def judge(reading: Reading, shape: Shape) -> Judged:
     low = ~glitch & ((heights < sure) | _one_moment(reading, shape, heights))
     real = ~glitch & ~low
     width_s = pulses.width_s
-    usual = max(shape.width_s, float(np.median(width_s[real], overwrite_input=True)) if real.any() else 0.0)
+    if usual is None:
+        middle_s = float(np.median(width_s[real], overwrite_input=True)) if real.any() else 0.0
+        usual = Usual(tail, max(shape.width_s, middle_s), _echoes(pulses.rise_s, heights, real, shape, 1.5 * step))
     short = real & (reading.window <= FEW) & (width_s < SHORT * step)
-    wide = (width_s > WIDE * usual + 2 * step) | (reading.torn & (width_s > WIDE_TORN * usual + 2 * step))
+    wide = (width_s > WIDE * usual.width_s + 2 * step) | (
+        reading.torn & (width_s > WIDE_TORN * usual.width_s + 2 * step)
+    )
     wide &= real
     del width_s
     # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
     ends = end_heights(reading.seen, pulses.where(wide), tail)
     wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
     tall = real & (heights > TALL)
-    early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, 1.5 * step)
+    early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, usual.echo_s, 1.5 * step)
     doubted = low | short | wide | tall | early
-    spans = [np.stack([pulses.rise_s[doubted], pulses.fall_s[doubted]], axis=1), unrest(reading)]
+    spans = [np.stack([pulses.rise_s[doubted], pulses.fall_s[doubted]], axis=1)]
     if pulses.starts_high:
         spans.append(np.array([[-np.inf, pulses.begins_low_s]]))
-    reasons = {"too low": low, "too short": short, "too wide": wide, "too tall": tall, "echoes of another": early}
+    reasons = dict(zip(REASONS, (low, short, wide, tall, early), strict=False))
     counted = {kind: int(which.sum()) for kind, which in reasons.items() if which.any()}
-    if len(spans[1]):
-        counted["at a shifted rest level"] = len(spans[1])
     if pulses.starts_high:
-        counted["begun before the record"] = 1
-    return Judged(pulses.where(real & ~doubted), np.concatenate(spans), _glitches(reading, glitch), counted)
+        counted[REASONS[-1]] = 1
+    counting = pulses.where(real & ~doubted)
+    return Judged(counting, np.concatenate(spans), _glitches(reading, glitch), usual, counted)
 
 
 def _glitches(reading: Reading, glitch: BoolArray) -> int:
@@ -152,40 +176,52 @@ def limits(noise: float) -> tuple[float, float]:
 
 
 def _follow_too_soon(
-    rise_s: FloatArray, heights: FloatArray, real: BoolArray, shape: Shape, slack_s: float
+    rise_s: FloatArray, heights: FloatArray, real: BoolArray, shape: Shape, echo_s: tuple[float, ...], slack_s: float
 ) -> BoolArray:
     """Which pulses come before the one-shot can be ready again, or are a taller one's echo."""
     which = np.flatnonzero(real)
     gap = np.diff(rise_s[which])
-    soon = gap < shape.echo_s
-    at = np.flatnonzero(soon)
-    of_before = heights[which[at + 1]] / heights[which[at]]
-    echoes = (of_before < ECHO) | _paired(soon, gap, slack_s)[at] | _fainter(gap[at], of_before, len(gap), slack_s)
+    at = np.flatnonzero(gap < shape.echo_s)
+    echoes = heights[which[at + 1]] / heights[which[at]] < ECHO
+    for delay_s in echo_s:
+        echoes |= np.abs(gap[at] - delay_s) <= slack_s
     early = np.zeros(len(rise_s), dtype=np.bool_)
     early[which[1:]] = gap < shape.apart_s - slack_s
     early[which[at[echoes] + 1]] = True
     return early
 
 
-def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> BoolArray:
-    """Which gaps (n,) make pairs of one delay: a neuron firing by itself goes on, an echo comes once, on time."""
+def _echoes(
+    rise_s: FloatArray, heights: FloatArray, real: BoolArray, shape: Shape, slack_s: float
+) -> tuple[float, ...]:
+    """How late echoes come, if there are any."""
+    which = np.flatnonzero(real)
+    gap = np.diff(rise_s[which])
+    soon = gap < shape.echo_s
+    at = np.flatnonzero(soon)
+    if not len(at):
+        return ()
+    of_before = heights[which[at + 1]] / heights[which[at]]
+    return (*_paired(soon, gap, slack_s), *_fainter(gap[at], of_before, len(gap), slack_s))
+
+
+def _paired(soon: BoolArray, gap: FloatArray, slack_s: float) -> tuple[float, ...]:
+    """The one delay of pairs: a neuron firing by itself goes on, an echo comes once, on time."""
     alone = soon & ~np.concatenate([[False], soon[:-1]]) & ~np.concatenate([soon[1:], [False]])
     if alone.sum() < max(PAIRS, PAIRED * len(gap)) or alone.sum() < PAIRED_ONLY * soon.sum():
-        return np.zeros(len(gap), dtype=np.bool_)
+        return ()
     low, middle, high = np.quantile(gap[alone], [0.1, 0.5, 0.9])
-    if high - low > slack_s:
-        return np.zeros(len(gap), dtype=np.bool_)
-    paired: BoolArray = soon & (np.abs(gap - middle) <= slack_s)
-    return paired
+    return (float(middle),) if high - low <= slack_s else ()
 
 
-def _fainter(gap: FloatArray, of_before: FloatArray, gaps: int, slack_s: float) -> BoolArray:
-    """Which short gaps (n,), among so many, are of one delay and lead to pulses that are lower, taken together: a
-    one-shot makes all its pulses equally high, so these are echoes, also where they stand close to other pulses.
+def _fainter(gap: FloatArray, of_before: FloatArray, gaps: int, slack_s: float) -> tuple[float, ...]:
+    """The delay of most short gaps (n,), of so many, if they lead to pulses that are lower, taken together: a one-shot
+    makes all its pulses equally high, so these are echoes, also where they stand close to other pulses.
     """
-    near: BoolArray = np.abs(gap - np.median(gap)) <= slack_s if len(gap) else np.zeros(0, dtype=np.bool_)
+    middle = float(np.median(gap))
+    near = np.abs(gap - middle) <= slack_s
     many = near.sum() >= max(PAIRS, PAIRED * gaps, ECHOES_ONLY * len(gap))
-    return near if many and np.median(of_before[near]) < ECHOES else np.zeros(len(gap), dtype=np.bool_)
+    return (middle,) if many and np.median(of_before[near]) < ECHOES else ()
 
 
 def unrest(reading: Reading) -> FloatArray:

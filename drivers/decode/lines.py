@@ -6,6 +6,7 @@ level at that place. The threshold of the settings says what the line must pass 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Levels, Upright, sums_of, track
+from drivers.decode.pieces import Quiet, pieces, sampled
 from drivers.decode.schmitt import (
+    Edges,
     Pulses,
     Thresholds,
     check_on_screen,
@@ -58,7 +61,8 @@ class Reading:
     """The pulses of one trace with their mean heights over a pulse's width, (n,) codes above rest.
 
     `torn` (n,) tells which were joined from pieces; `beside` moments beside whole pulses were left out. `smoothed`
-    neighbours were averaged before, because of noise; `trace` is what came of that.
+    neighbours were averaged before, because of noise; `trace` is what came of that. Pulses are those of samples `start`
+    to before `stop`, or a sample of all where it is not the `whole`; then `typical` is the height that all have.
     """
 
     trace: Trace
@@ -71,6 +75,11 @@ class Reading:
     window: int
     swing: float
     smoothed: int
+    thresholds: Thresholds
+    start: int = 0
+    stop: int = -1
+    whole: bool = True
+    typical: float | None = None
 
     def noise_of(self, samples: int) -> float:
         """Codes rms of a mean over so many samples."""
@@ -89,27 +98,32 @@ class Reading:
     @cached_property
     def height(self) -> float:
         """The typical height, codes; of pulses that are more than moments. 0 where there are none."""
+        if self.typical is not None:
+            return self.typical
         real = self.heights[self.heights > LOW * self.swing]
         return float(np.median(real)) if len(real) else 0.0
 
 
-def read_line(trace: Trace, line: Line) -> Reading:
-    """All pulses of a trace; raises CaptureError where it is empty, clipped, or its scale is off."""
+def read_line(trace: Trace, line: Line, most: int | None = None) -> Reading:
+    """All pulses of a trace, or a sample of them if it has more than `most` samples.
+
+    Raises CaptureError where it is empty, clipped, or its scale is off.
+    """
     upright(trace)
     half = line.hysteresis_v / 2
     check_on_screen(trace, line.threshold_v - half, line.threshold_v + half)
     levels, swing = _levels(trace, line, 1)
-    most = _NOISY if line.dense else _NOISY_LONG
+    noisy = _NOISY if line.dense else _NOISY_LONG
     smoothed, widest = 1, min(line.width_s / 2, _SMOOTHED_GAP * line.gap_s) / trace.x_increment_s
-    while levels.noise / np.sqrt(smoothed) > most * swing and 2 * smoothed <= min(widest, _SMOOTHED_MOST):
+    while levels.noise / np.sqrt(smoothed) > noisy * swing and 2 * smoothed <= min(widest, _SMOOTHED_MOST):
         smoothed *= 2
     if smoothed > 1:
         trace = _smooth(trace, smoothed)
         levels, swing = _levels(trace, line, smoothed)
-    reading = _measured(trace, levels, line, swing, smoothed)
+    reading = _measured(trace, levels, line, swing, smoothed, most)
     if reading.height and abs(reading.height / swing - 1) > _UNLIKE:
         # The levels came from too few or too noisy samples: pulses themselves tell better.
-        reading = _measured(trace, levels, line, _swing(reading, swing), smoothed)
+        reading = _measured(trace, levels, line, _swing(reading, swing), smoothed, most)
     _check_clipping(reading)
     return reading
 
@@ -145,19 +159,51 @@ def low_swing(reading: Reading, line: Line) -> Reading | None:
     return _measured(reading.trace, levels, line, levels.swing, reading.smoothed)
 
 
-def _measured(trace: Trace, levels: Levels, line: Line, swing: float, smoothed: int) -> Reading:
+def _measured(
+    trace: Trace, levels: Levels, line: Line, swing: float, smoothed: int, most: int | None = None
+) -> Reading:
     samples = upright(trace, inverted=line.inverted)
-    size, low, high = levels.above_rest(LOW * swing, HIGH * swing, len(samples))
-    found = pulses_at(trace, samples, Thresholds(size, low, high))
-    # An edge is a ramp from one sample to the next, or as long as the mean of neighbours: time is that of its middle.
-    found.rise_s[:] += (0.5 - HIGH) * smoothed * trace.x_increment_s
-    found.fall_s[:] -= (0.5 - LOW) * smoothed * trace.x_increment_s
-    found, beside = _without_moments(found, line.width_s, trace.x_increment_s)
-    found, loose = _without_loose(found, line.width_s, trace.x_increment_s)
-    pulses, torn = joined(found, JOINED * line.width_s)
+    thresholds = Thresholds(*levels.above_rest(LOW * swing, HIGH * swing, len(samples)))
+    whole = most is None or len(samples) <= most
+    found = pulses_at(trace, samples, thresholds) if whole else sampled(trace, samples, thresholds, most or 0)
     window = max(1, round(line.width_s / trace.x_increment_s))
-    heights = mean_heights(Seen(samples, levels, trace, window), pulses)
-    return Reading(trace, samples, levels, pulses, heights, torn, beside + loose, window, swing, smoothed)
+    none = Reading(
+        trace=trace,
+        samples=samples,
+        levels=levels,
+        pulses=found,
+        heights=np.empty(0),
+        torn=np.empty(0, dtype=np.bool_),
+        beside=0,
+        window=window,
+        swing=swing,
+        smoothed=smoothed,
+        thresholds=thresholds,
+        stop=len(samples),
+        whole=whole,
+    )
+    return _with_pulses(none, line, found)
+
+
+def _with_pulses(reading: Reading, line: Line, found: Pulses) -> Reading:
+    """The line, with pulses as they were found."""
+    step_s = reading.trace.x_increment_s
+    # An edge is a ramp from one sample to the next, or as long as the mean of neighbours: time is that of its middle.
+    found.rise_s[:] += (0.5 - HIGH) * reading.smoothed * step_s
+    found.fall_s[:] -= (0.5 - LOW) * reading.smoothed * step_s
+    found, beside = _without_moments(found, line.width_s, step_s)
+    found, loose = _without_loose(found, line.width_s, step_s)
+    pulses, torn = joined(found, JOINED * line.width_s)
+    heights = mean_heights(reading.seen, pulses)
+    return replace(reading, pulses=pulses, heights=heights, torn=torn, beside=beside + loose)
+
+
+def in_pieces(reading: Reading, line: Line, quiet: Quiet, size: int) -> Iterator[Reading]:
+    """All pulses of a line of which a sample was read, some `size` samples at a time."""
+    edges = Edges(reading.trace, reading.samples, reading.thresholds)
+    for piece in pieces(edges, reading.trace, quiet, size):
+        here = replace(reading, start=piece.start, stop=piece.stop, typical=reading.height)
+        yield _with_pulses(here, line, piece.pulses)
 
 
 def _swing(reading: Reading, before: float) -> float:

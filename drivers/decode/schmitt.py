@@ -8,6 +8,7 @@ temporaries stay in the processor's cache.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,20 @@ def check_on_screen(trace: Trace, low_v: float, high_v: float) -> None:
 
 def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
     """All pulses between levels in upright codes."""
-    first, edge_s = _edges(trace, samples, levels)
+    edges = Edges(trace, samples, levels)
+    edge_s, count = np.empty(edges.stretch // 8), 0
+    for stop, found in edges:
+        if count + len(found) > len(edge_s):
+            grown = np.empty(_room(count + len(found), stop / len(samples)))
+            grown[:count] = edge_s[:count]
+            edge_s = grown
+        edge_s[count : count + len(found)] = found
+        count += len(found)
+    return pulses_of(edge_s[:count], edges.first)
+
+
+def pulses_of(edge_s: FloatArray, first: bool) -> Pulses:
+    """Pulses with these edges (n,), s, of a trace whose state is `first` before them."""
     rise, fall = edge_s[int(first) :: 2], edge_s[1 - int(first) :: 2]  # changes of state alternate
     begins_low_s = -np.inf
     if first:
@@ -116,34 +130,41 @@ def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
     return Pulses(rise, fall, first, ends_high, begins_low_s)
 
 
-def _edges(trace: Trace, samples: Upright, levels: Thresholds) -> tuple[bool, FloatArray]:
-    """State at the first sample; then the time of each change of state, s.
+class Edges:
+    """The times of changes of state, s, a stretch of samples at a time: the sample after it, and its edges (n,).
 
-    Only these are held of the trace: everything else lives in arrays of a block, which are used again.
+    Nothing else is held of the trace: everything lives in arrays of a stretch, which are used again. `first` is the
+    state at the sample `start`.
     """
-    begin = int(samples.part(0, 1)[0])
-    state = bool(begin >= levels.high[0] or (begin > levels.low[0] and 2 * begin >= levels.low[0] + levels.high[0]))
-    first, classes = state, _Classes(levels, min(len(samples), _BLOCK))
-    edge_s, count = np.empty(classes.stretch // 8), 0
-    for start in range(0, len(samples), classes.stretch):
-        part = samples.part(start - 1 if start else 0, start + classes.stretch)
-        part = part if start else np.concatenate([part[:1], part])  # no sample is before the first, nor does it change
-        at = classes.changes(part[1:], start, state)
-        if not len(at):
-            continue
-        if count + len(at) > len(edge_s):
-            grown = np.empty(_room(count + len(at), (start + len(part)) / len(samples)))
-            grown[:count] = edge_s[:count]
-            edge_s = grown
-        between = _between(part, at, not state, levels, start)
-        at += start - 1
-        here = edge_s[count : count + len(at)]
-        np.add(at, between, out=here)
-        here *= trace.x_increment_s
-        here += trace.x_origin_s
-        count += len(at)
-        state ^= bool(len(at) % 2)
-    return first, edge_s[:count]
+
+    def __init__(
+        self, trace: Trace, samples: Upright, levels: Thresholds, start: int = 0, stop: int | None = None
+    ) -> None:
+        self._trace, self._samples, self._levels = trace, samples, levels
+        stop = len(samples) if stop is None else min(stop, len(samples))
+        self._classes = _Classes(levels, min(stop - start, _BLOCK))
+        self.stretch = self._classes.stretch
+        self._start, self._stop = start // levels.size * levels.size if len(levels.high) > 1 else start, stop
+        row = min(self._start // levels.size, len(levels.high) - 1)
+        low, high, begin = levels.low[row], levels.high[row], int(samples.part(self._start, self._start + 1)[0])
+        self.first = bool(begin >= high or (begin > low and 2 * begin >= low + high))
+
+    def __iter__(self) -> Iterator[tuple[int, FloatArray]]:
+        state, trace, samples = self.first, self._trace, self._samples
+        for start in range(self._start, self._stop, self.stretch):
+            stop = min(start + self.stretch, self._stop)
+            part = samples.part(start - 1 if start else 0, stop)
+            part = part if start else np.concatenate([part[:1], part])  # nothing is before the first sample
+            at = self._classes.changes(part[1:], start, state)
+            edge_s = np.empty(len(at))
+            if len(at):
+                between = _between(part, at, not state, self._levels, start)
+                at += start - 1
+                np.add(at, between, out=edge_s)
+                edge_s *= trace.x_increment_s
+                edge_s += trace.x_origin_s
+                state ^= bool(len(at) % 2)
+            yield stop, edge_s
 
 
 def _room(count: int, part: float) -> int:
@@ -196,7 +217,8 @@ class _Classes:
         if len(high):
             changed[0] = high[0] != state
             np.not_equal(high[1:], high[:-1], out=changed[1:])
-        return at[changed]
+        found: NDArray[np.intp] = at[changed]
+        return found
 
     def _compare(self, compare: np.ufunc, codes: Codes, levels: Codes, start: int, seen: BoolArray) -> None:
         if len(levels) == 1:

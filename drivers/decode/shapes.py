@@ -16,7 +16,7 @@ from drivers.signals import BoolArray, FloatArray, Trace
 
 WINDOW = 32  # samples of a pulse that are averaged at the most
 _CHUNK = 1 << 12  # pulses measured at a time: what that needs stays in the cache
-_TAIL = 4  # pulse widths after a rise, in which a tail is looked for
+TAIL = 4  # pulse widths after a rise, in which a tail is looked for
 _TAIL_PULSES, _TAIL_LEAST = 4096, 16  # pulses without neighbours that a tail is told by, at the most and at the least
 
 
@@ -130,7 +130,7 @@ def without_moment(seen: Seen, middle: FloatArray, moment: int) -> tuple[FloatAr
 
 def tail_of(seen: Seen, pulses: Pulses, real: BoolArray) -> Tail:
     """Told by the mean of pulses that have no neighbour; as far as it only falls, so that no echo is taken for it."""
-    reach, rise = _TAIL * seen.window, seen.index(pulses.rise_s)
+    reach, rise = TAIL * seen.window, seen.index(pulses.rise_s)
     late = np.diff(rise, prepend=-np.inf) > reach
     alone = np.flatnonzero(real & late & np.append(late[1:], np.ones(min(len(rise), 1), dtype=np.bool_)))
     if len(alone) < _TAIL_LEAST:

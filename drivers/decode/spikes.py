@@ -6,21 +6,22 @@ So every slot lies between two rising edges on the oscilloscope's own clock, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.decode.axon import SAMPLE, Heard, hear
 from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
-from drivers.decode.faint import FAINT, faint_pulses
-from drivers.decode.judge import Judged, Shape, judge
+from drivers.decode.faint import FAINT
+from drivers.decode.judge import Shape, judge
 from drivers.decode.lines import Line, Reading, low_swing, read_line
 from drivers.decode.schmitt import Pulses, code_of
 from drivers.decode.slots import Alignment, align
 from drivers.errors import CaptureError
-from drivers.signals import Capture, Stray, Trace
+from drivers.signals import Capture, Trace
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
@@ -62,33 +63,29 @@ def decode(
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
     lines = expected_lines(settings, board, lead_s)
-    axon_seen, sync_seen = read_line(axon_trace, lines["axon"]), read_line(sync_trace, lines["sync"])
-    sync = sync_seen.pulses.at_least(lead_s / 2)
-    if len(played):
-        _check_sync(sync, sync_seen, axon_seen, lead_s, len(played), lines["sync"])
+    axon_seen = read_line(axon_trace, lines["axon"], SAMPLE)
+    sync = _sync(read_line(sync_trace, lines["sync"]), axon_seen, axon_trace, lines, lead_s, len(played))
     _check_axon(axon_seen, lines["axon"])
-    shape = shape_of(shot, settings, board, tick_s)
-    judged = judge(axon_seen, shape)
-    doubts = np.concatenate([judged.doubts, faint_pulses(axon_seen)])
-
     slots, measured = _slots(shot, sync, settings, tick_s, sync_trace.x_increment_s)
-    counts, stray = _count(judged.pulses.rise_s, sync)
+    shape, network = shape_of(shot, settings, board, tick_s), of_network(shot)
+    heard = hear(axon_seen, lines["axon"], shape, sync, keep=network)
+    _check_silent(axon_seen, lines["axon"], heard.pulses)
+    counts = heard.counts
     known = slots.interval >= 0
     spikes = np.zeros(len(shot), dtype=np.int32)
     slot_s = np.zeros(len(shot))
     ok = np.ones(len(shot), dtype=np.bool_)
     spikes[played[known]] = counts[slots.interval[known]]
     slot_s[played[known]] = measured[slots.interval[known]]
-    in_doubt = doubted(doubts, sync)
+    in_doubt = doubted(heard.doubts, sync)
     here = np.zeros(len(played), dtype=np.bool_)
     here[known] = in_doubt[slots.interval[known]]
     moved = ""
-    if of_network(shot):
-        there, moved = displaced(
-            shot, Lines(judged.pulses, sync, sync_trace.x_increment_s), slots, spikes, here, tick_s
-        )
+    if heard.spikes is not None:
+        both = Lines(heard.spikes, sync, sync_trace.x_increment_s)
+        there, moved = displaced(shot, both, slots, spikes, here, tick_s)
         here |= there
-    reason = _unlike(axon_seen, judged, shape) or moved or _too_doubtful(here, settings)
+    reason = _unlike(axon_seen, heard, shape) or moved or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
     return Capture(
@@ -97,12 +94,12 @@ def decode(
         slot_s=slot_s,
         ok=ok,
         bench_s=bench_s,
-        stray=stray,
+        stray=heard.stray,
         traces=tuple(traces),
         notes=(
-            *_line_notes(axon_seen, judged, shape),
+            *_line_notes(heard, shape),
             *_slot_notes(played, slots, len(measured), unclaimed),
-            *_doubt_notes(played, here, judged, len(doubts), reason),
+            *_doubt_notes(played, here, heard, reason),
         ),
     )
 
@@ -169,14 +166,22 @@ def check_time_base(axon: Trace, sync: Trace) -> None:
         )
 
 
-def _check_sync(sync: Pulses, seen: Reading, axon: Reading, lead_s: float, slots: int, line: Line) -> None:
-    if len(sync) != slots + 1 and _as_sync(axon.pulses, lead_s, slots):
+def _sync(
+    seen: Reading, axon: Reading, axon_trace: Trace, lines: Mapping[str, Line], lead_s: float, slots: int
+) -> Pulses:
+    """The pulses of sync; raises CaptureError where they cannot be those of so many slots."""
+    sync, line = seen.pulses.at_least(lead_s / 2), lines["sync"]
+    if not slots:
+        return sync
+    if len(sync) != slots + 1 and _as_sync(
+        (axon if axon.whole else read_line(axon_trace, lines["axon"])).pulses, lead_s, slots
+    ):
         raise CaptureError(
             f"the axon channel shows the {slots + 1} sync pulses of this shot: sync and axon are swapped; exchange the "
             "probes or [scope] channels"
         )
     if len(sync) >= 2:
-        return
+        return sync
     if len(seen.pulses):
         raise CaptureError(
             f"sync shows {len(seen.pulses)} pulses of {np.median(seen.pulses.width_s):.3g} s, expected {slots + 1} of "
@@ -192,7 +197,6 @@ def _as_sync(pulses: Pulses, lead_s: float, slots: int) -> bool:
 
 
 def _check_axon(seen: Reading, line: Line) -> None:
-    pulses = seen.pulses
     when = _rests_beyond(seen, line)
     if when:
         rest = "low" if line.inverted else "high"
@@ -200,7 +204,10 @@ def _check_axon(seen: Reading, line: Line) -> None:
             f"the axon is {rest} {when}: it is stuck, or the comparator's polarity is not "
             f"spikes.inverted = {str(line.inverted).lower()}"
         )
-    if not len(pulses):
+
+
+def _check_silent(seen: Reading, line: Line, pulses: int) -> None:
+    if not pulses:
         low = low_swing(seen, line)  # a ×10 probe read as ×1 shows a tenth
         if low is not None and len(low.pulses) and _pulse_like(low, line.width_s):
             raise CaptureError(_flat(seen.trace, line))
@@ -232,17 +239,20 @@ def _flat(trace: Trace, line: Line) -> str:
     )
 
 
-def _unlike(seen: Reading, judged: Judged, shape: Shape) -> str:
+def _unlike(seen: Reading, heard: Heard, shape: Shape) -> str:
     """Why none of the axon's pulses can be believed; empty if they can."""
-    narrow = judged.glitches > len(judged.pulses) + _GLITCHES
-    if narrow or (len(judged.pulses) and seen.height < _FLAT * seen.swing):
+    narrow = heard.glitches > heard.counted + _GLITCHES
+    if narrow or (heard.counted and seen.height < _FLAT * seen.swing):
         return (
             f"axon pulses are {_typical(seen.pulses):.2g} s wide, narrower than board.axon_width_s = "
             f"{shape.width_s:g}: check the axon line and the one-shot"
         )
-    width_s = _typical(judged.pulses)
+    width_s = _typical(heard.usual.pulses)
     least, most = _WIDTHS
-    if len(judged.pulses) and not least * shape.width_s - seen.trace.x_increment_s <= width_s <= most * shape.width_s:
+    if (
+        len(heard.usual.pulses)
+        and not least * shape.width_s - seen.trace.x_increment_s <= width_s <= most * shape.width_s
+    ):
         return (
             f"axon pulses are {width_s:.2g} s wide, not board.axon_width_s = {shape.width_s:g}: correct the one of both"
         )
@@ -294,31 +304,20 @@ def _slots(
     return Alignment(found.interval, still & lead_good[found.interval]), measured_s
 
 
-def _count(spike_s: FloatArray, sync: Pulses) -> tuple[NDArray[np.intp], Stray]:
-    """Spikes in the sync-low time of each interval (k,), and those that belong to none."""
-    if not len(sync):
-        return np.empty(0, np.intp), Stray(before=len(spike_s))
-    until_rise = np.searchsorted(spike_s, sync.rise_s)  # spikes before each sync edge
-    until_fall = np.searchsorted(spike_s, sync.fall_s[:-1])
-    counts = until_rise[1:] - until_fall
-    guard = int((until_fall - until_rise[:-1]).sum())
-    return counts, Stray(before=int(until_rise[0]), guard=guard, after=len(spike_s) - int(until_rise[-1]))
-
-
-def _line_notes(seen: Reading, judged: Judged, shape: Shape) -> list[str]:
+def _line_notes(heard: Heard, shape: Shape) -> list[str]:
     notes = []
-    if judged.glitches:
-        notes.append(f"{judged.glitches} {GLITCHES} {shape.glitch_s:g} s ignored")
-    if seen.torn.any():
-        notes.append(f"{seen.torn.sum()} axon pulses were torn and have been joined")
+    if heard.glitches:
+        notes.append(f"{heard.glitches} {GLITCHES} {shape.glitch_s:g} s ignored")
+    if heard.torn:
+        notes.append(f"{heard.torn} axon pulses were torn and have been joined")
     return notes
 
 
-def _doubt_notes(played: NDArray[np.intp], here: BoolArray, judged: Judged, doubts: int, reason: str) -> list[str]:
+def _doubt_notes(played: NDArray[np.intp], here: BoolArray, heard: Heard, reason: str) -> list[str]:
     notes = []
     if here.any():
-        kinds = [f"{count} {kind}" for kind, count in judged.reasons.items()]
-        rest = doubts - sum(judged.reasons.values())
+        kinds = [f"{count} {kind}" for kind, count in heard.reasons.items()]
+        rest = len(heard.doubts) - sum(heard.reasons.values())
         kinds += [f"{rest} {FAINT}"] if rest else []
         first = int(played[here][0])
         notes.append(f"{here.sum()} slots doubtful, first slot {first} of the shot: axon pulses {', '.join(kinds)}")
