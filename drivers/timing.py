@@ -123,7 +123,9 @@ def length_ticks(frame: Frame, tick_s: float) -> NDArray[np.int64]:
 
 def seconds(ticks: NDArray[np.int64], tick_s: float) -> FloatArray:
     """Whole ticks as seconds."""
-    return ticks.astype(np.float64) * tick_s
+    found = ticks.astype(np.float64)
+    found *= tick_s
+    return found
 
 
 def shots(

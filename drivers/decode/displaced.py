@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.decode.levels import median_of_three
 from drivers.signals import PROBE_LAYER
 from drivers.timing import period_ticks, seconds, slot_ticks
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 IntArray = NDArray[np.intp]
 _GUARD, _GUARD_SHARE = 2, 0.005  # pulses, and share of all, that rise in guards, where no neuron of a network fires
-_NEAR = 3  # edges on either side: one that is late by itself is no step
+_NEAR = 3  # edges on either side, whose middle one counts: one that is late by itself is no step
 _STEP_SAMPLES = 1.5  # an edge is known to a sample
 _STEP_SIGMAS = 5.0  # slow edges in noise of 20 dB pass four in one slot of 16,000
 _MAD_SIGMA = 1.4826  # the standard deviation of what is normal, of its median deviation
@@ -70,15 +71,18 @@ def steps(measured_s: FloatArray, planned_s: FloatArray, step_s: float) -> BoolA
     found = np.zeros(len(measured_s), dtype=np.bool_)
     if len(measured_s) < 2 * _NEAR:
         return found
-    off = measured_s - planned_s * (measured_s.sum() / planned_s.sum())
-    edge = np.concatenate([[0.0], np.cumsum(off)])
-    padded = np.pad(edge, _NEAR - 1, mode="edge")
-    middle = np.median(np.lib.stride_tricks.sliding_window_view(padded, _NEAR), axis=1)
-    before, after = middle[: len(measured_s)], middle[_NEAR : _NEAR + len(measured_s)]
-    change = after - before
-    usual = float(np.median(change))
-    noise = _MAD_SIGMA * float(np.median(np.abs(change - usual)))
-    found[:] = np.abs(change - usual) > max(_STEP_SAMPLES * step_s, _STEP_SIGMAS * noise)
+    off = planned_s * (measured_s.sum() / planned_s.sum())
+    np.subtract(measured_s, off, out=off)
+    edge = np.zeros(len(off) + 1)
+    np.cumsum(off, out=edge[1:])
+    middle = median_of_three(edge)  # of each edge and its two neighbours
+    change = np.append(middle[2:], edge[-1])
+    change[1:] -= middle[:-2]
+    change[0] -= edge[0]
+    change -= np.median(change)
+    np.abs(change, out=change)
+    noise = _MAD_SIGMA * float(np.median(change))
+    found[:] = change > max(_STEP_SAMPLES * step_s, _STEP_SIGMAS * noise)
     return found
 
 

@@ -229,8 +229,11 @@ def unrest(reading: Reading) -> FloatArray:
     rest, block = reading.levels.rest, reading.levels.block
     if not reading.height or len(rest) < 2:
         return np.empty((0, 2))
-    sudden = bool((np.abs(np.diff(rest)) > REST_STRIDE * reading.swing).any())
-    off = np.abs(rest - np.median(rest)) > (REST_MOVES if sudden else REST_WANDERS) * reading.swing
+    stride = np.diff(rest)
+    sudden = bool((np.abs(stride, out=stride) > REST_STRIDE * reading.swing).any())
+    moved = np.subtract(rest, np.median(rest), out=np.empty(len(rest)))
+    off = np.abs(moved, out=moved) > (REST_MOVES if sudden else REST_WANDERS) * reading.swing
+    del stride, moved
     off |= _jumped(rest, max(REST_STEPS * reading.swing, _NOISE_STEPS * reading.levels.noise))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], off, [False]]))).reshape(-1, 2)
     # A block holds the moment of change anywhere, and the median of three hides the one beside it.
@@ -243,7 +246,9 @@ def unrest(reading: Reading) -> FloatArray:
 def _jumped(rest: FloatArray, jump: float) -> BoolArray:
     """(blocks,) true from where rest jumps away until where it comes back to about what it was."""
     off = np.zeros(len(rest), dtype=np.bool_)
-    step = np.abs(rest[2:] - rest[:-2])  # about block 1, 2 …
+    step = rest[2:] - rest[:-2]  # about block 1, 2 …
+    if np.abs(step, out=step).max(initial=0.0) <= jump:
+        return off
     padded = np.pad(step, 3)
     around = np.max([padded[3 + by : 3 + by + len(step)] for by in (-3, -2, 2, 3)], axis=0)
     least = np.full(len(step), jump)

@@ -55,14 +55,13 @@ class Upright:
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """`rest` (blocks,) of `block` samples each, codes; `top` (blocks,) their greatest code; `noise`, codes rms.
+    """`rest` (blocks,) of `block` samples each, codes; `noise`, codes rms.
 
     `swing` is how far typical pulses rise above rest, codes; 0 where nothing rises out of the noise by `least`.
     """
 
     block: int
     rest: FloatArray
-    top: FloatArray
     noise: float
     swing: float
 
@@ -75,7 +74,12 @@ class Levels:
         """Rest (n,) at samples (n,), between blocks interpolated."""
         if len(self.rest) == 1:
             return np.full(index.shape, self.rest[0])
-        return np.interp(index, self._centres, self.rest)
+        if not len(index):
+            return np.empty(0)
+        first, last = (int(np.clip(at / self.block, 1, len(self.rest)) - 1) for at in (index.min(), index.max()))
+        about = slice(max(first - 1, 0), last + 3)  # the others tell nothing here
+        centres = (np.arange(*about.indices(len(self.rest)), dtype=np.float64) + 0.5) * self.block
+        return np.interp(index, centres, self.rest[about])
 
     def steady(self, swing: float) -> bool:
         """Whether rest stays within a small part of the swing."""
@@ -102,10 +106,6 @@ class Levels:
         bottom: FloatArray = np.clip(rest + low, 1, top - 1)
         return size, bottom, top
 
-    @property
-    def _centres(self) -> FloatArray:
-        return (np.arange(len(self.rest), dtype=np.float64) + 0.5) * self.block
-
 
 def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable[[float], float]) -> Levels:
     """Levels of a trace in blocks of about `block` samples; noise from samples `lag` apart.
@@ -114,14 +114,15 @@ def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable
     is taken. `least`: rest level → how far above it a pulse must reach at the least, codes.
     """
     block = max(PICKED, min(block, len(samples)) // PICKED * PICKED)
-    noise = _noise(samples, lag)
-    parts = [_levels_of(samples, block, start, noise) for start in range(0, max(len(samples) // block, 1), _AT_ONCE)]
-    rest, top = (np.concatenate(found) for found in zip(*parts, strict=True))
-    rest = _median_of_three(_below(samples, block, rest, beyond, noise))
+    noise, blocks = _noise(samples, lag), max(len(samples) // block, 1)
+    rest, top = np.empty(blocks), np.empty(blocks, dtype=np.uint8)
+    for start in range(0, blocks, _AT_ONCE):
+        rest[start : start + _AT_ONCE], top[start : start + _AT_ONCE] = _levels_of(samples, block, start, noise)
+    rest = median_of_three(_below(samples, block, rest, beyond, noise))
     rise = top - rest
-    seen = rise >= max(least(float(np.median(rest))), SEEN * noise)
-    swing = float(np.quantile(rise[seen], 0.75)) - _TOP_BIAS * noise if seen.any() else 0.0
-    return Levels(block, rest, top, noise, swing)
+    rise = rise[rise >= max(least(float(np.median(rest))), SEEN * noise)]
+    swing = float(np.quantile(rise, 0.75, overwrite_input=True)) - _TOP_BIAS * noise if len(rise) else 0.0
+    return Levels(block, rest, noise, swing)
 
 
 def _below(samples: Upright, block: int, rest: FloatArray, beyond: float, noise: float) -> FloatArray:
@@ -160,12 +161,12 @@ def sums_of(codes: Codes, width: int) -> NDArray[np.uint16]:
     return sums
 
 
-def _levels_of(samples: Upright, block: int, start: int, noise: float) -> tuple[FloatArray, FloatArray]:
+def _levels_of(samples: Upright, block: int, start: int, noise: float) -> tuple[FloatArray, Codes]:
     """Rest and greatest code of the blocks from `start` on, as many as are looked at at once."""
     picked = _picked(samples, block, start)
     groups = np.stack([picked[i::_GROUPS].min(axis=0) for i in range(_GROUPS)])
     second = np.partition(groups, 1, axis=0)[1]  # one group may have met an undershoot, and others pulses only
-    return _mean_rest(picked, second + _LEAST_OF_GROUP * noise, noise), picked.max(axis=0).astype(np.float64)
+    return _mean_rest(picked, second + _LEAST_OF_GROUP * noise, noise), picked.max(axis=0)
 
 
 def _picked(samples: Upright, block: int, start: int) -> Codes:
@@ -194,10 +195,14 @@ def _noise(samples: Upright, lag: int) -> float:
     return max(_NOISE_LEAST, quartile / _QUARTILE)
 
 
-def _median_of_three(values: FloatArray) -> FloatArray:
+def median_of_three(values: FloatArray) -> FloatArray:
+    """(n,) the middle one of each and its two neighbours; the first and the last as they are."""
+    found = values.copy()
     if len(values) < 3:
-        return values
-    before = np.concatenate([values[:1], values[:-1]])
-    after = np.concatenate([values[1:], values[-1:]])
-    found: FloatArray = np.maximum(np.minimum(before, values), np.minimum(np.maximum(before, values), after))
+        return found
+    before, here, after = values[:-2], values[1:-1], values[2:]
+    least = np.minimum(before, here)
+    middle = np.maximum(before, here, out=found[1:-1])
+    np.minimum(middle, after, out=middle)
+    np.maximum(middle, least, out=middle)
     return found

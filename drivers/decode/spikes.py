@@ -292,16 +292,22 @@ def _slots(
     if not len(planned_s):
         return Alignment(np.empty(0, np.intp), np.empty(0, np.bool_)), measured_s
     # Either edge is known to half a sample at worst; the rest is for the two clocks and for edges made late by DMA.
-    allowed_s = settings.slot_tolerance * planned_s + 1.5 * step_s + settings.edge_slack_s
+    allowed_s = settings.slot_tolerance * planned_s
+    allowed_s += 1.5 * step_s
+    allowed_s += settings.edge_slack_s
     found = align(measured_s, planned_s, allowed_s)
+    del allowed_s
     still = found.ok.copy()
     still[found.ok] = ~steps(measured_s[found.interval[found.ok]], planned_s[found.ok], step_s)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     # Slow edges lengthen all of them alike.
     least, most = _LEADS
-    usual_s = min(max(float(np.median(sync.width_s[:-1])), least * lead_s), most * lead_s)
-    lead_good = np.abs(sync.width_s[:-1] - usual_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
-    return Alignment(found.interval, still & lead_good[found.interval]), measured_s
+    width_s = sync.width_s[:-1]
+    usual_s = min(max(float(np.median(width_s)), least * lead_s), most * lead_s)
+    width_s -= usual_s
+    lead_good = np.abs(width_s, out=width_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
+    still &= lead_good[found.interval]
+    return Alignment(found.interval, still), measured_s
 
 
 def _line_notes(heard: Heard, shape: Shape) -> list[str]:
