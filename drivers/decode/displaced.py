@@ -75,10 +75,12 @@ def steps(measured_s: FloatArray, planned_s: FloatArray, step_s: float) -> BoolA
     np.subtract(measured_s, off, out=off)
     edge = np.zeros(len(off) + 1)
     np.cumsum(off, out=edge[1:])
-    middle = median_of_three(edge)  # of each edge and its two neighbours
-    change = np.append(middle[2:], edge[-1])
-    change[1:] -= middle[:-2]
+    del off
+    edge = median_of_three(edge)  # the first and the last are as they were
+    change = np.append(edge[2:], edge[-1])
+    change[1:] -= edge[:-2]
     change[0] -= edge[0]
+    del edge
     change -= np.median(change)
     np.abs(change, out=change)
     noise = _MAD_SIGMA * float(np.median(change))

@@ -31,7 +31,7 @@ def faint_pulses(reading: Reading) -> FloatArray:
     _, none = limits(noise / height)
     least = max(none * height, _SURE * noise)
     # The mean would take for a pulse, where rest moves, what single samples do not.
-    steady = reading.levels.still(max(noise, _STILL * least))
+    steady = reading.levels.wander <= max(noise, _STILL * least)
     size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
     found = [np.empty((0, 2))]
     for runs in _runs(reading, width, size, np.ceil(high * width).astype(np.uint16)):  # of all pulses, in the main

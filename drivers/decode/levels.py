@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Levels:
     noise: float
     swing: float
 
-    @property
+    @cached_property
     def middle(self) -> float:
         """The rest level of most of the trace."""
         return float(np.median(self.rest))
@@ -83,13 +84,19 @@ class Levels:
 
     def steady(self, swing: float) -> bool:
         """Whether rest stays within a small part of the swing."""
-        return float(np.ptp(self.rest)) <= max(STEADY * swing, 2 * self.noise)
+        return self._spread <= max(STEADY * swing, 2 * self.noise)
 
-    def still(self, codes: float) -> bool:
-        """Whether rest, as well as many blocks together tell, stays within so many codes."""
+    @cached_property
+    def wander(self) -> float:
+        """By how many codes rest moves, as well as many blocks together tell."""
         many = min(_TOGETHER, len(self.rest))
-        sums = np.cumsum(np.concatenate([[0.0], self.rest]))
-        return float(np.ptp(sums[many:] - sums[:-many])) <= many * codes
+        sums = np.zeros(len(self.rest) + 1)
+        np.cumsum(self.rest, out=sums[1:])
+        return float(np.ptp(sums[many:] - sums[:-many])) / many
+
+    @cached_property
+    def _spread(self) -> float:
+        return float(np.ptp(self.rest))
 
     def above_rest(
         self, low: float, high: float, samples: int, *, steady: bool | None = None

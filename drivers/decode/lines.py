@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Levels, Upright, sums_of, track
+from drivers.decode.clipping import check_clipping
+from drivers.decode.levels import Levels, Upright, sums_of, track
 from drivers.decode.pieces import Quiet, pieces, sampled
 from drivers.decode.schmitt import (
     Edges,
@@ -25,7 +25,6 @@ from drivers.decode.schmitt import (
     upright,
 )
 from drivers.decode.shapes import WINDOW, Seen, mean_heights, middle_heights
-from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
 HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
@@ -39,9 +38,7 @@ _SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
 _CHUNK = 1 << 15  # samples averaged at a time
 _NOISY, _NOISY_LONG = 0.13, 0.06  # of the swing: with more noise, neighbours are averaged first; of long pulses sooner
 _UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
-_SHAPE_PULSES = 4096  # pulses that clipping is judged by
-_MOVES = 0.06  # of the swing: rest that moves more is a line that hums or drifts
-_PLATEAU, _RESTING = 0.7, 0.3  # of the swing: what is beyond belongs to the top, or to rest
+_ENOUGH = 2_000  # pulses of a sample: fewer may tell little of the others
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ class Reading:
 
 
 def read_line(trace: Trace, line: Line, most: int | None = None) -> Reading:
-    """All pulses of a trace, or a sample of them if it has more than `most` samples.
+    """All pulses of a trace, or a sample of them if it has more than `most` samples and the sample tells enough.
 
     Raises CaptureError where it is empty, clipped, or its scale is off.
     """
@@ -124,7 +121,7 @@ def read_line(trace: Trace, line: Line, most: int | None = None) -> Reading:
     if reading.height and abs(reading.height / swing - 1) > _UNLIKE:
         # The levels came from too few or too noisy samples: pulses themselves tell better.
         reading = _measured(trace, levels, line, _swing(reading, swing), smoothed, most)
-    _check_clipping(reading)
+    check_clipping(reading)
     return reading
 
 
@@ -164,8 +161,12 @@ def _measured(
 ) -> Reading:
     samples = upright(trace, inverted=line.inverted)
     thresholds = Thresholds(*levels.above_rest(LOW * swing, HIGH * swing, len(samples)))
-    whole = most is None or len(samples) <= most
-    found = pulses_at(trace, samples, thresholds) if whole else sampled(trace, samples, thresholds, most or 0)
+    found, whole = None, most is None or len(samples) <= most
+    if not whole:
+        found = sampled(trace, samples, thresholds)
+        whole = len(found) < _ENOUGH
+    if found is None or whole:
+        found = pulses_at(trace, samples, thresholds)
     window = max(1, round(line.width_s / trace.x_increment_s))
     none = Reading(
         trace=trace,
@@ -263,45 +264,3 @@ def joined(pulses: Pulses, within_s: float) -> tuple[Pulses, BoolArray]:
         return pulses, np.zeros(len(pulses), dtype=np.bool_)
     first, last = _ends(pulses, within_s)
     return replace(pulses, rise_s=pulses.rise_s[first], fall_s=pulses.fall_s[last]), ~last[first]
-
-
-def _check_clipping(reading: Reading) -> None:
-    """Refuse a trace whose rest or top lies at the edge of the screen; ringing and single excursions are no harm.
-
-    Of what belongs to the top, or to rest, more than half at the very edge is no signal's shape and no noise. A line
-    that hums or drifts may touch the edge now and then: what that hides, heights tell.
-    """
-    swing, levels = reading.swing, reading.levels
-    limit = 0.5 if np.ptp(levels.rest) < _MOVES * swing else 0.9
-    for codes, above, inside in _shapes(reading):
-        part = codes[(above > _PLATEAU * swing) if inside else (above < _RESTING * swing)]
-        rail = part >= CLIPPED_HIGH if inside else part <= CLIPPED_LOW
-        if len(part) and rail.mean() > limit:
-            edge = "top" if inside != reading.samples.flipped else "bottom"
-            raise CaptureError(
-                f"trace {reading.trace.name!r} is clipped at the {edge} of the screen: check that the probe's switch "
-                "agrees with scope.probe and that scope.volts_per_div shows the whole signal"
-            )
-
-
-def _shapes(reading: Reading) -> list[tuple[NDArray[np.uint8], FloatArray, bool]]:
-    """Codes within pulses, and codes everywhere, each with how far above rest they are."""
-    step = max(1, len(reading.pulses) // _SHAPE_PULSES)
-    some = reading.pulses.where(_every(len(reading.pulses), step))
-    rise = (some.rise_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
-    fall = (some.fall_s - reading.trace.x_origin_s) / reading.trace.x_increment_s
-    long = np.minimum(fall, rise + 2 * reading.window + 2)
-    spread = (np.arange(WINDOW) + 0.5) / WINDOW
-    inside = np.rint(rise[:, None] + (long - rise)[:, None] * spread).astype(np.intp).ravel()
-    everywhere = np.linspace(0, len(reading.samples) - 1, min(len(reading.samples), 1 << 14)).astype(np.intp)
-    shapes = []
-    for index, of_pulses in ((np.minimum(inside, len(reading.samples) - 1), True), (everywhere, False)):
-        codes = reading.samples.at(index)
-        shapes.append((codes, codes - reading.levels.rest_at(index.astype(np.float64)), of_pulses))
-    return shapes
-
-
-def _every(count: int, step: int) -> BoolArray:
-    keep = np.zeros(count, dtype=np.bool_)
-    keep[::step] = True
-    return keep

@@ -14,7 +14,7 @@ from drivers.decode.levels import Upright
 from drivers.decode.schmitt import Edges, Pulses, Thresholds, pulses_of
 from drivers.signals import FloatArray, Trace
 
-_STRETCHES = 8  # of a sample of pulses
+_STRETCHES, _SAMPLE = 8, 1 << 18  # of a sample of pulses, and samples that it takes
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ def _last_quiet(edge_s: FloatArray, high: bool, until_s: float, quiet: Quiet) ->
     return int(high) + 2 * last, float(cut_s)
 
 
-def sampled(trace: Trace, samples: Upright, levels: Thresholds, most: int) -> Pulses:
-    """Whole pulses from stretches all over a trace, of `most` samples together."""
-    length = most // _STRETCHES
+def sampled(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
+    """Whole pulses from stretches all over a trace."""
+    length = min(_SAMPLE, len(samples)) // _STRETCHES
     found: list[Pulses] = []
     for start in np.linspace(0, len(samples) - length, _STRETCHES).astype(np.intp).tolist():
         edges = Edges(trace, samples, levels, start, start + length)

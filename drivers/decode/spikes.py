@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.axon import SAMPLE, Heard, hear
+from drivers.decode.axon import LONG, Heard, hear
 from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
 from drivers.decode.faint import FAINT
@@ -63,7 +63,7 @@ def decode(
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
     lines = expected_lines(settings, board, lead_s)
-    axon_seen = read_line(axon_trace, lines["axon"], SAMPLE)
+    axon_seen = read_line(axon_trace, lines["axon"], LONG)
     sync = _sync(read_line(sync_trace, lines["sync"]), axon_seen, axon_trace, lines, lead_s, len(played))
     _check_axon(axon_seen, lines["axon"])
     slots, measured = _slots(shot, sync, settings, tick_s, sync_trace.x_increment_s)
@@ -298,7 +298,11 @@ def _slots(
     found = align(measured_s, planned_s, allowed_s)
     del allowed_s
     still = found.ok.copy()
-    still[found.ok] = ~steps(measured_s[found.interval[found.ok]], planned_s[found.ok], step_s)
+    if still.all() and len(measured_s) == len(planned_s):
+        still = ~steps(measured_s, planned_s, step_s)
+    else:
+        still[found.ok] = ~steps(measured_s[found.interval[found.ok]], planned_s[found.ok], step_s)
+    del planned_s
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     # Slow edges lengthen all of them alike.
     least, most = _LEADS
