@@ -1,4 +1,4 @@
-"""Is a trace clipped? Told by the share of samples at the edge of the screen, of those that belong to rest or to pulses."""
+"""Is a trace clipped? Told by how many samples of rest, and of pulses, lie at the edge of the screen."""
 
 from __future__ import annotations
 
