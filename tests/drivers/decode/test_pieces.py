@@ -32,7 +32,7 @@ def levels(count: int, rows: int) -> Thresholds:
     if not rows:
         return Thresholds(count, np.array([80.0]), np.array([120.0]))
     size = -(-count // rows)
-    low = 80.0 + 15 * (np.arange(-(-count // size)) % 2)
+    low = np.asarray(80 + 15 * (np.arange(-(-count // size)) % 2), dtype=np.float64)
     return Thresholds(size, low, low + 40)
 
 
