@@ -101,6 +101,10 @@ def _open(path: Path, resource: str) -> int:
         if os.fstat(descriptor).st_uid == os.geteuid() and stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o666:
             os.fchmod(descriptor, 0o666)  # whatever the umask: another user's program must be able to ask
     except OSError as error:
+        if not path.parent.is_dir():
+            raise InputError(
+                f"{resource}: the folder for locks, {path.parent}, is not there: make it, or name another in HIL_LOCKS"
+            ) from error
         raise InputError(
             f"{resource}: its lock {path} cannot be opened ({error.strerror or error}); remove that file, or name "
             "another folder for locks in HIL_LOCKS"

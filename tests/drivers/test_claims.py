@@ -110,3 +110,9 @@ def test_nobody_lends_what_is_not_his(monkeypatch: pytest.MonkeyPatch, tmp_path:
             monkeypatch.setenv(LENT, f'{{"bus": {mine.fileno()}}}')
             assert "bus is in use by test" in take("bus", locks=(mine.fileno(),))
         other.close()
+
+
+def test_a_folder_for_locks_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HIL_LOCKS", str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"folder for locks, .*none, is not there: make it"), claim(["bus"], "test"):
+        pass
