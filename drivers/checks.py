@@ -9,7 +9,7 @@ with and without them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -104,15 +104,19 @@ def proofs(bench: Bench) -> Iterator[Check]:
 
 
 def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Capture:
+    """All shots of it as one, with the traces of the first: where slots are long, there are several."""
     bench.set_threshold(vth_v)
     frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
     for _ in range(TRIES):  # a shot that was lost is followed by one that shows why
         captures = list(bench.play([frame]))
-        first = captures[0]
-        bad = sum(int((~c.ok).sum()) for c in captures)
+        spikes, slot_s, ok = (
+            np.concatenate(of) for of in zip(*((c.spikes, c.slot_s, c.ok) for c in captures), strict=True)
+        )
+        bad = int((~ok).sum())
         if not bad:
-            return first
-    notes = "; ".join(first.notes)
+            bench_s = sum(capture.bench_s for capture in captures)
+            return replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
+    notes = "; ".join(dict.fromkeys(note for capture in captures for note in capture.notes))
     remedy = "check the axon wire, its pull-up, the one-shot and the probe's ground" if "axon" in notes else REMEDY
     raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({notes}): {remedy}")
 
