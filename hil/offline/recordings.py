@@ -140,7 +140,7 @@ def import_files(files: Collection[Path], wanted: Wanted, out: Path, device: Dev
     run = frozen.begin(out, "import", config, {}, tick_s=ticks[0])
     try:
         for index, recording in enumerate(recordings(files)):
-            run.add_shot(_decoded(recording, wanted, bench, plan, index).capture).result()
+            run.keep_shot(_decoded(recording, wanted, bench, plan, index).capture)
         run.add_event("complete", f"{len(imported)} recordings")
     except HilError:
         run.close()

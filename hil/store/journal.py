@@ -55,7 +55,7 @@ class Journal:
 
     @contextmanager
     def transaction(self, *, commit: bool = True) -> Iterator[None]:
-        """Everything within, or nothing; without `commit` it is left open for `commit_in_thread`."""
+        """Everything within, or nothing; without `commit` it is left open for `commit` or `commit_in_thread`."""
         self._settle()
         self.execute("BEGIN IMMEDIATE")
         try:
@@ -65,6 +65,10 @@ class Journal:
         except BaseException:
             self._roll_back()
             raise
+
+    def commit(self) -> None:
+        """Commit the open transaction here and now; raises RunFileError when it cannot be."""
+        self._commit(0)
 
     def commit_in_thread(self, result: int) -> Future[int]:
         """Commit the open transaction; `result` comes once it is on the disk, or the RunFileError that kept it off."""

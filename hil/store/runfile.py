@@ -166,6 +166,16 @@ class RunFile:
         The disk is waited for in a thread. Whatever else is asked of the file meanwhile waits for it too; only
         `add_result` and `shots_of` do not have to. The result raises RunFileError when the disk takes no more.
         """
+        return self._journal.commit_in_thread(self._insert(capture))
+
+    def keep_shot(self, capture: Capture) -> int:
+        """The same for who has nothing to do meanwhile: returns once the shot is on the disk; raises RunFileError."""
+        row = self._insert(capture)
+        self._journal.commit()
+        return row
+
+    def _insert(self, capture: Capture) -> int:
+        """Put a shot into a transaction and leave that open; returns the row id."""
         values = shot_values(capture)
         traces = [trace_values(trace) for trace in sorted(capture.traces, key=lambda t: t.name)]
         checks = [digest(trace) for trace in traces]
@@ -178,7 +188,8 @@ class RunFile:
         purpose, image, noise, attempt, layer, first_slot, slots = values[: len(KEY_COLUMNS)]
         bad_slots = int((~capture.ok).sum())
         shots[purpose, image, noise, layer].append(ShotRow(row, attempt, first_slot, slots, bad_slots))
-        return self._journal.commit_in_thread(row)
+        found: int = row
+        return found
 
     def shots_of(self, key: FrameKey, layer: int, first_slot: int = 0, stop: int = 1 << 31) -> list[ShotRow]:
         """The recorded shots within slots first_slot…stop−1 of a frame, of all attempts, in the order of slots.

@@ -501,7 +501,7 @@ def test_a_file_of_schema_1_is_read_and_gone_on_with(recorded: tuple[Path, list[
         assert run.query("PRAGMA user_version") == [(1,)]
     more = replace(shots[0], frame=replace(shots[0].frame, key=FrameKey("test", 99)))
     with RunFile.open(path, write=True) as run:
-        row = run.add_shot(more).result()
+        row = run.keep_shot(more)
     with RunFile.open(path) as run:
         assert same(run.load(row, None), more)
         assert same(run.load(1, None), shots[0])
