@@ -374,7 +374,7 @@ class ScopeReader:
                 return [axon, sync]
         sync = self._fetcher.trace("sync", plan, self._armed, more=self._identity)
         with suppress(CaptureError):  # decoding says what is wrong
-            if not self._mode:  # trials are too short to tell it well
+            if self._mode != "coarse":
                 self._ratio = self._timeline(shot, sync).ratio
                 self._told_ratio = self._ratio is not None
         return [axon, sync]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from drivers.signals import Capture, Frame, SlotTiming, Trace
 
 COARSE_SLOTS, COARSE_PULSES = 200, 30  # slots of several times what a pair of samples stands for
-SLOTS, MOST_PULSES = 400, 8
+SLOTS, MOST_PULSES = 1_000, 8  # whose edges tell the ratio of the clocks to 1 ppm
 OK_SHARE = 0.98
 TRIES = 3
 SIGMAS = 5.0
