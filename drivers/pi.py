@@ -139,19 +139,23 @@ class PiBench:
             yield from shots(frame, tick_s, longest_s=parts.longest_s, **bounds)
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
-        """The next shot is compiled while one plays, and plays while the caller works on the last."""
+        """The next shot is compiled while one plays, and plays while the caller works on the last; the one after it is
+        compiled before, so that a caller who takes long holds up nothing.
+        """
         shot = self._load(queue)
         if shot is not None:
             self._begin(shot)
+        following = self._load(queue) if shot is not None else None
         while shot is not None:
-            following = self._load(queue)
             if following is not None and self._parts.gapless:
                 self._begin(following)
             finish = self._finish(shot)
             if following is not None and not self._parts.gapless:
                 self._begin(following)
-            yield finish()
-            shot = following
+            capture = finish()
+            after = self._load(queue) if following is not None else None
+            yield capture
+            shot, following = following, after
 
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
         shot = next(queue, None)

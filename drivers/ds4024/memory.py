@@ -163,7 +163,7 @@ def read_memory(
             preamble = enter_raw(link, channel, depth)
             if window is None:
                 return _read_window(link, channel, 1, depth, rate)[start - 1 : stop], preamble
-            size = stop - start + 1 if at_once and tries == 1 else window
+            size = min(stop - start + 1, _BLOCK_MOST) if at_once and tries == 1 else window
             firsts = range(start, stop + 1, size)
             parts = [_read_window(link, channel, first, min(first + size - 1, stop), rate) for first in firsts]
             return np.concatenate(parts), preamble
@@ -230,8 +230,10 @@ def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
     return bytes(data)
 
 
-def _measured(link: ScopeLink, wanted: int) -> float:
+def _measured(link: ScopeLink, wanted: int) -> float | None:
     """Bytes a second that the reading thread copies, told by how its number grows; at least, where it is done at once.
+
+    None where it does not grow: its buffer is full.
 
     The number is the same before the first DATA?, whether it is what is buffered or what has been copied.
     """
@@ -239,7 +241,9 @@ def _measured(link: ScopeLink, wanted: int) -> float:
     if state == "READ" and first < wanted:
         link.sleep(link.pace.poll_s)
         second_s, (state, second) = time.monotonic(), _status(link)
-        grows = max(second - first, 1) / (second_s - first_s)
+        if second <= first:
+            return None
+        grows = (second - first) / (second_s - first_s)
         if state == "READ":  # once more, when most of it is there
             link.sleep(min(_MEASURED_SHARE * (wanted - second) / grows, _MEASURED_MOST_S))
             third_s, (state, third) = time.monotonic(), _status(link)

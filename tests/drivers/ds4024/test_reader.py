@@ -18,6 +18,7 @@ from drivers.ds4024.link import Pace, ScopeLink
 from drivers.ds4024.reader import SETTINGS_MADE
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.mock.ds4024.faults import FAULTS
+from drivers.signals import SlotTiming, probe_frame
 from tests.drivers.ds4024 import test_peaks
 from tests.drivers.ds4024.rig import COUNTS, Rig, rig
 
@@ -494,3 +495,14 @@ def test_checks_tell_what_is_wrong_and_what_to_do() -> None:
         (only,) = bench.reader.checks()
     assert not only.ok
     assert "00.02.02" in only.detail
+
+
+def test_memory_longer_than_the_instrument_buffers_tells_no_rate() -> None:
+    with rig() as bench:
+        slow = SlotTiming(mode="fixed", window_s=0.05)
+        shot = probe_frame("slow", slow, np.full(10, 3, dtype=np.int32))
+        assert bench.captured(shot).spikes.tolist() == [3] * 10
+        assert bench.reader.plan is not None
+        assert bench.reader.plan.points > 1_000_000
+        rate = bench.reader.readings.get("scope_bytes_per_s")
+        assert rate is None or rate > 1e5
