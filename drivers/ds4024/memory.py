@@ -126,9 +126,8 @@ def read_again(
     if replace(expected, points=found.points, x_origin_s=found.x_origin_s, x_increment_s=found.x_increment_s) != found:
         raise CaptureError(f"channel {channel} is set otherwise than when it was read last: {found}")
     wanted = stop - start + 1
-    link.write(":WAV:BEG")
     try:
-        link.sleep(link.pace.memory_s)
+        _begin_reading(link)
         data = _collect(link, wanted, rate)
     finally:
         end_reading(link)
@@ -186,8 +185,7 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rat
     link.write(f":WAV:STOP {stop}")
     link.write(":WAV:RES")
     link.ask("*ESR?")  # what happened before is not of interest
-    link.write(":WAV:BEG")
-    link.sleep(link.pace.memory_s)
+    _begin_reading(link)
     try:
         data = _collect(link, wanted, rate)
         empty = not data and bool(int(link.number("*ESR?")) & _EXECUTION_ERROR)
@@ -198,6 +196,12 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rat
     if len(data) != wanted:
         raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
     return np.frombuffer(data, dtype=np.uint8)
+
+
+def _begin_reading(link: ScopeLink) -> None:
+    """Start the reading thread on the window that is set."""
+    link.write(":WAV:BEG")
+    link.sleep(link.pace.memory_s)
 
 
 def end_reading(link: ScopeLink) -> None:

@@ -45,7 +45,7 @@ MUTATIONS: dict[str, tuple[ModuleType, str, str, str, list[int]]] = {
     "waves that cut each other off": (stream, "WaveStream._send", "ONE_SHOT_SYNC)", "ONE_SHOT)", LONG),
     "wrong sign of the offset": (plan, "CapturePlan.offset_s", "self.record_s / 2 - self.pre_s", "self.pre_s", SHORT),
     "armed too late": (pi, "PiBench._begin", _ARM_AND_START, _START_AND_ARM, SHORT),
-    "no reading thread": (memory, "_read_window", '":WAV:BEG"', '":WAV:RES"', SHORT),
+    "no reading thread": (memory, "_begin_reading", '":WAV:BEG"', '":WAV:RES"', SHORT),
     "trigger above every level": (settings, "wanted_settings", "sync_level_v:g", "sync_level_v + 3:g", SHORT),
 }
 

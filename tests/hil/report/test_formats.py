@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from drivers.errors import InputError
+from drivers.signals import Capture
 from hil.cli import main
 from hil.network.layers import LAYERS, activations, as_maps, drives
 from hil.network.mnist import load_test
@@ -301,3 +302,28 @@ def test_what_cannot_be_exported_is_named(recorded: Path, counted: Path, capsys:
     assert main(["export", str(counted), "--to", "sr", "--traces", "--out", "x.sr"]) == 2
     assert "has no traces: leave --traces away" in capsys.readouterr().err
     assert not Path("x.sr").exists()
+
+
+@pytest.mark.parametrize("to", ["sr", "hdf5"])
+def test_traces_of_peak_detect_are_refused_where_samples_have_to_be_at_equal_times(
+    to: str,
+    recorded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    loaded = RunFile.load
+
+    def by_peaks(run: RunFile, *arguments: object) -> Capture:
+        capture = loaded(run, *arguments)  # type: ignore[arg-type]
+        traces = [replace(trace, settings={**trace.settings, ":ACQ:TYPE": "PEAK"}) for trace in capture.traces]
+        return replace(capture, traces=tuple(traces))
+
+    monkeypatch.setattr(RunFile, "load", by_peaks)
+    out = tmp_path / "out"
+    assert main(["export", str(recorded), "--to", to, "--traces", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "peak detect" in said
+    assert "leave --traces away, or hil export --to vcd --traces" in said
+    assert not out.exists()
+    assert main(["export", str(recorded), "--to", to, "--out", str(out)]) == 0  # counts all the same

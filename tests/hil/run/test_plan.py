@@ -206,7 +206,7 @@ def test_a_plan_knows_what_is_proven_of_the_oscilloscope_and_how_fast_its_link_i
     keep(known.model_copy(update={"bytes_per_s": 1.7e6}), Path("known"))
     fast = wired(capsys, '"scope"')
     assert unknown["wall_s"] > 2 * slow["wall_s"] > 4 * fast["wall_s"]
-    assert unknown["capture_bytes"] > 5 * slow["capture_bytes"]
+    assert unknown["capture_bytes"] > 3 * slow["capture_bytes"]
     for plan in (unknown, slow, fast):
         assert plan["wall_s"] == pytest.approx(plan["bench_s"] + sum(plan["parts_s"].values()))
         assert plan["utilisation"] == pytest.approx(plan["bench_s"] / plan["wall_s"])
