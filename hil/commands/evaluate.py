@@ -178,10 +178,14 @@ def _recorded(
 
 
 def digits_of(text: str | None) -> str | int:
-    """A:B, or how many from the first on."""
+    """A:B, or how many from the first on; raises InputError."""
     if text is None:
         return 10_000
-    return text if ":" in text else f"0:{text}"
+    if ":" in text:
+        return text
+    if not text.isdecimal():
+        raise InputError(f"--digits {text!r}: give how many or a:b, for example 1000 or 0:10")
+    return f"0:{text}"
 
 
 def _levels(text: str) -> tuple[int, ...]:

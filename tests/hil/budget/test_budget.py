@@ -163,6 +163,7 @@ def test_a_step_that_has_nothing_yet_is_the_last() -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--digits", ""], "--digits '': give how many or a:b"),
         (["--physical", "none"], "--physical none: nothing is on the neuron"),
         (["--drift", "stop"], "--drift stop has no effect"),
         (["--captured", "-1"], "--captured -1: 0 or more digits"),

@@ -90,6 +90,8 @@ def test_a_figure_is_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
         (["run", "--clock", "9e5"], "slot timing: file: pulse_width_s = 2e-06 does not fit"),
         (["run", "--full-scale", "conv7=3"], "--full-scale 'conv7=3'"),
         (["run", "--weights", "none.safetensors"], "weights file none.safetensors: No such file"),
+        (["evaluate", "--digits", ""], "--digits '': give how many or a:b"),
+        (["evaluate", "--digits", "-5"], "--digits '-5': give how many or a:b"),
         (["evaluate", "--noise", "0,140"], "--noise 140: allowed 0…100"),
         (["evaluate", "--noise", "some"], "--noise 'some'"),
         (["evaluate", "--seeds", "0"], "--seeds 0: allowed 1…100"),
