@@ -191,8 +191,8 @@ def _noise(samples: Upright, lag: int) -> float:
     apart = len(samples) - lag
     if apart < _GROUPS:
         return _NOISE_LEAST
-    index = np.arange(0, apart, max(1, apart // _NOISE_PAIRS))
-    first, second = samples.at(index).astype(np.int16), samples.at(index + lag).astype(np.int16)
+    step = max(1, apart // _NOISE_PAIRS)  # whichever way is up, differences are as great
+    first, second = (samples.codes[start : start + apart : step].astype(np.int16) for start in (0, lag))
     inside = (first > CLIPPED_LOW) & (first < CLIPPED_HIGH)  # the edge of the screen shows no noise
     if inside.sum() < PICKED:
         return _NOISE_LEAST

@@ -18,7 +18,7 @@ from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Upright
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
-_BLOCK = 1 << 17
+_BLOCK = 1 << 18  # samples searched at a time: both their classes fit a cache of 1 MB, and calls cost little
 _TELLING, _SPARE = 0.05, 0.05  # of a trace: less says little of how many edges the rest has; and room beyond that
 _BETWEEN, _ABOVE = 1, 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
 
@@ -114,7 +114,7 @@ def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
             edge_s = grown
         edge_s[count : count + len(found)] = found
         count += len(found)
-    return pulses_of(edge_s[:count], edges.first)
+    return pulses_of(edge_s[:count].copy() if 2 * count < len(edge_s) else edge_s[:count], edges.first)
 
 
 def pulses_of(edge_s: FloatArray, first: bool) -> Pulses:
@@ -195,21 +195,23 @@ class _Classes:
         self.high, self.low = np.ceil(levels.high).astype(np.uint8), np.floor(levels.low).astype(np.uint8)
         self.size = levels.size
         self.stretch = most if len(self.high) == 1 else max(self.size, most // self.size * self.size)
-        self._above, self._more, self._seen = np.empty((3, self.stretch + 1), dtype=np.bool_)
+        self._above, self._more = np.empty((2, self.stretch + 1), dtype=np.bool_)
 
     def changes(self, codes: Codes, start: int, state: bool) -> NDArray[np.intp]:
         """(n,) samples of the stretch that begins at `start` with which the state changes, from `state` on."""
         count = len(codes)
-        above, more, seen = self._above[: count + 1], self._more[: count + 1], self._seen[:count]
+        above, more = self._above[: count + 1], self._more[: count + 1]
         above[0] = more[0] = state
         self._compare(np.greater_equal, codes, self.high, start, above[1:])
         self._compare(np.greater, codes, self.low, start, more[1:])
-        if not np.not_equal(above[1:], more[1:], out=seen).any():  # no sample is between the levels
-            return np.flatnonzero(np.not_equal(above[1:], above[:-1], out=seen))
+        between = np.not_equal(above[1:], more[1:], out=more[1:])
+        if not between.any():
+            return np.flatnonzero(np.not_equal(above[1:], above[:-1], out=more[1:]))
         # A sample that is between the levels decides nothing: those that do, where they differ from the last that did.
         level = above.view(np.uint8)
-        level += more.view(np.uint8)
-        at = np.flatnonzero(np.not_equal(level[1:], level[:-1], out=seen))
+        level += level
+        level[1:] += between.view(np.uint8)  # 2 above, 1 between, 0 below
+        at = np.flatnonzero(np.not_equal(level[1:], level[:-1], out=between))
         reached = level[1:][at]
         decided = reached != _BETWEEN
         at, high = at[decided], reached[decided] == _ABOVE
