@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.decode.judge import limits
-from drivers.decode.levels import sums_of
+from drivers.decode.levels import Thresholds, sums_of
 from drivers.decode.lines import Reading
 from drivers.signals import FloatArray
 
@@ -32,27 +32,27 @@ def faint_pulses(reading: Reading) -> FloatArray:
     least = max(none * height, _SURE * noise)
     # The mean would take for a pulse, where rest moves, what single samples do not.
     steady = reading.levels.wander <= max(noise, _STILL * least)
-    size, _, high = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
+    levels = reading.levels.above_rest(least / 2, least, len(reading.samples), steady=steady)
     found = [np.empty((0, 2))]
-    for runs in _runs(reading, width, size, np.ceil(high * width).astype(np.uint16)):  # of all pulses, in the main
+    for runs in _runs(reading, width, levels):  # of all pulses, in the main
         spans = runs.astype(np.float64) * reading.trace.x_increment_s + reading.trace.x_origin_s
         found.append(spans[_apart(spans, reading)])
     return np.concatenate(found)
 
 
-def _runs(reading: Reading, width: int, size: int, least: NDArray[np.uint16]) -> Iterator[NDArray[np.intp]]:
-    """(n, 2) first sample and the one after the last of every stretch whose running mean reaches `least` of its row."""
+def _runs(reading: Reading, width: int, levels: Thresholds) -> Iterator[NDArray[np.intp]]:
+    """(n, 2) first sample and the one after the last of every stretch whose running mean reaches the upper level."""
+    size = levels.size
     chunk = max(size, _CHUNK // size * size) if size < _CHUNK else _CHUNK
     for start in range(reading.start, reading.stop, chunk):
         stop = min(start + chunk, reading.stop)
         sums = sums_of(reading.samples.part(start, stop + width - 1), width)[: stop - start]
         if not len(sums):
             return
-        if len(least) == 1:
-            above = sums >= least[0]
-        else:
-            rows = np.repeat(least[start // size : (stop - 1) // size + 1], size)
-            above = sums >= rows[start % size :][: len(sums)]
+        _, high = levels.of(start // size, (stop - 1) // size + 1)
+        least = np.ceil(high * width).astype(np.uint16)
+        rows = least if levels.above is None else np.repeat(least, size)[start % size :][: len(sums)]
+        above = sums >= rows
         if above.any():
             edges = np.flatnonzero(np.diff(above, prepend=False, append=False)).reshape(-1, 2)
             edges[:, 1] += width - 1

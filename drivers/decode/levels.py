@@ -98,20 +98,40 @@ class Levels:
     def _spread(self) -> float:
         return float(np.ptp(self.rest))
 
-    def above_rest(
-        self, low: float, high: float, samples: int, *, steady: bool | None = None
-    ) -> tuple[int, FloatArray, FloatArray]:
-        """Levels `low` and `high` codes above rest: samples a row, and either level of each row; of a `steady` line one
-        row, which its rest tells unless given.
-        """
+    def above_rest(self, low: float, high: float, samples: int, *, steady: bool | None = None) -> Thresholds:
+        """Levels `low` and `high` codes above rest; the same everywhere on a `steady` line (rest tells, by default)."""
         if self.steady(high) if steady is None else steady:
-            rest, size = np.array([self.middle]), samples
-        else:
-            size = self.block // _FINER if self.block >= PICKED * _FINER // 2 else self.block
-            rest = self.rest_at((np.arange(-(-samples // size), dtype=np.float64) + 0.5) * size)
-        top: FloatArray = np.clip(rest + high, 2, 254)
-        bottom: FloatArray = np.clip(rest + low, 1, top - 1)
-        return size, bottom, top
+            return between(self.middle + low, self.middle + high, samples)
+        size = self.block // _FINER if self.block >= PICKED * _FINER // 2 else self.block
+        return Thresholds(size, low, high, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """A lower and an upper level, codes: the same everywhere, or so much above rest, by rows of `size` samples."""
+
+    size: int
+    low: float
+    high: float
+    above: Levels | None = None
+
+    def of(self, first: int, stop: int) -> tuple[FloatArray, FloatArray]:
+        """Either level of the rows `first` to before `stop`, (rows,); (1,) where they are the same everywhere."""
+        if self.above is None:
+            return np.array([self.low]), np.array([self.high])
+        rest = self.above.rest_at((np.arange(first, stop, dtype=np.float64) + 0.5) * self.size)
+        return _on_screen(rest + self.low, rest + self.high)
+
+
+def between(low: float, high: float, samples: int) -> Thresholds:
+    """The same levels for all samples, with something on the screen beyond either."""
+    lower, upper = _on_screen(np.array([low]), np.array([high]))
+    return Thresholds(samples, float(lower[0]), float(upper[0]))
+
+
+def _on_screen(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    top: FloatArray = np.clip(high, 2, 254)
+    return np.clip(low, 1, top - 1), top
 
 
 def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable[[float], float]) -> Levels:

@@ -13,12 +13,11 @@ from functools import cached_property
 import numpy as np
 
 from drivers.decode.clipping import check_clipping
-from drivers.decode.levels import Levels, Upright, sums_of, track
+from drivers.decode.levels import Levels, Thresholds, Upright, sums_of, track
 from drivers.decode.pieces import Quiet, pieces, sampled
 from drivers.decode.schmitt import (
     Edges,
     Pulses,
-    Thresholds,
     check_on_screen,
     code_of,
     pulses_at,
@@ -160,7 +159,7 @@ def _measured(
     trace: Trace, levels: Levels, line: Line, swing: float, smoothed: int, most: int | None = None
 ) -> Reading:
     samples = upright(trace, inverted=line.inverted)
-    thresholds = Thresholds(*levels.above_rest(LOW * swing, HIGH * swing, len(samples)))
+    thresholds = levels.above_rest(LOW * swing, HIGH * swing, len(samples))
     found, whole = None, most is None or len(samples) <= most
     if not whole:
         found = sampled(trace, samples, thresholds)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers.decode.levels import Upright
-from drivers.decode.schmitt import Edges, Pulses, Thresholds, pulses_of
+from drivers.decode.levels import Thresholds, Upright
+from drivers.decode.schmitt import Edges, Pulses, pulses_of
 from drivers.signals import FloatArray, Trace
 
 _STRETCHES, _SAMPLE = 8, 1 << 18  # of a sample of pulses, and samples that it takes

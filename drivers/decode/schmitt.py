@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Upright
+from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Thresholds, Upright
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
@@ -56,15 +56,6 @@ class Pulses:
         return Pulses(self.rise_s[keep], self.fall_s[keep], self.starts_high, self.ends_high, self.begins_low_s)
 
 
-@dataclass(frozen=True, eq=False)
-class Thresholds:
-    """The lower and upper level of each stretch of `size` samples: (stretches,), codes."""
-
-    size: int
-    low: FloatArray
-    high: FloatArray
-
-
 def upright(trace: Trace, *, inverted: bool = False) -> Upright:
     """The codes of a trace with its pulses upwards in volts, or downwards if `inverted`; raises CaptureError."""
     if len(trace.codes) == 0:
@@ -89,7 +80,7 @@ def find_pulses(trace: Trace, low_v: float, high_v: float, *, inverted: bool = F
     samples = upright(trace, inverted=inverted)
     low, high = sorted(code_of(trace, samples, volts) for volts in (low_v, high_v))
     check_on_screen(trace, low_v, high_v)
-    return pulses_at(trace, samples, Thresholds(len(samples), np.array([low]), np.array([high])))
+    return pulses_at(trace, samples, Thresholds(len(samples), low, high))
 
 
 def check_on_screen(trace: Trace, low_v: float, high_v: float) -> None:
@@ -144,9 +135,9 @@ class Edges:
         stop = len(samples) if stop is None else min(stop, len(samples))
         self._classes = _Classes(levels, min(stop - start, _BLOCK))
         self.stretch = self._classes.stretch
-        self._start, self._stop = start // levels.size * levels.size if len(levels.high) > 1 else start, stop
-        row = min(self._start // levels.size, len(levels.high) - 1)
-        low, high, begin = levels.low[row], levels.high[row], int(samples.part(self._start, self._start + 1)[0])
+        self._start, self._stop = start if levels.above is None else start // levels.size * levels.size, stop
+        low, high = (level[0] for level in levels.of(self._start // levels.size, self._start // levels.size + 1))
+        begin = int(samples.part(self._start, self._start + 1)[0])
         self.first = bool(begin >= high or (begin > low and 2 * begin >= low + high))
 
     def __iter__(self) -> Iterator[tuple[int, FloatArray]]:
@@ -155,10 +146,11 @@ class Edges:
             stop = min(start + self.stretch, self._stop)
             part = samples.part(start - 1 if start else 0, stop)
             part = part if start else np.concatenate([part[:1], part])  # nothing is before the first sample
-            at = self._classes.changes(part[1:], start, state)
+            rows = _Rows(self._levels, max(start - 1, 0), stop)
+            at = self._classes.changes(part[1:], start, state, rows)
             edge_s = np.empty(len(at))
             if len(at):
-                between = _between(part, at, not state, self._levels, start)
+                between = _between(part, at, not state, rows, start)
                 at += start - 1
                 np.add(at, between, out=edge_s)
                 edge_s *= trace.x_increment_s
@@ -172,13 +164,23 @@ def _room(count: int, part: float) -> int:
     return count + int(count * max(_SPARE, (1 + _SPARE) / part - 1) if part > _TELLING else count)
 
 
-def _between(part: Codes, at: NDArray[np.intp], up: bool, levels: Thresholds, start: int) -> NDArray[np.float32]:
+class _Rows:
+    """The levels of some rows of samples, from the row `first` on: as they are, and as codes that reach them."""
+
+    def __init__(self, levels: Thresholds, start: int, stop: int) -> None:
+        self.size, self.first = levels.size, start // levels.size
+        self.low, self.high = levels.of(self.first, -(-stop // levels.size))
+        self.down, self.up = np.floor(self.low).astype(np.uint8), np.ceil(self.high).astype(np.uint8)
+        self.one = levels.above is None
+
+
+def _between(part: Codes, at: NDArray[np.intp], up: bool, rows: _Rows, start: int) -> NDArray[np.float32]:
     """Where between each sample of a part and the next, `at` (n,), a level is reached; first an upper one if `up`."""
     where = part[:-1][at].astype(np.float32)
     step = part[1:][at].astype(np.float32)
     step -= where
-    row = np.minimum((at + (start - 1)) // levels.size, len(levels.high) - 1) if len(levels.high) > 1 else None
-    for begin, level in ((0, levels.high if up else levels.low), (1, levels.low if up else levels.high)):
+    row = None if rows.one else np.maximum(at + (start - 1), 0) // rows.size - rows.first
+    for begin, level in ((0, rows.high if up else rows.low), (1, rows.low if up else rows.high)):
         wanted = level[0] if row is None else level[row[begin::2]]
         np.subtract(np.asarray(wanted, dtype=np.float32), where[begin::2], out=where[begin::2])
     if row is None:
@@ -192,18 +194,17 @@ class _Classes:
     """Codes against both levels, for a stretch of samples at a time; uses its arrays again."""
 
     def __init__(self, levels: Thresholds, most: int) -> None:
-        self.high, self.low = np.ceil(levels.high).astype(np.uint8), np.floor(levels.low).astype(np.uint8)
-        self.size = levels.size
-        self.stretch = most if len(self.high) == 1 else max(self.size, most // self.size * self.size)
+        self.stretch = most if levels.above is None else max(levels.size, most // levels.size * levels.size)
         self._above, self._more = np.empty((2, self.stretch + 1), dtype=np.bool_)
 
-    def changes(self, codes: Codes, start: int, state: bool) -> NDArray[np.intp]:
+    def changes(self, codes: Codes, start: int, state: bool, rows: _Rows) -> NDArray[np.intp]:
         """(n,) samples of the stretch that begins at `start` with which the state changes, from `state` on."""
         count = len(codes)
         above, more = self._above[: count + 1], self._more[: count + 1]
         above[0] = more[0] = state
-        self._compare(np.greater_equal, codes, self.high, start, above[1:])
-        self._compare(np.greater, codes, self.low, start, more[1:])
+        here = 0 if rows.one else start // rows.size - rows.first
+        _compare(np.greater_equal, codes, rows.up[here:], rows.size, above[1:])
+        _compare(np.greater, codes, rows.down[here:], rows.size, more[1:])
         between = np.not_equal(above[1:], more[1:], out=more[1:])
         if not between.any():
             return np.flatnonzero(np.not_equal(above[1:], above[:-1], out=more[1:]))
@@ -222,17 +223,18 @@ class _Classes:
         found: NDArray[np.intp] = at[changed]
         return found
 
-    def _compare(self, compare: np.ufunc, codes: Codes, levels: Codes, start: int, seen: BoolArray) -> None:
-        if len(levels) == 1:
-            compare(codes, levels[0], out=seen)
-            return
-        row, whole = start // self.size, len(codes) // self.size
-        cut = whole * self.size
-        if whole:
-            rows = codes[:cut].reshape(whole, self.size)
-            compare(rows, levels[row : row + whole, None], out=seen[:cut].reshape(whole, self.size))
-        if cut < len(codes):
-            compare(codes[cut:], levels[min(row + whole, len(levels) - 1)], out=seen[cut:])
+
+def _compare(compare: np.ufunc, codes: Codes, levels: Codes, size: int, seen: BoolArray) -> None:
+    """Codes against the level of each row of `size` of them, or of all."""
+    if len(levels) == 1:
+        compare(codes, levels[0], out=seen)
+        return
+    whole = len(codes) // size
+    cut = whole * size
+    if whole:
+        compare(codes[:cut].reshape(whole, size), levels[:whole, None], out=seen[:cut].reshape(whole, size))
+    if cut < len(codes):
+        compare(codes[cut:], levels[whole], out=seen[cut:])
 
 
 def _volts(trace: Trace, code: int) -> float:

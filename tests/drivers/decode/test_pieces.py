@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from drivers.decode import axon, schmitt, spikes
+from drivers.decode.levels import Levels, Thresholds
 from drivers.decode.lines import Line, Reading, in_pieces, read_line
 from drivers.decode.pieces import Quiet, pieces
-from drivers.decode.schmitt import Edges, Thresholds, pulses_at, upright
+from drivers.decode.schmitt import Edges, pulses_at, upright
 from drivers.decode.spikes import decode
 from drivers.errors import CaptureError
 from drivers.settings import BoardSettings, SpikeSettings
@@ -27,13 +28,12 @@ ADVERSE = st.lists(st.sampled_from([0, 60, 90, 100, 110, 140, 255]), min_size=1,
 QUIET = Quiet(after_rise_s=7, after_fall_s=4)
 
 
-def levels(count: int, rows: int) -> Thresholds:
-    """Levels of 80 and 120 codes, or ones that change from row to row."""
-    if not rows:
-        return Thresholds(count, np.array([80.0]), np.array([120.0]))
-    size = -(-count // rows)
-    low = np.asarray(80 + 15 * (np.arange(-(-count // size)) % 2), dtype=np.float64)
-    return Thresholds(size, low, low + 40)
+def levels(count: int, block: int) -> Thresholds:
+    """Levels of 80 and 120 codes, or as much above a rest that moves from block to block."""
+    if not block:
+        return Thresholds(count, 80.0, 120.0)
+    rest = np.asarray(15 * (np.arange(-(-count // block)) % 2), dtype=np.float64)
+    return Levels(block, rest, noise=0.3, swing=100.0).above_rest(80.0, 120.0, count, steady=False)
 
 
 @settings(derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -43,7 +43,7 @@ def test_edges_are_the_same_wherever_blocks_end(
 ) -> None:
     monkeypatch.setattr(schmitt, "_BLOCK", block)
     trace = trace_of(codes)
-    found = pulses_at(trace, upright(trace), Thresholds(len(codes), np.array([low]), np.array([low + span])))
+    found = pulses_at(trace, upright(trace), Thresholds(len(codes), low, low + span))
     changes = stepwise(codes, low, low + span)
     assert np.ceil(found.rise_s).astype(int).tolist() == [at for at, up in changes if up]
     falls = [at for at, up in changes if not up][int(found.starts_high) :]
@@ -51,7 +51,7 @@ def test_edges_are_the_same_wherever_blocks_end(
 
 
 @settings(derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(codes=ADVERSE, block=st.integers(1, 20), size=st.integers(1, 40), rows=st.integers(0, 4))
+@given(codes=ADVERSE, block=st.integers(1, 20), size=st.integers(1, 40), rows=st.sampled_from([0, 1, 5, 24, 128]))
 def test_pieces_hold_all_pulses_and_are_cut_where_it_is_quiet(
     codes: list[int], block: int, size: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
