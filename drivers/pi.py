@@ -13,7 +13,7 @@ from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, claims, open_parts
 from drivers.signals import nothing_played
-from drivers.timing import shots
+from drivers.timing import ramped, shots
 from drivers.wear.account import Account
 from drivers.wear.passport import passport_folder
 from drivers.witness import Witness
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from drivers.signals import Capture, Frame
 
 T = TypeVar("T")
+RAMP = (256, 512)  # slots of the first shots where shots follow without a pause: each is sent while the last one plays
 
 
 class PiBench:
@@ -130,30 +131,35 @@ class PiBench:
             raise
 
     def _shots(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        ramp = RAMP if self._parts.gapless else ()
         for frame in frames:
             self.file.check_frame(frame)
             self.account.check(frame)
             parts = self._parts
             tick_s, reader = parts.source.tick_s, parts.reader
             bounds = {"most_slots": parts.most_slots, "most_pulses": reader.most_pulses}
-            yield from shots(frame, tick_s, longest_s=parts.longest_s, **bounds)
+            for part in ramped(frame, ramp):
+                yield from shots(part, tick_s, longest_s=parts.longest_s, **bounds)
+            ramp = ()
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
         """The next shot is compiled while one plays, and plays while the caller works on the last; the one after it is
-        compiled before, so that a caller who takes long holds up nothing.
+        compiled before that, and queued where it can be, so that a caller who takes long holds up nothing.
         """
         shot = self._load(queue)
         if shot is not None:
             self._begin(shot)
         following = self._load(queue) if shot is not None else None
+        if following is not None and self._parts.gapless:
+            self._begin(following)
         while shot is not None:
-            if following is not None and self._parts.gapless:
-                self._begin(following)
             finish = self._finish(shot)
             if following is not None and not self._parts.gapless:
                 self._begin(following)
             capture = finish()
             after = self._load(queue) if following is not None else None
+            if after is not None and self._parts.gapless:
+                self._begin(after)
             yield capture
             shot, following = following, after
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -126,6 +126,20 @@ def seconds(ticks: NDArray[np.int64], tick_s: float) -> FloatArray:
     found = ticks.astype(np.float64)
     found *= tick_s
     return found
+
+
+def ramped(frame: Frame, slots: Sequence[int]) -> Iterator[Frame]:
+    """A frame in parts, of which the first have so many played slots, and the last has the rest."""
+    played = np.cumsum(frame.played, dtype=np.int64)
+    start = had = 0
+    for count in slots:
+        had += count
+        stop = int(np.searchsorted(played, had)) + 1
+        if stop >= len(frame):
+            break
+        yield frame.part(start, stop)
+        start = stop
+    yield frame.part(start, len(frame))
 
 
 def shots(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drivers.signals import Frame, FrameKey, SlotTiming, Trace, probe_frame
-from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
+from drivers.timing import length_ticks, period_ticks, ramped, shots, slot_ticks
 
 TICK_S = 1e-6
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=60)
@@ -97,3 +97,14 @@ def test_shots_are_as_few_as_bounds_allow_and_alike() -> None:
     assert max(lengths) - min(lengths) <= lengths[0] // 100
     slots = [len(shot) for shot in shots(frame, TICK_S, most_slots=300)]
     assert slots == [250] * 4
+
+
+def test_a_ramp_of_parts_holds_the_whole_frame_in_order() -> None:
+    pulses = np.array([0, 3, 1, 0, 2, 4, 5, 0, 6], dtype=np.int32)
+    frame = probe_frame("ramp", SlotTiming(), pulses)
+    parts = list(ramped(frame, (2, 3)))
+    assert [int(part.played.sum()) for part in parts] == [2, 3, 1]
+    assert np.concatenate([part.pulses for part in parts]).tolist() == pulses.tolist()
+    assert [part.first_slot for part in parts] == [0, 3, 7]
+    assert [len(part) for part in ramped(frame, ())] == [9]
+    assert [len(part) for part in ramped(frame, (100, 200))] == [9]
