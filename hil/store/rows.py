@@ -148,7 +148,17 @@ def to_trace(values: tuple[Any, ...]) -> Trace:
     codes = unpack_codes(packed, samples)
     if len(codes) != samples:
         raise ValueError(f"{len(codes)} codes where {samples} were recorded")
-    return Trace(name, codes, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, json.loads(settings))
+    said = json.loads(settings)
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise ValueError(f"its settings are {settings!r:.50}")
+    return Trace(name, codes, y_increment_v, y_origin, y_reference, x_increment_s, x_origin_s, said)
+
+
+def _notes(text: str) -> tuple[str, ...]:
+    notes = json.loads(text)
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError(f"its notes are {text!r:.50}")
+    return tuple(notes)
 
 
 def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
@@ -179,5 +189,5 @@ def to_capture(values: tuple[Any, ...], traces: tuple[Trace, ...]) -> Capture:
         bench_s=row["bench_s"],
         stray=Stray(row["stray_before"], row["stray_guard"], row["stray_after"]),
         traces=traces,
-        notes=tuple(json.loads(row["notes"])),
+        notes=_notes(row["notes"]),
     )
