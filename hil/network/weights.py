@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def load_weights(path: str | Path | None = None) -> Weights:
     try:
         raw = Path(name).read_bytes()
         with safe_open(name, framework="numpy") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            tensors = {key: _read(name, file, key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             metadata = dict(file.metadata() or {})
     except OSError as error:
         raise InputError(f"weights file {name}: {error.strerror or error}") from error
@@ -173,6 +173,18 @@ def _layer(
     if full_scale.min() <= 0:
         raise InputError(f"weights file {file}: {name}.full_scale has {full_scale.min():g}; it must be > 0")
     return LayerWeights(name, weight, bias, full_scale)
+
+
+def _read(name: str, file: Any, key: str) -> NDArray[np.generic]:
+    """One tensor of an open file; raises InputError for a type that safetensors has and numpy has not, as bfloat16."""
+    try:
+        found: NDArray[np.generic] = file.get_tensor(key)
+    except (TypeError, AttributeError) as error:
+        kind = file.get_slice(key).get_dtype()
+        raise InputError(
+            f"weights file {name}: {key} has type {kind}, which numpy does not know; save it as float32"
+        ) from error
+    return found
 
 
 def _tensor(

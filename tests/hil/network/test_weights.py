@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from drivers.errors import InputError
 from hil.network.layers import as_maps
@@ -79,6 +79,19 @@ def test_wrong_shapes_types_and_missing_tensors_are_named(tensors: dict[str, np.
         load_weights(file)
     save_file({**tensors, "fc2.bias": np.zeros(10, dtype=np.int32)}, file)
     with pytest.raises(InputError, match="must be floating point"):
+        load_weights(file)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
+def test_types_that_numpy_does_not_know_are_named(kind: str, tensors: dict[str, np.ndarray], tmp_path: Path) -> None:
+    file, stands_for = tmp_path / "w.safetensors", np.uint16 if kind == "BF16" else np.uint8
+    raw = save({**tensors, "fc2.bias": np.zeros(10, dtype=stands_for)})
+    size = int.from_bytes(raw[:8], "little")
+    told = "U16" if kind == "BF16" else "U8"
+    header = raw[8 : 8 + size].replace(f'"dtype":"{told}"'.encode(), f'"dtype":"{kind}"'.encode())
+    header += b" " * (-len(header) % 8)
+    file.write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + size :])
+    with pytest.raises(InputError, match=f"fc2.bias has type {kind}, which numpy does not know; save it as float32"):
         load_weights(file)
 
 
