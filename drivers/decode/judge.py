@@ -229,11 +229,12 @@ def unrest(reading: Reading) -> FloatArray:
     rest, block = reading.levels.rest, reading.levels.block
     if not reading.height or len(rest) < 2:
         return np.empty((0, 2))
-    stride = np.diff(rest)
-    sudden = bool((np.abs(stride, out=stride) > REST_STRIDE * reading.swing).any())
-    moved = np.subtract(rest, np.median(rest), out=np.empty(len(rest)))
+    moved = np.diff(rest)
+    sudden = bool((np.abs(moved, out=moved) > REST_STRIDE * reading.swing).any())
+    del moved
+    moved = rest - reading.levels.middle
     off = np.abs(moved, out=moved) > (REST_MOVES if sudden else REST_WANDERS) * reading.swing
-    del stride, moved
+    del moved
     off |= _jumped(rest, max(REST_STEPS * reading.swing, _NOISE_STEPS * reading.levels.noise))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], off, [False]]))).reshape(-1, 2)
     # A block holds the moment of change anywhere, and the median of three hides the one beside it.

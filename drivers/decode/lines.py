@@ -200,7 +200,7 @@ def _with_pulses(reading: Reading, line: Line, found: Pulses) -> Reading:
 
 def in_pieces(reading: Reading, line: Line, quiet: Quiet, size: int) -> Iterator[Reading]:
     """All pulses of a line of which a sample was read, some `size` samples at a time."""
-    edges = Edges(reading.trace, reading.samples, reading.thresholds)
+    edges = Edges(reading.trace, reading.samples, reading.thresholds, most=size)
     for piece in pieces(edges, reading.trace, quiet, size):
         here = replace(reading, start=piece.start, stop=piece.stop, typical=reading.height)
         yield _with_pulses(here, line, piece.pulses)

@@ -124,16 +124,22 @@ def pulses_of(edge_s: FloatArray, first: bool) -> Pulses:
 class Edges:
     """The times of changes of state, s, a stretch of samples at a time: the sample after it, and its edges (n,).
 
-    Nothing else is held of the trace: everything lives in arrays of a stretch, which are used again. `first` is the
-    state at the sample `start`.
+    Nothing else is held of the trace: everything lives in arrays of a stretch, of `most` samples, which are used again.
+    `first` is the state at the sample `start`.
     """
 
     def __init__(
-        self, trace: Trace, samples: Upright, levels: Thresholds, start: int = 0, stop: int | None = None
+        self,
+        trace: Trace,
+        samples: Upright,
+        levels: Thresholds,
+        start: int = 0,
+        stop: int | None = None,
+        most: int | None = None,
     ) -> None:
         self._trace, self._samples, self._levels = trace, samples, levels
         stop = len(samples) if stop is None else min(stop, len(samples))
-        self._classes = _Classes(levels, min(stop - start, _BLOCK))
+        self._classes = _Classes(levels, min(stop - start, _BLOCK, most or _BLOCK))
         self.stretch = self._classes.stretch
         self._start, self._stop = start if levels.above is None else start // levels.size * levels.size, stop
         low, high = (level[0] for level in levels.of(self._start // levels.size, self._start // levels.size + 1))
