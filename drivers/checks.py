@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from drivers.decode.spikes import TORN
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.signals import probe_frame
 
@@ -69,7 +70,9 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
         quiet = _play(bench, file, file.limits.vth_max_v, addresses)
         yield from _levels(quiet)
         yield _none_fire(quiet, file)
-        yield _all_fire(_play(bench, file, file.limits.vth_min_v, addresses), file)
+        loud = _play(bench, file, file.limits.vth_min_v, addresses)
+        yield _all_fire(loud, file)
+        yield from _marred(loud)
         yield _every_address(_play(bench, file, file.vth_v, addresses), file, addresses)
     except UnsafeError:
         raise
@@ -180,6 +183,14 @@ def _all_fire(capture: Capture, file: BenchFile) -> Check:
         if silent == 0
         else "axon stuck low: check comparator supply and pull-up, sense current, and V_th at the pin",
     )
+
+
+def _marred(capture: Capture) -> Iterator[Check]:
+    """Axon pulses that were counted although something was wrong with them: it may get worse."""
+    wrong = [note for note in capture.notes if TORN in note]
+    if wrong:
+        advice = "check the axon line: its ground, its pull-up, and the one-shot's supply; counts are right so far"
+        yield Check("axon pulses", False, "; ".join(wrong), advice)
 
 
 def _every_address(capture: Capture, file: BenchFile, addresses: int) -> Check:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import BoolArray, FloatArray, Frame
 
-GLITCHES = "axon pulses shorter than"  # of a note
+GLITCHES, TORN = "axon pulses shorter than", "axon pulses were torn"  # of a note
 _LEADS = (0.9, 1.3)  # of the planned lead: the usual width of a sync pulse
 _OUTSIDE = 32  # samples at either end of a trace that lie outside the shot
 _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, not the slot
@@ -319,7 +319,7 @@ def _line_notes(heard: Heard, shape: Shape) -> list[str]:
     if heard.glitches:
         notes.append(f"{heard.glitches} {GLITCHES} {shape.glitch_s:g} s ignored")
     if heard.torn:
-        notes.append(f"{heard.torn} axon pulses were torn and have been joined")
+        notes.append(f"{heard.torn} {TORN} and have been joined")
     return notes
 
 
