@@ -167,14 +167,14 @@ def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: f
 
 
 def at_depth(plan: CapturePlan, depth: int, settings: ScopeSettings) -> CapturePlan | None:
-    """The same shot with another memory depth, sampled no slower, on the shortest 1-2-5 time base; None: impossible."""
-    for s_per_div in TIMEBASES_S:
+    """The same shot with another memory depth, on the 1-2-5 time base that samples as slowly as may be; None: none."""
+    for s_per_div in reversed(TIMEBASES_S):
         rate_hz, pre_s = sample_rate_hz(depth, s_per_div), _pre_trigger(plan.margin_s, s_per_div)
-        if pre_s + plan.shot_s + plan.margin_s > DIVISIONS * s_per_div or rate_hz > 2 * plan.rate_hz:
+        if rate_hz < plan.rate_hz * (1 - 1e-9):
             continue
-        fits = plan.rate_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings)
-        found = _fit(plan.shot_s, s_per_div, depth, pre_s, plan.margin_s, settings)
-        return replace(found, advice=plan.advice) if fits else None
+        if pre_s + plan.shot_s + plan.margin_s > DIVISIONS * s_per_div or rate_hz > rate_max_hz(settings):
+            return None
+        return replace(_fit(plan.shot_s, s_per_div, depth, pre_s, plan.margin_s, settings), advice=plan.advice)
     return None
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from drivers.ds4024.plan import DIVISIONS, TIMEBASES_S, CapturePlan, depths, plan_capture, rate_max_hz, refit
+from drivers.ds4024.plan import DIVISIONS, TIMEBASES_S, CapturePlan, at_depth, depths, plan_capture, rate_max_hz, refit
 from drivers.errors import LimitError
 from drivers.settings import ScopeSettings
 
@@ -107,3 +107,13 @@ def test_a_plan_is_not_kept_where_waiting_for_its_record_costs_more() -> None:
     long, short = plan_capture(0.9, 2e-6, PAIR), plan_capture(1e-3, 2e-6, PAIR)
     assert refit(long, short, PAIR, cost_s=0.5) is short
     assert refit(long, short, PAIR, cost_s=3.0).s_per_div == long.s_per_div
+
+
+def test_a_depth_that_is_kept_is_sampled_no_slower_and_no_faster_than_need_be() -> None:
+    plan = plan_capture(2e-3, 2e-6, PAIR)
+    kept = at_depth(plan, 700_000, PAIR)
+    assert kept is not None
+    assert kept.depth == 700_000 != plan.depth
+    assert plan.rate_hz <= kept.rate_hz < 2.5 * plan.rate_hz
+    assert kept.points < 2.5 * plan.points
+    assert at_depth(plan_capture(1.0, 2e-6, PAIR), 7_000, PAIR) is None
