@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from drivers.decode.faint import faint_pulses
 from drivers.decode.judge import REASONS, SHIFTED, Judged, Shape, sort_out, unrest
-from drivers.decode.lines import Line, Reading, in_pieces
+from drivers.decode.lines import Line, in_pieces
+from drivers.decode.measured import Reading
 from drivers.decode.pieces import Quiet
 from drivers.decode.schmitt import Pulses
 from drivers.decode.shapes import TAIL

@@ -14,7 +14,7 @@ from drivers.errors import CaptureError
 from drivers.signals import FloatArray
 
 if TYPE_CHECKING:
-    from drivers.decode.lines import Reading
+    from drivers.decode.measured import Reading
 
 _SHAPE_PULSES = 4096  # pulses that clipping is judged by
 _SHAPES_AT_ONCE = 256

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from drivers.decode.judge import limits
 from drivers.decode.levels import Thresholds, sums_of
-from drivers.decode.lines import Reading
+from drivers.decode.measured import Reading
 from drivers.signals import FloatArray
 
 FAINT = "faint, lower than any that counts"  # of a note

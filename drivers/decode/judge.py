@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.lines import Reading
+from drivers.decode.measured import Reading
 from drivers.decode.schmitt import Pulses
 from drivers.decode.shapes import Tail, aligned, end_heights, middle_heights, tail_of, tails, without_moment
 from drivers.signals import BoolArray, FloatArray

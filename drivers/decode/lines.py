@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
 from drivers.decode.clipping import check_clipping
-from drivers.decode.levels import Levels, Thresholds, Upright, sums_of, track
+from drivers.decode.levels import Levels, sums_of, track
+from drivers.decode.measured import HIGH, LOW, Reading
 from drivers.decode.pieces import Quiet, pieces, sampled
 from drivers.decode.schmitt import (
     Edges,
@@ -23,10 +23,9 @@ from drivers.decode.schmitt import (
     pulses_at,
     upright,
 )
-from drivers.decode.shapes import WINDOW, Seen, mean_heights, middle_heights
-from drivers.signals import BoolArray, FloatArray, Trace
+from drivers.decode.shapes import mean_heights, middle_heights
+from drivers.signals import BoolArray, Trace
 
-HIGH, LOW = 0.42, 0.27  # of the swing: a runt of 0.58 passes the one in the noise of 20 dB, an echo of 0.4 does not
 JOINED = 0.9  # of a pulse's width: what rises sooner after a rise is the same pulse, torn
 _WIDE = 1.25  # times a pulse's width: what is torn and wider is no pulse
 MOMENT = 0.25  # of a pulse's width: what is narrower, beside a whole pulse, is none
@@ -50,54 +49,6 @@ class Line:
     hysteresis_v: float
     inverted: bool = False
     dense: bool = True  # pulses may fill half of the time; otherwise they are longer than a few samples
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """The pulses of one trace with their mean heights over a pulse's width, (n,) codes above rest.
-
-    `torn` (n,) tells which were joined from pieces; `beside` moments beside whole pulses were left out. `smoothed`
-    neighbours were averaged before, because of noise; `trace` is what came of that. Pulses are those of samples `start`
-    to before `stop`, or a sample of all where it is not the `whole`; then `typical` is the height that all have.
-    """
-
-    trace: Trace
-    samples: Upright
-    levels: Levels
-    pulses: Pulses
-    heights: FloatArray
-    torn: BoolArray
-    beside: int
-    window: int
-    swing: float
-    smoothed: int
-    thresholds: Thresholds
-    start: int = 0
-    stop: int = -1
-    whole: bool = True
-    typical: float | None = None
-
-    def noise_of(self, samples: int) -> float:
-        """Codes rms of a mean over so many samples."""
-        return self.levels.noise * float(np.sqrt(self.smoothed / max(samples, self.smoothed)))
-
-    @property
-    def noise(self) -> float:
-        """Codes rms of a height."""
-        return self.noise_of(min(self.window, WINDOW))
-
-    @property
-    def seen(self) -> Seen:
-        """The trace that was measured."""
-        return Seen(self.samples, self.levels, self.trace, self.window)
-
-    @cached_property
-    def height(self) -> float:
-        """The typical height, codes; of pulses that are more than moments. 0 where there are none."""
-        if self.typical is not None:
-            return self.typical
-        real = self.heights[self.heights > LOW * self.swing]
-        return float(np.median(real)) if len(real) else 0.0
 
 
 def read_line(trace: Trace, line: Line, most: int | None = None) -> Reading:

@@ -17,7 +17,8 @@ from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
 from drivers.decode.faint import FAINT
 from drivers.decode.judge import Shape, judge
-from drivers.decode.lines import Line, Reading, low_swing, read_line
+from drivers.decode.lines import Line, low_swing, read_line
+from drivers.decode.measured import Reading
 from drivers.decode.schmitt import Pulses, code_of
 from drivers.decode.slots import Alignment, align
 from drivers.errors import CaptureError

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from drivers.decode.faint import FAINT, faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
-from drivers.decode.lines import Line, Reading, read_line
+from drivers.decode.lines import Line, read_line
+from drivers.decode.measured import Reading
 from drivers.decode.schmitt import Pulses, find_pulses
 from drivers.decode.spikes import check_time_base, code_volts, doubted, expected_lines
 from drivers.errors import CaptureError, InputError

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from drivers.decode import axon, schmitt, spikes
 from drivers.decode.levels import Levels, Thresholds
-from drivers.decode.lines import Line, Reading, in_pieces, read_line
+from drivers.decode.lines import Line, in_pieces, read_line
+from drivers.decode.measured import Reading
 from drivers.decode.pieces import Quiet, pieces
 from drivers.decode.schmitt import Edges, pulses_at, upright
 from drivers.decode.spikes import decode
