@@ -118,10 +118,16 @@ def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Captur
         bad = int((~ok).sum())
         if not bad:
             bench_s = sum(capture.bench_s for capture in captures)
-            return replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
-    notes = "; ".join(dict.fromkeys(note for capture in captures for note in capture.notes))
+            whole = replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
+            return replace(whole, notes=_notes(captures))
+    notes = "; ".join(_notes(captures))
     remedy = "check the axon wire, its pull-up, the one-shot and the probe's ground" if "axon" in notes else REMEDY
     raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({notes}): {remedy}")
+
+
+def _notes(captures: Iterable[Capture]) -> tuple[str, ...]:
+    """Each once, in order."""
+    return tuple(dict.fromkeys(note for capture in captures for note in capture.notes))
 
 
 def fires(bench: Bench, file: BenchFile) -> bool:
