@@ -485,7 +485,8 @@ def _pace(file: BenchFile, settings: ScopeSettings) -> BenchPace:
     def cost(shot: Frame) -> Mapping[str, float]:
         seen[1:] = [shot]
         plan = strategy.plan(shot, peaks=strategy.by_peaks(shot))
-        return strategy.cost(shot, plan, clocks=len(seen) > 1).parts()  # the first tells their ratio
+        told = len(seen) > 1 or known.ratio_now(datetime.now(UTC)) is not None  # else the first shot tells it
+        return strategy.cost(shot, plan, clocks=told).parts()
 
     def captured(shot: Frame) -> float:
         return strategy.captured(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot)))

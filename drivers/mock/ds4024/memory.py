@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,30 +16,18 @@ Codes = NDArray[np.uint8]
 
 
 class Ahead:
-    """Samples that are worked out while an instrument would copy them: a simulation's own time is charged to nobody."""
+    """Samples that are worked out when they begin to be copied: a simulation's own time is charged to nobody, since the
+    instrument's clock stands still while it takes a command.
+    """
 
     def __init__(self, codes: Callable[[int, int], Codes], first: int, total: int) -> None:
-        self._codes, self._first, self._total = codes, first, total
-        self._done: Codes | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="scope-memory", daemon=True)
-        if total <= AHEAD:
-            self._thread.start()
-
-    def _work(self) -> None:
-        try:
-            self._done = self._codes(self._first, self._total)
-        except BaseException as error:  # noqa: BLE001 (raised where the samples are fetched)
-            self._error = error
+        self._codes, self._first = codes, first
+        self._done = codes(first, total) if total <= AHEAD else None
 
     def __call__(self, first: int, count: int) -> Codes:
         """Samples from `first` on."""
-        if self._total > AHEAD:
-            return self._codes(first, count)
-        self._thread.join()
         if self._done is None:
-            assert self._error is not None  # noqa: S101 (it is one or the other)
-            raise self._error
+            return self._codes(first, count)
         return self._done[first - self._first :][:count].copy()
 
 
