@@ -117,6 +117,9 @@ def test_too_many_pulses_too_close_together_are_refused() -> None:
     shot = probe_frame("test", SlotTiming(dendrite_clock_hz=200e3), [1, 0, 40_000])
     with pytest.raises(LimitError, match=r"slot 2: 40000 pulses do not fit .* less than the 8 µs"):
         plan_waves(shot, WIRING, BOARD)
+    later = probe_frame("test", SlotTiming(dendrite_clock_hz=200e3), [1, 0, 1, 1, 1, 1, 40_000, 1])
+    with pytest.raises(LimitError, match=r"slot 6: 40000 pulses"):
+        plan_waves(later, WIRING, BOARD)
 
 
 def test_a_shot_without_played_slots_needs_no_wave() -> None:

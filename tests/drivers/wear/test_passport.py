@@ -39,8 +39,9 @@ def test_a_passport_from_before_ledgers_counts_what_was_in_hand(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("json", "wear", "message"),
     [
-        ('{"device": "a", "pulses": -5}', None, r"a\.json: pulses = -5: .*restore it from a backup"),
+        ('{"device": "a", "pulses": -1}', None, r"a\.json: pulses = -1: .*restore it from a backup"),
         ('{"device": "b", "pulses": 5}', None, r"a\.json is of device 'b', not 'a'"),
+        ('{"device": "A", "pulses": 5}', None, r"a\.json is of device 'A', not 'a'"),
         ('{"device": "a", "pulses": 5, "has_ledger": true}', None, r"a\.wear is missing: the wear .* is not known"),
         ('{"device": "a", "pulses": 50, "has_ledger": true}', to_line(Wear(9, 9)), r"says 9 pulses and 9 resets"),
         ('{"device": "a", "pulses": 0, "has_ledger": true}', "\0" * 30, r"a\.wear: no line of it is whole"),
