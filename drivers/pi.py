@@ -143,25 +143,22 @@ class PiBench:
             ramp = ()
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
-        """The next shot is compiled while one plays, and plays while the caller works on the last; the one after it is
-        compiled before that, and queued where it can be, so that a caller who takes long holds up nothing.
+        """The next shot is compiled while one plays, and plays while the caller works on the last.
+
+        No further ahead: a frame says how many pulses the device had before it, which retakes of earlier ones add to.
         """
         shot = self._load(queue)
         if shot is not None:
             self._begin(shot)
-        following = self._load(queue) if shot is not None else None
-        if following is not None and self._parts.gapless:
-            self._begin(following)
         while shot is not None:
+            following = self._load(queue)
+            if following is not None and self._parts.gapless:
+                self._begin(following)
             finish = self._finish(shot)
             if following is not None and not self._parts.gapless:
                 self._begin(following)
-            capture = finish()
-            after = self._load(queue) if following is not None else None
-            if after is not None and self._parts.gapless:
-                self._begin(after)
-            yield capture
-            shot, following = following, after
+            yield finish()
+            shot = following
 
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
         shot = next(queue, None)

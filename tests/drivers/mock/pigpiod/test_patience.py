@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import struct
@@ -216,7 +217,8 @@ def test_a_client_that_never_reads_holds_up_reports_but_no_command(
     assert daemon.alerts.lost_ns > 1_000_000_000
     callback.cancel()
     listener.close()
-    control.stop()
+    with contextlib.suppress(OSError):  # its thread may close the socket before stop writes to it (pigpio 1.78)
+        control.stop()
 
 
 def test_history_is_bounded_however_much_is_played(pi: pigpio.pi, board: Board, clock: Clock) -> None:
