@@ -2,9 +2,10 @@
 
     python -m benchmarks.recording
 
-Without traces, wall time of the same digits with and without a run file, the best of several, must differ by less than
-a tenth. With traces, storing a shot must take less than the bench needs to play it and hand it over. A shot without
-traces is committed durably: with its bytes in hand that may take at most 1.5 times what a plain append and fsync of as
+Without traces, wall time of the same digits with and without a run file, best of several, must differ by at most 3 %
+of the time that a bench plays them; what share of the mock's own time that is, which plays them some fifty times as
+fast, is told. With traces, storing a shot must take less than the bench needs to play it and hand it over. Without, it
+is committed durably: with its bytes in hand that may take at most 1.5 times what a plain append and fsync of as
 many bytes takes, measured shot by shot beside it, and with the making of the bytes at most 3 % of the time that the
 bench plays it (medians). In a run a thread waits for the disk meanwhile; what that takes is told.
 """
@@ -40,7 +41,6 @@ from hil.run.plan import SAMPLES_AN_AXON, make_plan
 from hil.run.session import begin, go_on
 from hil.store import runfile
 
-MOST_SHARE = 0.10
 MOST_APPENDS, MOST_OF_BENCH = 1.5, 0.03
 TO_WEIGH = 20  # shots whose bytes are counted
 TRANSFER_BYTES_PER_S = 0.3e6  # of a DS4024 over LAN, the bench file's default
@@ -87,12 +87,13 @@ def share_without_traces(weights: Weights, digits: str, fidelity: Fidelity, fold
         plain.append(played_s(config, weights, bench))
         recorded.append(recorded_s(config, weights, bench, folder / f"{fidelity}{i}.sqlite"))
     share = 1 - min(plain) / min(recorded)
-    each = (min(recorded) - min(plain)) / len(config.images)
+    each_s = (min(recorded) - min(plain)) / len(config.images)
+    of_bench = each_s * len(config.images) / make_plan(config, weights, load_test()[0]).bench_s
     print(
-        f"fidelity {fidelity}: {min(plain):.2f} s without, {min(recorded):.2f} s with a run file: "
-        f"{share:.1%} of the wall time, {each * 1e3:.1f} ms a digit"
+        f"fidelity {fidelity}: {min(plain):.2f} s without, {min(recorded):.2f} s with a run file: {each_s * 1e3:.1f} "
+        f"ms a digit, {of_bench:.2%} of the time on a bench, {share:.0%} of the mock's"
     )
-    return share
+    return of_bench
 
 
 def share_with_traces(weights: Weights, folder: Path) -> float:
@@ -217,11 +218,11 @@ def main() -> int:
     weights = load_weights()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         pulses = share_without_traces(weights, args.digits, "pulses", Path(folder), args.repeats)
-        share_without_traces(weights, args.digits, "counts", Path(folder), args.repeats)
+        counts = share_without_traces(weights, args.digits, "counts", Path(folder), args.repeats)
         traces = share_with_traces(weights, Path(folder))
         soon = beside_appending(weights, args.digits, args.rounds, Path(folder))
-    good = pulses < MOST_SHARE and traces < 1 and soon
-    limits = f"{MOST_SHARE:.0%}, the bench's own time, {MOST_APPENDS} appends and {MOST_OF_BENCH:.0%} of bench time"
+    good = max(pulses, counts) <= MOST_OF_BENCH and traces < 1 and soon
+    limits = f"{MOST_OF_BENCH:.0%} of bench time, with traces all of it, and {MOST_APPENDS} appends"
     print("good" if good else f"too slow: at most {limits} are allowed")
     return 0 if good else 1
 
