@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from calibration.record import check_kept, load_record
 from drivers.errors import HilWarning, InputError, RunFileError
@@ -39,7 +39,7 @@ def known_passport(bench: BenchFile, device: DeviceFile) -> Passport:
             check_kept(found, passport.pulses)
     places = {place.absolute() for place in (*PLACES, *([record.parent] if record is not None else []))}
     for path in (path for place in sorted(places) for path in _newest(place)):
-        had = _pulses_by(path, device.id)
+        had = _pulses_by(path, device.id, bench)
         if had > passport.pulses:
             raise InputError(_lost(device.id, had, f"when {path} ended", passport.pulses))
     return passport
@@ -66,17 +66,26 @@ def _newest(folder: Path) -> list[Path]:
     return found[:MOST_LOOKED_AT]
 
 
-def _pulses_by(path: Path, device: str) -> int:
-    """The pulses that a device had had by the end of a run file; 0 where it says nothing of this device."""
+def _pulses_by(path: Path, device: str, on: BenchFile) -> int:
+    """The pulses that a device had had by the end of a run file; 0 where it says nothing of that device here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HilWarning)  # of a copy without its log, which nobody has named
         try:
             with RunFile.open(path) as run:
                 bench = raw_settings(run).get("bench")
-                of_hardware = isinstance(bench, dict) and bench.get("kind") == "pi"
-                return _pulses(run) if of_hardware and run.facts.get("device") == device else 0
+                same = isinstance(bench, dict) and run.facts.get("device") == device and _one_life(bench, on)
+                return _pulses(run) if same else 0
         except RunFileError:
             return 0  # damaged, or some other file
+
+
+def _one_life(said: dict[str, Any], bench: BenchFile) -> bool:
+    """Whether a device on the bench of a run file is the one of this name here: one that a twin simulates is not the
+    one on real hardware, and not that of a twin with other passports.
+    """
+    if said.get("kind") != "pi" or bool(said.get("witness")) != bool(bench.witness):
+        return False
+    return not bench.witness or said.get("passports") == bench.passports
 
 
 def _pulses(run: RunFile) -> int:

@@ -13,6 +13,7 @@ import pytest
 from calibration.record import load_record, save_record
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.errors import InputError
 from drivers.wear.passport import Entry, Passport, passport_folder, save_passport
 from hil.calibrate.characterization import CharacterizeConfig
 from hil.cli import main
@@ -226,3 +227,26 @@ def test_a_device_with_runs_and_a_lost_or_zeroed_passport_is_not_born_anew(
     assert "had had 7,000 pulses when this run stopped" in capsys.readouterr().err
     save_passport(Passport(device=device.id, pulses=7_000), passport_folder())
     assert known_passport(load_bench(bench), device).pulses == 7_000
+
+
+def test_a_simulated_device_is_not_the_one_of_another_twin_or_of_hardware(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who rehearses with two twins in one folder, and then plays on hardware there, has three devices of one name."""
+    monkeypatch.setenv("HIL_PASSPORTS", str(tmp_path / "passports"))
+    device = load_device(str(EXAMPLES / "devices" / "example.toml"))
+    real = load_bench(str(EXAMPLES / "benches/pigpio-scope.toml"))
+    twin = real.model_copy(update={"witness": "127.0.0.1:4711", "passports": str(tmp_path / "a.passports")})
+    with frozen.begin(
+        Path("calibrations/old.sqlite"),
+        "characterize",
+        CharacterizeConfig(bench=twin, device=device),
+        {},
+        odometer=7_000,
+    ):
+        pass
+    assert known_passport(real, device).pulses == 0
+    other = twin.model_copy(update={"witness": "127.0.0.1:4712", "passports": str(tmp_path / "b.passports")})
+    assert known_passport(other, device).pulses == 0
+    with pytest.raises(InputError, match="had had 7,000 pulses"):
+        known_passport(twin.model_copy(update={"witness": "127.0.0.1:4713"}), device)
