@@ -81,10 +81,11 @@ def decode(
     in_doubt = doubted(heard.doubts, sync)
     here = np.zeros(len(played), dtype=np.bool_)
     here[known] = in_doubt[slots.interval[known]]
-    moved = ""
+    moved, astray = "", 0
     if heard.spikes is not None:
         both = Lines(heard.spikes, sync, sync_trace.x_increment_s)
         there, moved = displaced(shot, both, slots, spikes, here, tick_s)
+        astray = int((there & ~here).sum())
         here |= there
     reason = _unlike(axon_seen, heard, shape) or moved or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
@@ -100,7 +101,7 @@ def decode(
         notes=(
             *_line_notes(heard, shape),
             *_slot_notes(played, slots, len(measured), unclaimed),
-            *_doubt_notes(played, here, heard, reason),
+            *_doubt_notes(played, here, heard, astray, reason),
         ),
     )
 
@@ -324,12 +325,13 @@ def _line_notes(heard: Heard, shape: Shape) -> list[str]:
     return notes
 
 
-def _doubt_notes(played: NDArray[np.intp], here: BoolArray, heard: Heard, reason: str) -> list[str]:
+def _doubt_notes(played: NDArray[np.intp], here: BoolArray, heard: Heard, astray: int, reason: str) -> list[str]:
     notes = []
     if here.any():
         kinds = [f"{count} {kind}" for kind, count in heard.reasons.items()]
         rest = len(heard.doubts) - sum(heard.reasons.values())
         kinds += [f"{rest} {FAINT}"] if rest else []
+        kinds += [f"out of step with sync in or beside {astray}"] if astray else []
         first = int(played[here][0])
         notes.append(f"{here.sum()} slots doubtful, first slot {first} of the shot: axon pulses {', '.join(kinds)}")
     return [*notes, reason] if reason else notes

@@ -128,6 +128,8 @@ def test_a_spike_in_a_guard_spoils_its_neighbours_and_a_sweep_may_have_them(
     network = replace(shot.frame, layer=np.zeros(300, dtype=np.int32))
     found = decode(network, shot.traces(), SpikeSettings(), BoardSettings(), TICK_S, 0.1)
     assert np.flatnonzero(~found.ok).tolist() == [6, 7]
+    said = "2 slots doubtful, first slot 6 of the shot: axon pulses out of step with sync in or beside 2"
+    assert said in found.notes
     for slot in (40, 90):
         shot.spike(slot, -6_000)
     found = decode(network, shot.traces(), SpikeSettings(), BoardSettings(), TICK_S, 0.1)
