@@ -24,7 +24,7 @@ from tests.wire.twin import twin
 pytestmark = pytest.mark.wire
 
 COPED = ""  # the drivers cope with it, and every check is well (tests/drivers/ds4024/test_reader.py)
-AT_ONCE = 6
+AT_ONCE = 3  # twins of one process, which keep each other from running
 
 ADVICE = {  # of the bench pigpio + scope, or pico + pico for faults of the Pico
     "stuck_axon_high": r"axon stuck high: check the comparator's output and the axon wire for a short",
