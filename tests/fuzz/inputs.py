@@ -18,7 +18,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from calibration.record import load_record
+import numpy as np
+from pydantic import ValidationError
+
+from calibration.plausible import check_curve
+from calibration.record import CalibrationRecord, check_made, load_record
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import HilError
@@ -170,14 +174,25 @@ class Inputs:
         (load_bench if bench else load_device)(str(file))
 
     def record(self, rng: Random) -> None:
-        """A calibration record."""
+        """A calibration record: garbled, or changed with the id that goes with its content; and what a run asks of it."""
         file = self.folder / "r.json"
-        text = json.dumps(spoilt_json(self._record, rng))
-        if rng.random() < 0.3:
+        document = spoilt_json(self._record, rng)
+        if isinstance(document, dict) and rng.random() < 0.7:
+            with contextlib.suppress(ValidationError, RecursionError):
+                content = {key: value for key, value in document.items() if key != "id"}
+                document = {**content, "id": CalibrationRecord.model_validate(content).id}
+        text = json.dumps(document)
+        if rng.random() < 0.2:
             file.write_bytes(spoilt_bytes(text.encode(), rng))
         else:
-            file.write_text(rng.choice((text, "[" * DEEP, text.replace(": 0", ": " + "9" * 5000, 1))))
-        load_record(file)
+            file.write_text(
+                rng.choices((text, "[" * DEEP, text.replace(": 0", ": " + "9" * 5000, 1)), weights=(90, 2, 8))[0]
+            )
+        record = load_record(file)
+        curve = record.curve(self._record["timing_key"], record.threshold_v, 2)
+        curve.decode(np.arange(5))
+        check_made(curve, record.threshold_v)
+        check_curve(curve)
 
     def weights(self, rng: Random) -> None:
         """A safetensors file: mostly its header, of which a little claims a lot."""
