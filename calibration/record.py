@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from calibration.storedcurve import CurveFact
 from calibration.transfer import TransferCurve
 from drivers.device import validation_line
 from drivers.durable import write_durably
@@ -49,7 +50,7 @@ class CalibrationRecord(BaseModel):
     vth_v: float
     made_v: float | None = None
     timing_key: str
-    curves: tuple[dict[str, Any], ...] = ()
+    curves: tuple[CurveFact, ...] = ()
     results: dict[str, Any] = Field(default_factory=dict)
     pulses_spent: int = Field(ge=0)
     device_pulses: int = Field(default=0, ge=0)

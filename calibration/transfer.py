@@ -91,7 +91,7 @@ class TransferCurve:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TransferCurve:
-        """Back from `to_dict`."""
+        """Back from `to_dict`; what comes from a file has been through `calibration.storedcurve`."""
         width = max(len(row) for row in data["histogram"])
         histogram = np.array([row + [0] * (width - len(row)) for row in data["histogram"]], dtype=np.int64)
         tally = Tally(np.array(data["pulses"], dtype=np.int64), histogram)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from calibration.storedcurve import CurveFact
 from drivers.benchfile import BenchFile
 from drivers.device import DeviceFile
 from drivers.errors import InputError
@@ -46,7 +47,7 @@ class RunConfig(BaseModel):
     weights_path: str | None = None
     weights_digest: str
     full_scale_pulses: dict[str, int] = Field(default_factory=lambda: dict(DEFAULT_FULL_SCALE))
-    curve: dict[str, Any] | None = None
+    curve: CurveFact | None = None
     calibration_id: str = ""
     drift: Policy = "warn"
     play: Play = "all"

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from calibration.storedcurve import check_stored
 from drivers.errors import RunFileError
 from hil.store.schema import statements
 
@@ -81,6 +82,11 @@ def fact(path: Path, key: str, text: str) -> Any:
         fine = 0 <= value < 1 << 62
     if key.startswith("recalibration/"):
         fine = isinstance(value, dict) and all(isinstance(value.get(k), of) for k, of in _RECALIBRATION.items())
+        if fine:
+            try:
+                check_stored(value["curve"])
+            except ValueError as error:
+                raise RunFileError(f"run file {path} is damaged: its {key}: {error}") from error
     if not fine:
         raise RunFileError(f"run file {path} is damaged: its {key} is {text[:60]!r}")
     return value

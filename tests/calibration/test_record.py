@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from calibration.record import CalibrationRecord, check_valid, load_record, save_record
-from calibration.transfer import measure_transfer
+from calibration.storedcurve import check_stored
+from calibration.transfer import TransferCurve, measure_transfer
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import CalibrationError, InputError
@@ -78,6 +81,36 @@ def test_results_must_be_of_a_known_kind_and_shape(record: CalibrationRecord) ->
         CalibrationRecord.model_validate({**content, "results": {"speed": {}}})
     with pytest.raises(ValidationError, match="vth_v"):
         CalibrationRecord.model_validate({**content, "results": {"threshold": {"gain": 4}}})
+
+
+FORGED_CURVES: dict[str, tuple[dict[str, object], str]] = {
+    "no pulses": ({"pulses": None}, "curve.pulses: Input should be a valid list"),
+    "no key": ({"timing_key": 7}, "curve.timing_key: Input should be a valid string"),
+    "a V_th that is a text": ({"vth_v": "0.7"}, "curve.vth_v: Input should be a valid number"),
+    "a V_th beyond all": ({"made_v": math.inf}, "curve.made_v: Input should be a finite number"),
+    "a clock that stands": ({"made_hz": 0.0}, "curve.made_hz: Input should be greater than 0"),
+    "pulses beyond all": ({"pulses": [0, 1 << 63]}, "curve.pulses.1: Input should be less than or equal to 2147483647"),
+    "pulses that fall": ({"pulses": [1, 0]}, "curve: pulses must rise from point to point"),
+    "a point too many": ({"slots": [4, 4, 4]}, "pulses, slots and histogram must be of one length"),
+    "points without slots": ({"slots": [0, 4]}, "curve.slots.0: Input should be greater than or equal to 1"),
+    "counts that are no numbers": ({"histogram": [[4], [{}, 4]]}, "curve.histogram.1.0: Input should be a valid int"),
+    "slots that are not there": ({"histogram": [[4], [3]]}, "does not have as many slots as the curve says"),
+    "a table without end": ({"histogram": [[4], [4, *([0] * (1 << 23))]]}, "the histogram has more than 16,777,216"),
+    "something more": ({"colour": "red"}, "curve.colour: Extra inputs are not permitted"),
+}
+
+
+@pytest.mark.parametrize("name", FORGED_CURVES)
+def test_curves_are_looked_at_before_anything_is_computed_from_them(
+    record: CalibrationRecord, name: str, tmp_path: Path
+) -> None:
+    """Also those with the id that goes with their content."""
+    changes, message = FORGED_CURVES[name]
+    sound = {"timing_key": "t", "vth_v": 0.7, "pulses": [0, 1], "slots": [4, 4], "histogram": [[4], [3, 1]]}
+    assert TransferCurve.from_dict(check_stored(sound)).mean_spikes.tolist() == [0, 0.25]
+    save_record(record.model_copy(update={"curves": ({**sound, **changes},)}), tmp_path / "c.json")
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_record(tmp_path / "c.json")
 
 
 def test_a_curve_for_other_settings_is_refused(record: CalibrationRecord) -> None:

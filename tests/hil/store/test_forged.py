@@ -15,6 +15,7 @@ import pytest
 from drivers.errors import RunFileError
 from drivers.signals import FrameKey
 from hil.cli import main
+from hil.run.session import config_of
 from hil.store.frozen import begun_at
 from hil.store.rows import SHOT_COLUMNS, TRACE_COLUMNS, digest
 from hil.store.runfile import RunFile
@@ -100,6 +101,25 @@ def test_what_was_forged_is_named(name: str, sound: Path, tmp_path: Path, capsys
         assert main([command[0], str(path), *command[1:]]) in (0, 1, 2)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
+
+
+def test_a_curve_that_was_forged_is_named(sound: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copyfile(sound, tmp_path / "forged.sqlite"))
+    with RunFile.open(path) as run:
+        config = json.loads(run.facts["config"])
+    config["curve"]["histogram"][1] = [{}]
+    forge(path, "run", "config", json.dumps(config))
+    with RunFile.open(path) as run, pytest.raises(RunFileError, match=r"curve.histogram.1.0: Input should be a valid int"):
+        config_of(run)
+    shutil.copyfile(sound, path)
+    forge(path, "run", "begun", "again")  # any other fact becomes one of a curve that was measured again
+    fact = {"record": "1", "file": "f", "curve": config["curve"], "after_shot": 1}
+    with closing(sqlite3.connect(path)) as db, db:
+        text = json.dumps(fact)
+        row = ("recalibration/1", text, digest(("recalibration/1", text)))
+        db.execute("UPDATE run SET key = ?, value = ?, digest = ? WHERE key = 'begun'", row)
+    with pytest.raises(RunFileError, match=r"its recalibration/1: curve.histogram.1.0: .* a valid int"):
+        RunFile.open(path)
 
 
 @pytest.mark.parametrize(
