@@ -109,7 +109,7 @@ def test_a_curve_that_was_forged_is_named(sound: Path, tmp_path: Path) -> None:
         config = json.loads(run.facts["config"])
     config["curve"]["histogram"][1] = [{}]
     forge(path, "run", "config", json.dumps(config))
-    with RunFile.open(path) as run, pytest.raises(RunFileError, match=r"curve.histogram.1.0: Input should be a valid int"):
+    with RunFile.open(path) as run, pytest.raises(RunFileError, match=r"curve.histogram.1.0: .* a valid int"):
         config_of(run)
     shutil.copyfile(sound, path)
     forge(path, "run", "begun", "again")  # any other fact becomes one of a curve that was measured again
