@@ -174,7 +174,7 @@ class Inputs:
         (load_bench if bench else load_device)(str(file))
 
     def record(self, rng: Random) -> None:
-        """A calibration record, garbled or changed with the id that goes with its content, and what a run asks of it."""
+        """A calibration record, garbled or with the id that goes with what was changed; and what a run asks of it."""
         file = self.folder / "r.json"
         document = spoilt_json(self._record, rng)
         if isinstance(document, dict) and rng.random() < 0.7:
