@@ -30,7 +30,8 @@ _REMEDY = re.compile(
 )
 PULSES = 64
 ROUNDS = 4  # slots an address
-TRIES = 3
+TRIES, BUSY_TRIES = 3, 6
+BUSY = "this computer was too busy"  # of a note: what was found tells nothing of the bench
 REMEDY = "check the sync wire and the pulse source's clock, and that no other program uses it"
 LOGIC_V = (2.4, 5.5)  # a high level outside means a wrong probe factor or a weak pull-up
 
@@ -110,19 +111,24 @@ def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Captur
     """All shots of it as one, with the traces of the first: where slots are long, there are several."""
     bench.set_threshold(vth_v)
     frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
-    for _ in range(TRIES):  # a shot that was lost is followed by one that shows why
+    notes: tuple[str, ...] = ()
+    tries = 0
+    while tries < TRIES or (tries < BUSY_TRIES and BUSY in " ".join(notes)):
+        tries += 1  # a shot that was lost is followed by one that shows why
         captures = list(bench.play([frame]))
         spikes, slot_s, ok = (
             np.concatenate(of) for of in zip(*((c.spikes, c.slot_s, c.ok) for c in captures), strict=True)
         )
-        bad = int((~ok).sum())
+        bad, notes = int((~ok).sum()), _notes(captures)
         if not bad:
             bench_s = sum(capture.bench_s for capture in captures)
             whole = replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
-            return replace(whole, notes=_notes(captures))
-    notes = "; ".join(_notes(captures))
-    remedy = "check the axon wire, its pull-up, the one-shot and the probe's ground" if "axon" in notes else REMEDY
-    raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({notes}): {remedy}")
+            return replace(whole, notes=notes)
+    told = "; ".join(notes)
+    remedy = "check the axon wire, its pull-up, the one-shot and the probe's ground" if "axon" in told else REMEDY
+    if BUSY in told:
+        remedy = "stop other programs on it, then try again"
+    raise BenchError(f"{bad} of {len(frame)} known slots were late or missing ({told}): {remedy}")
 
 
 def _notes(captures: Iterable[Capture]) -> tuple[str, ...]:

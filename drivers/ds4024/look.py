@@ -17,10 +17,13 @@ _FEW = 10  # samples; noise alone does not take so many of them far
 _TENTH = (0.04, 0.35)  # of a logic level: what a ×10 probe that is read as ×1 shows
 
 
-def why_no_trigger(traces: Sequence[Trace], settings: ScopeSettings, spikes: SpikeSettings, lead_s: float) -> str:
+def why_no_trigger(
+    traces: Sequence[Trace], settings: ScopeSettings, spikes: SpikeSettings, lead_s: float, *, whole: bool
+) -> str:
     """One line that names the wire, the setting or the part, and what to do.
 
-    `traces` hold a whole shot, whose sync pulses last `lead_s`.
+    `traces` are of a shot, whose sync pulses last `lead_s`. Where they are not known to hold the `whole` of it, they
+    may show nothing: then the line is empty.
     """
     by_name = {trace.name: trace for trace in traces}
     sync, axon = by_name["sync"], by_name["axon"]
@@ -41,6 +44,8 @@ def why_no_trigger(traces: Sequence[Trace], settings: ScopeSettings, spikes: Spi
             f"CHAN{other} (axon) shows the pulses of sync and CHAN{channel} (sync) none: sync and axon are swapped; "
             "exchange the two probes, or their numbers in [scope] channels"
         )
+    if not whole:
+        return ""
     return (
         f"sync on CHAN{channel} stays at {float(np.median(sync.volts)):.2f} V: check the sync wire from its GPIO to "
         "the probe, and the probe's ground"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drivers.checks import Check, failed
+from drivers.checks import BUSY, Check, failed
 from drivers.decode.envelope import RATIO, Timeline, timeline
 from drivers.decode.slots import SlotsMissingError
 from drivers.decode.spikes import GLITCHES, decode, expected_lines
@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
-_LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record
+_LOOK_S = 0.5  # that may pass between the end of a shot and the command that ends its record; longer after each try
 SETTINGS_MADE = "scope settings (made, and read back)"
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
+_LOOK_MORE, _LATE_LOOKS_MOST = 3, 3
 _BETWEEN_S, _VERNIER = 1.23e-3, 0.005  # a time base between two steps, and how well it has to be made
 _CHANGED_S = 0.25  # that a longer record may cost before its time base is changed instead: two settings, read back
 _UNREADABLE_MOST = 3  # shots in a row that peak detect could not tell, after which it is given up
@@ -93,6 +94,8 @@ class ScopeReader:
         self._plan: CapturePlan | None = None
         self._shot: Frame | None = None
         self._lost = self._short = 0  # shots in a row without a trigger, and without their end
+        self._late_looks = 0  # in a row, at what had gone already
+        self._armed_s = 0.0  # when the shot in hand could begin
         self._why = "check the sync line, its probe and its channel"
         self._spent_s = {"transfer": 0.0, "decoding": 0.0}
 
@@ -236,7 +239,7 @@ class ScopeReader:
         if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
-        self._armed = dict(self._applied)
+        self._armed, self._armed_s = dict(self._applied), time.monotonic()
         self._plan, self._shot = plan, frame
 
     def _with_depth(self, plan: CapturePlan) -> CapturePlan:
@@ -261,7 +264,7 @@ class ScopeReader:
     def _look_plan(self, frame: Frame) -> CapturePlan:
         """A record that ends when it is told to, some time after the shot; sync pulses are to be seen in it."""
         lead_s = slot_ticks(frame.timing, self._tick_s).lead * self._tick_s
-        plan = plan_capture(self._shot_s(frame) + _LOOK_S, lead_s, self._settings)
+        plan = plan_capture(self._shot_s(frame) + _LOOK_S * _LOOK_MORE**self._late_looks, lead_s, self._settings)
         return replace(plan, pre_s=plan.record_s, start=1, stop=plan.depth)
 
     def _shot_s(self, frame: Frame) -> float:
@@ -354,7 +357,7 @@ class ScopeReader:
             if not plan.peak:
                 raise
             capture = self._nothing(shot, str(error))  # it is played again, and read in full
-        self._lost = self._short = 0
+        self._lost = self._short = self._late_looks = 0
         self._spent_s["decoding"] += time.monotonic() - start
         return self._doubting(capture, plan)
 
@@ -403,11 +406,27 @@ class ScopeReader:
         """After shots without a trigger this one was recorded without waiting for any: what it shows is why."""
         self._persist(lambda: self._link.write(":TFOR"))
         self._persist(lambda: self._stopped(plan))
+        passed_s = time.monotonic() - self._armed_s
         traces = self._traces(plan)
         self._plan = None
         lead_s = slot_ticks(shot.timing, self._tick_s).lead * self._tick_s
-        self._why = why_no_trigger(traces, self._settings, self._spikes, lead_s)
-        return self._lost_shot(shot, self._why)
+        whole = passed_s <= plan.record_s
+        why = why_no_trigger(traces, self._settings, self._spikes, lead_s, whole=whole)
+        if not why:
+            return self._late_look(shot, passed_s)
+        self._why = why
+        return self._lost_shot(shot, why)
+
+    def _late_look(self, shot: Frame, passed_s: float) -> Capture:
+        """What would have told why had left the memory before this computer looked: the next shot is looked at."""
+        self._late_looks += 1
+        why = (
+            f"the oscilloscope sees no trigger, and {BUSY} to see why: it looked {passed_s:.2g} s after the shot was "
+            "armed; stop other programs on it, then try again"
+        )
+        if self._late_looks >= _LATE_LOOKS_MOST:
+            raise CaptureError(why)
+        return self._nothing(shot, why)
 
     def _stopped(self, plan: CapturePlan) -> None:
         """Wait until the record is full; TD may be missed, so that WAIT is believed only when it lasts."""

@@ -80,6 +80,8 @@ def fact(path: Path, key: str, text: str) -> Any:
         fine = math.isfinite(value) and 1e-9 <= value < 1
     if key == "odometer" and fine:
         fine = 0 <= value < 1 << 62
+    if key == "temperature_c" or key.startswith("vth_made_v/"):
+        fine = (value is None and key == "temperature_c") or _is_number(value)
     if key.startswith("recalibration/"):
         fine = isinstance(value, dict) and all(isinstance(value.get(k), of) for k, of in _RECALIBRATION.items())
         if fine:
@@ -90,6 +92,11 @@ def fact(path: Path, key: str, text: str) -> Any:
     if not fine:
         raise RunFileError(f"run file {path} is damaged: its {key} is {text[:60]!r}")
     return value
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a number, and finite; JSON's true is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1 << 62
 
 
 _WHOLE_NUMBERS = ("noise", "index", "label", "answer", "pulses", "spikes", "saturated", "stray")

@@ -89,6 +89,8 @@ class PicoServer:
         self._lock = threading.RLock()
         self._wire: IO[bytes] | None = None  # to the stand-ins that run now
         self._wire_lock = threading.Lock()
+        self._asking: socket.socket | None = None  # what the stand-ins that run now ask by
+        self._answering = False
         self._raw = False  # the REPL is in its raw mode
         self._closing = threading.Event()
         self._plugged = threading.Event()
@@ -253,8 +255,9 @@ class PicoServer:
 
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:
-            self._wire = stream  # type: ignore[assignment]
+            self._wire, self._asking, self._answering = stream, connection, False  # type: ignore[assignment]
             while line := stream.readline():
+                self._answering = True
                 request = json.loads(line)
                 if "bytes" in request:
                     request["fifo"] = stream.read(request.pop("bytes"))
@@ -265,6 +268,7 @@ class PicoServer:
                 with self._wire_lock:
                     stream.write(json.dumps(answer).encode() + b"\n" + (words or b""))
                     stream.flush()
+                self._answering = False
 
     def _to_firmware(self) -> None:
         while self._plugged.is_set():
@@ -312,14 +316,20 @@ class PicoServer:
         if self._slow and data:
             time.sleep(USB_LATENCY_S + self._pauses.transfer_s() + len(data) / USB_BYTES_PER_S)
 
+    def _owes(self) -> bool:
+        """Whether the firmware waits for an answer of the chip, which is ours to give."""
+        with contextlib.suppress(OSError, ValueError):  # it has just been closed
+            return self._answering or (self._asking is not None and _unread(self._asking.fileno()) > 0)
+        return False
+
     def _watch(self) -> None:
         """The chip's watchdog, and the soft reset that mpremote asks for, which ends a MicroPython process."""
         fed_ns, unfed_s, looked_s, ran_s = self.chip.fed_ns, 0.0, time.monotonic(), 0.0
         while not self._closing.wait(WATCH_S):
             now_s = time.monotonic()
-            # A machine that keeps us from looking, or the firmware from running, keeps it from feeding too: that is no
-            # hang of a Pico's.
-            passed_s = min(now_s - looked_s, 2 * WATCH_S)
+            # A machine that keeps us from looking or answering, or the firmware from running, keeps it from feeding too:
+            # that is no hang of a Pico's.
+            passed_s = 0.0 if self._owes() else min(now_s - looked_s, 2 * WATCH_S)
             if (runs := running_s(self._process)) is not None:
                 passed_s, ran_s = min(passed_s, max(0.0, runs - ran_s)), runs
             unfed_s += passed_s

@@ -13,6 +13,7 @@ import pytest
 import pyvisa
 from pyvisa_py.protocols import rpc, vxi11, xdrlib
 
+from drivers.checks import BUSY
 from drivers.ds4024.address import canonical, instrument
 from drivers.ds4024.link import Pace, ScopeLink
 from drivers.ds4024.reader import SETTINGS_MADE
@@ -240,6 +241,43 @@ def test_three_lost_triggers_in_a_row_are_an_error() -> None:
         assert not bench.captured().ok.any()
         assert not bench.captured().ok.any()
         with pytest.raises(CaptureError, match=r"3 shots in a row were not recorded: sync is on CHAN2 .* and yet"):
+            bench.captured()
+
+
+def looked_at_late(bench: Rig, monkeypatch: pytest.MonkeyPatch, seconds: list[float]) -> None:
+    """The command that ends a record which waits for no trigger is sent so many seconds late."""
+    write = ScopeLink.write
+
+    def late(link: ScopeLink, command: str, **more: bool) -> None:
+        if command == ":TFOR" and seconds:
+            time.sleep(seconds.pop(0))
+        write(link, command, **more)
+
+    monkeypatch.setattr(ScopeLink, "write", late)
+    monkeypatch.setattr("drivers.ds4024.reader._LOOK_S", 0.05)
+
+
+def test_who_looks_too_late_for_why_a_trigger_was_lost_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy computer is no broken wire: what was to be seen had left the record."""
+    with rig("lost_trigger") as bench:
+        looked_at_late(bench, monkeypatch, [0.5])
+        monkeypatch.setattr("drivers.ds4024.reader._LOOK_MORE", 100)  # no machine is as busy as that
+        for _ in range(2):
+            bench.captured()
+        late = bench.captured()
+        assert not late.ok.any()
+        assert BUSY in late.notes[0]
+        with pytest.raises(CaptureError, match=r"3 shots in a row were not recorded: sync is on CHAN2 .* and yet"):
+            bench.captured()
+
+
+def test_who_always_looks_too_late_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.ds4024.reader._LOOK_MORE", 1)
+    with rig("lost_trigger") as bench:
+        looked_at_late(bench, monkeypatch, [0.5, 0.5, 0.5])
+        for _ in range(4):
+            assert not bench.captured().ok.any()
+        with pytest.raises(CaptureError, match=rf"sees no trigger, and {BUSY} to see why: it looked .* s after"):
             bench.captured()
 
 

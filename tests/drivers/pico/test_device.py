@@ -557,8 +557,30 @@ def test_firmware_that_a_busy_machine_keeps_from_running_is_not_reset(monkeypatc
             began = len(asked)
             assert soon(lambda: len(asked) > began + 20)  # 0.4 s at least
             assert not resets
-        monkeypatch.setattr(server, "reset", counted)
-        assert soon(lambda: bool(resets))  # stopped, it hangs
+        with monkeypatch.context() as patch:
+            patch.setattr(server, "reset", counted)
+            assert soon(lambda: bool(resets))  # stopped, it hangs
+
+
+def test_firmware_that_waits_for_a_busy_twin_is_not_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks the chip whatever it does, and feeds nothing until it is answered."""
+    looks: list[int] = []
+    resets: list[int] = []
+
+    def counted(*_: int) -> None:
+        resets.append(1)
+
+    def asleep(_process: object) -> None:
+        looks.append(1)
+
+    with PicoServer(new_board()) as server:
+        server.wait_until_up()
+        with monkeypatch.context() as patch, server.chip.lock:
+            patch.setattr("drivers.mock.pico.server.running_s", asleep)
+            patch.setattr(server, "reset", counted)
+            server.chip.watchdog_s = 0.1
+            assert soon(lambda: len(looks) > 30)  # 0.6 s at least
+            assert not resets
 
 
 @pytest.mark.skipif(micropython() is None, reason="no micropython for this machine")

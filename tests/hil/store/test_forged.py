@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -82,6 +83,8 @@ FORGED: dict[str, tuple[str, str, Any, Look, str]] = {
     "pulses beyond all": ("shots", "total_pulses", float("inf"), RunFile.totals, "a sum over its shots is inf"),
     "seconds beyond all": ("shots", "bench_s", 1e300, RunFile.totals, r"a sum over its shots is 1e\+300"),
     "ticks without end": ("run", "tick_s", 1e-300, RunFile.facts.__get__, "its tick_s is '1e-300'"),
+    "a V_th that was made of no number": ("run", "vth_made_v/0.7", {}, RunFile.facts.__get__, r"its vth_made_v/0.7 is"),
+    "a V_th that was made without end": ("run", "vth_made_v/0.7", math.nan, RunFile.facts.__get__, "vth_made_v/0.7 is 'NaN"),
     "a start that is a list": ("run", "boot", [], RunFile.facts.__get__, r"its boot is '\[\]'"),
     "a beginning in no zone": ("run", "begun", "2026-01-01", begun_at, "a time without its zone"),
     "an event that is no text": ("events", "text", b"\xff", RunFile.events, "a part of an event is b'.xff'"),
