@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from drivers.settings import PigpioSettings
 
 REPORT = np.dtype([("sequence", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("levels", "<u4")])
+_FLAGS = 0xFF  # all that there are: what a report is, and of which pin (pigpio.h v79, PI_NTFY_FLAGS_*)
+_ASTRAY = 16  # more reports that do not follow the last than such that do: what is lost is lost in a row
 _NOIB = 99
 _BUFFER_BYTES = 4 << 20  # of the socket: some seconds of reports, should this process be kept from running
 _PIECE_BYTES = 1 << 18
@@ -60,6 +62,7 @@ class ReportStream:
         self._pieces: list[bytes] = []
         self._bytes = 0  # of the pieces
         self._next: int | None = None  # sequence number of the next report
+        self._astray = 0  # by how many more did not follow the last, of late
         self._lost = False
         try:
             self._socket = tapped_socket(socket.create_connection((host, port), _TIMEOUT_S), "pigpiod")
@@ -115,7 +118,10 @@ class ReportStream:
         return True
 
     def take(self) -> Reports:
-        """All that has come and was not taken yet; keep-alive reports are left out."""
+        """All that has come and was not taken yet; keep-alive reports are left out.
+
+        Raises ConnectionLostError where what came is no sequence of reports.
+        """
         with self._came:
             data = b"".join(self._pieces)
             if self._next is None and self._reply.startswith(data[:REPLY_BYTES]):
@@ -129,6 +135,12 @@ class ReportStream:
             expected = np.append(found["sequence"][0] if self._next is None else self._next, found["sequence"][:-1] + 1)
             gaps = found["sequence"] != (expected & 0xFFFF)
             self._next = (int(found["sequence"][-1]) + 1) & 0xFFFF
+            self._astray = max(0, self._astray + 2 * int(gaps.sum()) - len(gaps))
+            if (found["flags"] & ~np.uint16(_FLAGS)).any() or self._astray >= _ASTRAY:
+                raise ConnectionLostError(
+                    f"what pigpiod at {self.where} reports is out of step: bytes of it were lost or came twice; try "
+                    "again, and check what lies between this computer and the daemon"
+                )
         changes = found["flags"] == 0
         # A gap before a report that is left out belongs to the next that is not.
         passed = np.cumsum(gaps)

@@ -25,9 +25,17 @@ from calibration.plausible import check_curve
 from calibration.record import CalibrationRecord, check_made, load_record
 from drivers.benchfile import load_bench
 from drivers.device import load_device
+from drivers.ds4024.link import as_number
+from drivers.ds4024.memory import parse_preamble
+from drivers.ds4024.settings import identify
 from drivers.errors import HilError
 from drivers.pico.link import Fields
+from drivers.pigpio.count import Hearing, count
 from drivers.pigpio.instep import REPLY_BYTES, InStep
+from drivers.pigpio.reports import REPORT, Reports
+from drivers.settings import BoardSettings, SpikeSettings
+from drivers.signals import SlotTiming, probe_frame
+from drivers.timing import length_ticks, slot_ticks
 from firmware import protocol
 from hil.cli import main
 from hil.network.weights import load_weights
@@ -66,6 +74,12 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], {"": None}, [1] * 5000),
 )
 DEEP = 200_000  # brackets
+SYNC, AXON = 1 << 22, 1 << 13
+SAID = (
+    b"0,2,7000,1,4.000000e-07,-1.4e-03,0,4.000000e-02,0,127",
+    b"RIGOL TECHNOLOGIES,DS4024,DS4A000000001,00.02.03",
+    b"2.500000e+06",
+)
 
 
 class EndedError(HilError):
@@ -209,18 +223,19 @@ class Inputs:
         load_weights(file)
 
     def reply(self, rng: Random) -> None:
-        """A line from the Pico, or what pigpiod sends back."""
-        if rng.random() < 0.1:
-            return self._pigpiod(rng)
+        """A line from the Pico, what pigpiod sends back or reports, or what an oscilloscope says of itself."""
+        if (which := rng.random()) < 0.2:
+            (self._pigpiod if which < 0.1 else self._reports if which < 0.13 else self._scope)(rng)
+            return
         said = f"OK {rng.randrange(9)} boot={rng.randrange(99)} latch=none spikes={rng.choice(NUMBERS)}"
         line = protocol.seal(said) if rng.random() < 0.5 else spoilt_bytes(protocol.seal(said), rng)
         try:
             _, fields, code, _ = protocol.parse_reply(line.rstrip(b"\n"))
         except protocol.ProtocolError:
-            return None
+            return
         if not code:
             Fields("read", fields).number(rng.choice(("spikes", "boot", "gone")))
-        return None
+        return
 
     def _pigpiod(self, rng: Random) -> None:
         ours, theirs = socket.socketpair()
@@ -235,6 +250,36 @@ class Inputs:
                 assert len(link.recv(REPLY_BYTES)) == REPLY_BYTES
             except OSError:  # what the link makes a ConnectionLostError of
                 return
+
+    def _reports(self, rng: Random) -> None:
+        """Of a shot of 3 slots of 2 pulses, each of which fires."""
+        frame = probe_frame("spoilt", SlotTiming(), [2, 2, 2])
+        lengths, lead = length_ticks(frame, 1e-6), slot_ticks(frame.timing, 1e-6).lead
+        edges: list[tuple[int, int]] = []
+        for start in np.concatenate([[0], np.cumsum(lengths)]).tolist():
+            edges += [(start, SYNC), (start + lead, 0)]
+            edges += [(start + lead + 15 + us, level) for us, level in ((0, AXON), (2, 0), (10, AXON), (12, 0))]
+        edges = edges[:-4]
+        reports = np.zeros(len(edges), dtype=REPORT)
+        reports["sequence"] = np.arange(len(edges))
+        reports["tick"], reports["levels"] = np.array(edges).T
+        came = spoilt_bytes(reports.tobytes(), rng) if rng.random() < 0.9 else reports.tobytes()
+        found = np.frombuffer(came[: len(came) // REPORT.itemsize * REPORT.itemsize], dtype=REPORT)
+        gaps = np.diff(found["sequence"].astype(np.int64), prepend=-1) != 1
+        bits = SYNC.bit_length() - 1, AXON.bit_length() - 1
+        hearing = Hearing(*bits, 1e-6, 1e-6, SpikeSettings(), BoardSettings())
+        capture = count(frame, Reports(found["tick"], found["levels"], gaps), 0, 0, hearing)
+        assert capture.ok.shape == capture.spikes.shape == (3,)
+
+    def _scope(self, rng: Random) -> None:
+        spoilt = spoilt_bytes(rng.choice(SAID), rng).decode("latin-1")
+        match rng.randrange(3):
+            case 0:
+                parse_preamble(spoilt)
+            case 1:
+                identify(spoilt)
+            case _:
+                as_number(":ACQ:SRAT?", rng.choice((spoilt, *NUMBERS)))
 
     def run_file(self, rng: Random) -> None:
         """Bytes of a run file spoilt, or a value of it with the checksums that go with it."""

@@ -25,7 +25,7 @@ import numpy as np
 from drivers.bench import AxonReader, PulseSource
 from drivers.device import load_device
 from drivers.ds4024.reader import ScopeReader
-from drivers.errors import HilError
+from drivers.errors import BenchError
 from drivers.mock.loopback import LOOPBACK, LoopbackServer
 from drivers.pi import PiBench
 from drivers.pico.device import Pico
@@ -226,7 +226,7 @@ def recoverable(link: str, kind: str) -> bool:
 def conversation(link: str, talk: Talk, kind: str, seed: int) -> str:
     """`true`, `retaken` where slots were refused and will be played again, or the named error.
 
-    Raises AssertionError for a count that is silently wrong, and whatever is no error of ours.
+    Raises AssertionError for a count that is silently wrong, and whatever is no error of a bench.
     """
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     # What a daemon or an instrument is told is not checked by it: TCP does that, and delivers every byte once. The
@@ -237,7 +237,7 @@ def conversation(link: str, talk: Talk, kind: str, seed: int) -> str:
     counts[0] = 1
     try:
         found = talk(Damage(kind, direction, int(rng.integers(PIECES[link])), rng), counts)
-    except HilError as error:
+    except BenchError as error:  # whoever uses the bench has given nothing wrong
         return f"{type(error).__name__}: {error}"
     wrong = [(n, true) for n, true in zip(found, counts.tolist(), strict=True) if n not in (true, -1)]
     assert not wrong, f"{link}, {kind}, seed {seed}: {found} where {counts.tolist()} were played"

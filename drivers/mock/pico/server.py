@@ -327,8 +327,8 @@ class PicoServer:
         fed_ns, unfed_s, looked_s, ran_s = self.chip.fed_ns, 0.0, time.monotonic(), 0.0
         while not self._closing.wait(WATCH_S):
             now_s = time.monotonic()
-            # A machine that keeps us from looking or answering, or the firmware from running, keeps it from feeding too:
-            # that is no hang of a Pico's.
+            # A machine that keeps us from looking or answering, or the firmware from running, keeps it from feeding
+            # too: that is no hang of a Pico's.
             passed_s = 0.0 if self._owes() else min(now_s - looked_s, 2 * WATCH_S)
             if (runs := running_s(self._process)) is not None:
                 passed_s, ran_s = min(passed_s, max(0.0, runs - ran_s)), runs

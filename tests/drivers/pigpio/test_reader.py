@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+from contextlib import closing, nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,11 +13,12 @@ from hypothesis import strategies as st
 
 from drivers.benchfile import load_bench
 from drivers.errors import CaptureError, ConnectionLostError, InputError, LimitError
+from drivers.mock.loopback import LOOPBACK, LoopbackServer
 from drivers.parts.assembly import check_parts
 from drivers.pigpio.count import Hearing, LostShotError, count
-from drivers.pigpio.reports import Reports
+from drivers.pigpio.reports import REPORT, Reports, ReportStream
 from drivers.pigpio.sampling import CPU_PERCENT, edge_gaps_us, slowest_us, step_us, unfit
-from drivers.settings import BoardSettings, SpikeSettings
+from drivers.settings import BoardSettings, PigpioSettings, SpikeSettings
 from drivers.signals import Capture, Frame, SlotTiming, probe_frame
 from drivers.timing import length_ticks, slot_ticks
 from tests.wire.twin import twin_bench
@@ -107,6 +112,29 @@ def test_the_sample_time_follows_from_ticks_some_of_which_are_put_right(us: int)
     assert step_us(np.diff(ticks)) == us
     put_right = np.cumsum(rng.random(len(ticks)) < 0.2)  # by 1 µs, every 25 samples at the most
     assert step_us(np.diff(ticks + put_right)) == us
+
+
+@pytest.mark.parametrize("lost", [b"", b"\0" * 8, b"\0" * 16, b"\0" * 7])
+def test_a_stream_of_reports_that_is_out_of_step_is_a_lost_connection(lost: bytes) -> None:
+    """And no slow daemon, as the times of garbage may look."""
+    reports = np.zeros(500, dtype=REPORT)
+    reports["sequence"], reports["tick"] = np.arange(500), 1_000_000 + 30 * np.arange(500)
+    reports["levels"] = (np.arange(500) % 2) << SYNC
+
+    def serve(client: socket.socket) -> None:
+        client.recv(16)
+        client.sendall(struct.pack("<4I", 99, 0, 0, 0) + lost + reports.tobytes())
+        client.recv(1)
+
+    with (
+        closing(LoopbackServer(serve)) as server,
+        closing(ReportStream(PigpioSettings(host=LOOPBACK, port=server.port))) as stream,
+        pytest.raises(ConnectionLostError, match="is out of step") if lost else nullcontext(),
+    ):
+        taken = 0
+        while taken < 500:
+            assert stream.wait(5.0)
+            taken += len(stream.take())
 
 
 def test_the_one_shot_must_last_two_samples() -> None:
