@@ -20,7 +20,7 @@ from drivers.decode.schmitt import Pulses
 from drivers.decode.shapes import TAIL
 from drivers.signals import FloatArray, Stray
 
-LONG = 1 << 20  # samples: of a longer trace, a sample tells what its pulses are like
+LONG = 1 << 19  # samples: of a longer trace, a sample tells what its pulses are like
 _PIECE = 1 << 16  # samples read at a time
 _APART, _APART_SAMPLES = 3, 4  # widths of a pulse, and samples, after which nothing has to do with what was before
 

@@ -16,8 +16,9 @@ from drivers.signals import FloatArray
 if TYPE_CHECKING:
     from drivers.decode.measured import Reading
 
-_SHAPE_PULSES = 4096  # pulses that clipping is judged by
-_SHAPES_AT_ONCE = 256
+_SHAPE_PULSES = 1024  # pulses that clipping is judged by, evenly spread: it is a matter of halves
+_SHAPES_AT_ONCE = 256  # pulses looked at at once
+_EVERYWHERE = 1 << 14  # samples of the whole trace, evenly spread
 _MOVES = 0.06  # of the swing: rest that moves more is a line that hums or drifts
 _PLATEAU, _RESTING = 0.7, 0.3  # of the swing: what is beyond belongs to the top, or to rest
 
@@ -46,7 +47,7 @@ def check_clipping(reading: Reading) -> None:
 
 def _shapes(reading: Reading) -> Iterator[tuple[NDArray[np.uint8], FloatArray, int]]:
     """Codes within pulses (1), and codes everywhere (0), each with how far above rest they are."""
-    step = max(1, len(reading.pulses) // _SHAPE_PULSES)
+    step = max(1, -(-len(reading.pulses) // _SHAPE_PULSES))
     spread = (np.arange(WINDOW) + 0.5) / WINDOW
     for start in range(0, len(reading.pulses), step * _SHAPES_AT_ONCE):
         some = slice(start, start + step * _SHAPES_AT_ONCE, step)
@@ -54,8 +55,10 @@ def _shapes(reading: Reading) -> Iterator[tuple[NDArray[np.uint8], FloatArray, i
         long = np.minimum(fall, rise + 2 * reading.window + 2)
         inside = np.rint(rise[:, None] + (long - rise)[:, None] * spread).astype(np.intp).ravel()
         yield (*_above_rest(reading, np.minimum(inside, len(reading.samples) - 1)), 1)
-    everywhere = np.linspace(0, len(reading.samples) - 1, min(len(reading.samples), 1 << 14)).astype(np.intp)
-    yield (*_above_rest(reading, everywhere), 0)
+    count = min(len(reading.samples), _EVERYWHERE)
+    for start in range(0, count, WINDOW * _SHAPES_AT_ONCE):
+        some = np.arange(start, min(start + WINDOW * _SHAPES_AT_ONCE, count))
+        yield (*_above_rest(reading, some * (len(reading.samples) - 1) // max(count - 1, 1)), 0)
 
 
 def _above_rest(reading: Reading, index: NDArray[np.intp]) -> tuple[NDArray[np.uint8], FloatArray]:

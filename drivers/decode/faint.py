@@ -17,7 +17,7 @@ from drivers.decode.measured import Reading
 from drivers.signals import FloatArray
 
 FAINT = "faint, lower than any that counts"  # of a note
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15  # samples averaged at a time
 _WIDEST = 64  # samples of a running mean: 64 · 255 fits 16 bits
 _STILL = 0.1  # of the least height looked for: rest that moves less is taken as one level
 _SURE = 6.0  # σ of the mean above rest: by chance once in 10⁹ samples

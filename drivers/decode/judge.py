@@ -102,11 +102,12 @@ def sort_out(reading: Reading, shape: Shape, usual: Usual | None = None) -> Judg
         left /= typical
         heights -= left
         unsure = (heights < sure) | (pulses.width_s < shape.glitch_s)
-        left = left[unsure]
-        middle = aligned(reading.seen, pulses, unsure)
-        heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left
+        if unsure.any():
+            middle = aligned(reading.seen, pulses, unsure)
+            heights[unsure] = reading.seen.mean(middle, reading.window) / typical - left[unsure]
         glitch = heights < none
-        glitch[unsure] |= _momentary(reading, shape, none * typical, middle, pulses.width_s[unsure])
+        if unsure.any():
+            glitch[unsure] |= _momentary(reading, shape, none * typical, middle, pulses.width_s[unsure])
     low = ~glitch & ((heights < sure) | _one_moment(reading, shape, heights))
     real = ~glitch & ~low
     width_s = pulses.width_s
@@ -119,9 +120,10 @@ def sort_out(reading: Reading, shape: Shape, usual: Usual | None = None) -> Judg
     )
     wide &= real
     del width_s
-    # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
-    ends = end_heights(reading.seen, pulses.where(wide), tail)
-    wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
+    if wide.any():
+        # Noise may keep a slow tail from ending: a second pulse in it would be as high at its end.
+        ends = end_heights(reading.seen, pulses.where(wide), tail)
+        wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
     tall = real & (heights > TALL)
     early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, usual.echo_s, 1.5 * step)
     doubted = low | short | wide | tall | early

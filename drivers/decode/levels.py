@@ -23,8 +23,8 @@ _LEAST_OF_GROUP = 1.6  # σ that the second least of four groups lies below rest
 _LEAST_OF_BLOCK = 2.0  # σ that the least of a block's few samples of rest lies below it
 _NOISE_LEAST = 0.3  # codes rms: an 8-bit code is never known better
 _LITTLE = 4.0  # codes rms: less noise leaves the level known well enough
-_AT_ONCE = 1 << 10  # blocks looked at at once
-_NOISE_PAIRS = 1 << 16
+_AT_ONCE = 1 << 9  # blocks looked at at once
+_NOISE_PAIRS, _PAIRS_AT_ONCE = 1 << 16, 1 << 13
 _TOGETHER = 8  # blocks whose mean tells rest better than each
 _FINER = 8  # a wandering level is followed in such parts of a block
 _QUARTILE = 0.4506  # of |x − y| for independent normal x, y of σ = 1
@@ -77,7 +77,7 @@ class Levels:
             return np.full(index.shape, self.rest[0])
         if not len(index):
             return np.empty(0)
-        first, last = (int(np.clip(at / self.block, 1, len(self.rest)) - 1) for at in (index.min(), index.max()))
+        first, last = (int(min(max(at / self.block, 1.0), len(self.rest))) - 1 for at in (index.min(), index.max()))
         about = slice(max(first - 1, 0), last + 3)  # the others tell nothing here
         centres = (np.arange(*about.indices(len(self.rest)), dtype=np.float64) + 0.5) * self.block
         return np.interp(index, centres, self.rest[about])
@@ -143,8 +143,10 @@ def track(samples: Upright, block: int, lag: int, beyond: float, least: Callable
     block = max(PICKED, min(block, len(samples)) // PICKED * PICKED)
     noise, blocks = _noise(samples, lag), max(len(samples) // block, 1)
     rest, top = np.empty(blocks), np.empty(blocks, dtype=np.uint8)
+    places = np.random.default_rng(0).permutation(block)[:PICKED]  # irregular, so that no pulse train keeps step
     for start in range(0, blocks, _AT_ONCE):
-        rest[start : start + _AT_ONCE], top[start : start + _AT_ONCE] = _levels_of(samples, block, start, noise)
+        picked = _picked(samples, block, start, places)
+        rest[start : start + _AT_ONCE], top[start : start + _AT_ONCE] = _levels_of(picked, noise)
     rest = median_of_three(_below(samples, block, rest, beyond, noise))
     rise = top - rest
     rise = rise[rise >= max(least(float(np.median(rest))), SEEN * noise)]
@@ -188,20 +190,18 @@ def sums_of(codes: Codes, width: int) -> NDArray[np.uint16]:
     return sums
 
 
-def _levels_of(samples: Upright, block: int, start: int, noise: float) -> tuple[FloatArray, Codes]:
-    """Rest and greatest code of the blocks from `start` on, as many as are looked at at once."""
-    picked = _picked(samples, block, start)
+def _levels_of(picked: Codes, noise: float) -> tuple[FloatArray, Codes]:
+    """Rest and greatest code of blocks, told by some samples of each (PICKED, blocks)."""
     groups = np.stack([picked[i::_GROUPS].min(axis=0) for i in range(_GROUPS)])
     second = np.partition(groups, 1, axis=0)[1]  # one group may have met an undershoot, and others pulses only
     return _mean_rest(picked, second + _LEAST_OF_GROUP * noise, noise), picked.max(axis=0)
 
 
-def _picked(samples: Upright, block: int, start: int) -> Codes:
-    """(PICKED, blocks): samples of every whole block, at irregular places, so that no pulse train keeps step."""
+def _picked(samples: Upright, block: int, start: int, places: NDArray[np.intp]) -> Codes:
+    """(PICKED, blocks): samples at some places of the whole blocks from `start` on, as many as are looked at at once."""
     stop = min(len(samples) // block, start + _AT_ONCE)
     if not stop:
         return np.resize(samples.part(0, len(samples)), (PICKED, 1))
-    places = np.random.default_rng(0).permutation(block)[:PICKED]
     picked = np.ascontiguousarray(samples.codes[start * block : stop * block].reshape(-1, block)[:, places].T)
     return np.uint8(255) - picked if samples.flipped else picked
 
@@ -211,12 +211,17 @@ def _noise(samples: Upright, lag: int) -> float:
     apart = len(samples) - lag
     if apart < _GROUPS:
         return _NOISE_LEAST
-    step = max(1, apart // _NOISE_PAIRS)  # whichever way is up, differences are as great
-    first, second = (samples.codes[start : start + apart : step].astype(np.int16) for start in (0, lag))
-    inside = (first > CLIPPED_LOW) & (first < CLIPPED_HIGH)  # the edge of the screen shows no noise
-    if inside.sum() < PICKED:
+    step = max(1, apart // _NOISE_PAIRS)
+    first, second = (samples.codes[start : start + apart : step] for start in (0, lag))
+    counts = np.zeros(256, dtype=np.intp)
+    for start in range(0, len(first), _PAIRS_AT_ONCE):
+        some = first[start : start + _PAIRS_AT_ONCE].astype(np.int16)
+        apart_by = np.abs(some - second[start : start + _PAIRS_AT_ONCE])  # as great whichever way is up
+        inside = (some > CLIPPED_LOW) & (some < CLIPPED_HIGH)  # the edge of the screen shows no noise
+        counts += np.bincount(apart_by[inside], minlength=256)
+    if counts.sum() < PICKED:
         return _NOISE_LEAST
-    share = np.cumsum(np.bincount(np.abs(first - second)[inside], minlength=2)) / inside.sum()
+    share = np.cumsum(counts[: max(int(np.flatnonzero(counts)[-1]) + 1, 2)]) / counts.sum()
     edges = np.arange(len(share)) + 0.5
     quartile = float(np.interp(0.25, np.concatenate([[0.0], share]), np.concatenate([[0.0], edges])))
     return max(_NOISE_LEAST, quartile / _QUARTILE)

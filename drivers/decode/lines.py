@@ -36,6 +36,7 @@ _SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
 _CHUNK = 1 << 15  # samples averaged at a time
 _NOISY, _NOISY_LONG = 0.13, 0.06  # of the swing: with more noise, neighbours are averaged first; of long pulses sooner
 _UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
+_SEARCHED = 1 << 16  # samples searched for edges at a time, which all of a line takes little longer for
 _ENOUGH = 2_000  # pulses of a sample: fewer may tell little of the others
 
 
@@ -116,7 +117,7 @@ def _measured(
         found = sampled(trace, samples, thresholds)
         whole = len(found) < _ENOUGH
     if found is None or whole:
-        found = pulses_at(trace, samples, thresholds)
+        found = pulses_at(trace, samples, thresholds, _SEARCHED)
     window = max(1, round(line.width_s / trace.x_increment_s))
     none = Reading(
         trace=trace,

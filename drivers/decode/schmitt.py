@@ -20,7 +20,6 @@ from drivers.signals import BoolArray, FloatArray, Trace
 
 _BLOCK = 1 << 18  # samples searched at a time: both their classes fit a cache of 1 MB, and calls cost little
 _TELLING, _SPARE = 0.05, 0.05  # of a trace: less says little of how many edges the rest has; and room beyond that
-_BETWEEN, _ABOVE = 1, 2  # classes of a sample: 0 at or below the lower level, 1 between, 2 at or above the upper one
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +93,9 @@ def check_on_screen(trace: Trace, low_v: float, high_v: float) -> None:
         )
 
 
-def pulses_at(trace: Trace, samples: Upright, levels: Thresholds) -> Pulses:
-    """All pulses between levels in upright codes."""
-    edges = Edges(trace, samples, levels)
+def pulses_at(trace: Trace, samples: Upright, levels: Thresholds, most: int | None = None) -> Pulses:
+    """All pulses between levels in upright codes; `most` samples are searched at a time."""
+    edges = Edges(trace, samples, levels, most=most)
     edge_s, count = np.empty(edges.stretch // 8), 0
     for stop, found in edges:
         if count + len(found) > len(edge_s):
@@ -139,26 +138,29 @@ class Edges:
     ) -> None:
         self._trace, self._samples, self._levels = trace, samples, levels
         stop = len(samples) if stop is None else min(stop, len(samples))
-        self._classes = _Classes(levels, min(stop - start, _BLOCK, most or _BLOCK))
-        self.stretch = self._classes.stretch
+        self._changes = _Changes(levels, min(stop - start, _BLOCK, most or _BLOCK))
+        self.stretch = self._changes.stretch
         self._start, self._stop = start if levels.above is None else start // levels.size * levels.size, stop
         low, high = (level[0] for level in levels.of(self._start // levels.size, self._start // levels.size + 1))
         begin = int(samples.part(self._start, self._start + 1)[0])
         self.first = bool(begin >= high or (begin > low and 2 * begin >= low + high))
 
     def __iter__(self) -> Iterator[tuple[int, FloatArray]]:
-        state, trace, samples = self.first, self._trace, self._samples
+        state, trace = self.first, self._trace
+        rows = _Rows(self._levels, self._start, self._start + 1)
         for start in range(self._start, self._stop, self.stretch):
             stop = min(start + self.stretch, self._stop)
-            part = samples.part(start - 1 if start else 0, stop)
-            part = part if start else np.concatenate([part[:1], part])  # nothing is before the first sample
-            rows = _Rows(self._levels, max(start - 1, 0), stop)
-            at = self._classes.changes(part[1:], start, state, rows)
+            if not rows.one:
+                rows = _Rows(self._levels, max(start - 1, 0), stop)
+            codes = self._samples.part(max(start - 1, 0), stop)
+            if not start:
+                codes = np.concatenate([codes[:1], codes])  # nothing is before the first sample
+            at, reached = self._changes.of(codes[1:], start, state, rows)
             edge_s = np.empty(len(at))
             if len(at):
-                between = _between(part, at, not state, rows, start)
+                before = codes[at]
                 at += start - 1
-                np.add(at, between, out=edge_s)
+                np.add(at, _between(before, reached, rows, rows.levels(at, not state)), out=edge_s)
                 edge_s *= trace.x_increment_s
                 edge_s += trace.x_origin_s
                 state ^= bool(len(at) % 2)
@@ -174,60 +176,78 @@ class _Rows:
     """The levels of some rows of samples, from the row `first` on: as they are, and as codes that reach them."""
 
     def __init__(self, levels: Thresholds, start: int, stop: int) -> None:
-        self.size, self.first = levels.size, start // levels.size
-        self.low, self.high = levels.of(self.first, -(-stop // levels.size))
-        self.down, self.up = np.floor(self.low).astype(np.uint8), np.ceil(self.high).astype(np.uint8)
-        self.one = levels.above is None
+        self.one, self.size, self.first = levels.above is None, levels.size, start // levels.size
+        low, high = levels.of(self.first, -(-stop // levels.size))
+        self.up = np.ceil(high).astype(np.uint8)
+        self.down = np.minimum(np.floor(low).astype(np.uint8), self.up - np.uint8(1))
+        self._both = np.stack([low, high], axis=1).astype(np.float32)
+        self._in_turn = np.empty(0, dtype=np.float32)
+
+    def of(self, at: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Rows of samples."""
+        return np.maximum(at, 0) // self.size - self.first
+
+    def levels(self, at: NDArray[np.intp], up: bool) -> NDArray[np.float32]:
+        """(n,) the upper and the lower level in turn, at samples (n,); first the upper one if `up`."""
+        if not self.one:
+            return self._both[self.of(at), (np.arange(len(at)) + up) % 2]
+        if len(self._in_turn) <= len(at):
+            self._in_turn = np.tile(self._both[0], len(at) // 2 + 1)
+        return self._in_turn[int(up) : int(up) + len(at)]
 
 
-def _between(part: Codes, at: NDArray[np.intp], up: bool, rows: _Rows, start: int) -> NDArray[np.float32]:
-    """Where between each sample of a part and the next, `at` (n,), a level is reached; first an upper one if `up`."""
-    where = part[:-1][at].astype(np.float32)
-    step = part[1:][at].astype(np.float32)
+def _between(before: Codes, reached: Codes, rows: _Rows, levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where (n,) between two samples a level is reached."""
+    where = before.astype(np.float32)
+    step = reached.astype(np.float32)
     step -= where
-    row = None if rows.one else np.maximum(at + (start - 1), 0) // rows.size - rows.first
-    for begin, level in ((0, rows.high if up else rows.low), (1, rows.low if up else rows.high)):
-        wanted = level[0] if row is None else level[row[begin::2]]
-        np.subtract(np.asarray(wanted, dtype=np.float32), where[begin::2], out=where[begin::2])
-    if row is None:
+    np.subtract(levels, where, out=where)
+    if rows.one:
         where /= step
         return where
     where /= np.where(step == 0, np.float32(1), step)
     return np.clip(where, 0, 1, out=where)  # a level that changes on the way may have been passed already
 
 
-class _Classes:
-    """Codes against both levels, for a stretch of samples at a time; uses its arrays again."""
+class _Changes:
+    """Where the state changes, in a stretch of samples at a time; uses its arrays again."""
 
     def __init__(self, levels: Thresholds, most: int) -> None:
         self.stretch = most if levels.above is None else max(levels.size, most // levels.size * levels.size)
-        self._above, self._more = np.empty((2, self.stretch + 1), dtype=np.bool_)
+        self._beyond, self._changed = np.empty((2, self.stretch + 1), dtype=np.bool_)
 
-    def changes(self, codes: Codes, start: int, state: bool, rows: _Rows) -> NDArray[np.intp]:
-        """(n,) samples of the stretch that begins at `start` with which the state changes, from `state` on."""
-        count = len(codes)
-        above, more = self._above[: count + 1], self._more[: count + 1]
-        above[0] = more[0] = state
+    def of(self, codes: Codes, start: int, state: bool, rows: _Rows) -> tuple[NDArray[np.intp], Codes]:
+        """(n,) samples of the stretch that begins at `start` with which the state changes, from `state` on; (n,) their
+        codes.
+        """
+        beyond, changed = self._beyond[: len(codes) + 1], self._changed[: len(codes)]
+        beyond[0] = state
         here = 0 if rows.one else start // rows.size - rows.first
-        _compare(np.greater_equal, codes, rows.up[here:], rows.size, above[1:])
-        _compare(np.greater, codes, rows.down[here:], rows.size, more[1:])
-        between = np.not_equal(above[1:], more[1:], out=more[1:])
-        if not between.any():
-            return np.flatnonzero(np.not_equal(above[1:], above[:-1], out=more[1:]))
-        # A sample that is between the levels decides nothing: those that do, where they differ from the last that did.
-        level = above.view(np.uint8)
-        level += level
-        level[1:] += between.view(np.uint8)  # 2 above, 1 between, 0 below
-        at = np.flatnonzero(np.not_equal(level[1:], level[:-1], out=between))
-        reached = level[1:][at]
-        decided = reached != _BETWEEN
-        at, high = at[decided], reached[decided] == _ABOVE
-        changed = np.empty(len(high), dtype=np.bool_)
-        if len(high):
-            changed[0] = high[0] != state
-            np.not_equal(high[1:], high[:-1], out=changed[1:])
-        found: NDArray[np.intp] = at[changed]
-        return found
+        _compare(np.greater_equal, codes, rows.up[here:], rows.size, beyond[1:])
+        at = np.flatnonzero(np.not_equal(beyond[1:], beyond[:-1], out=changed))
+        reached = codes[at]
+        # Where the trace has left the upper level and is below the lower one at once, the state changes with it.
+        left = slice(1 - int(state), None, 2)
+        down = rows.down if rows.one else rows.down[rows.of(at[left] + start)]
+        if not (reached[left] > down).any():
+            return at, reached
+        _compare(np.greater, codes, rows.down[here:], rows.size, beyond[1:])
+        down_at = np.flatnonzero(np.greater(beyond[:-1], beyond[1:], out=changed))
+        at = _in_turn(at[int(state) :: 2], down_at, state)
+        return at, codes[at]
+
+
+def _in_turn(up: NDArray[np.intp], down: NDArray[np.intp], state: bool) -> NDArray[np.intp]:
+    """(n,) changes from `state` on, where the upper level is reached at `up` (k,) and the lower one at `down` (m,)."""
+    next_down = np.searchsorted(down, up)
+    rises = np.diff(next_down, prepend=0 if state else -1) > 0  # from others on, it has not been down since
+    up, next_down = up[rises], next_down[rises]
+    if state:
+        next_down = np.concatenate([[0], next_down])
+    next_down = next_down[: len(next_down) - int(len(next_down) > 0 and next_down[-1] == len(down))]
+    found = np.empty(len(up) + len(next_down), dtype=np.intp)
+    found[int(state) :: 2], found[1 - int(state) :: 2] = up, down[next_down]
+    return found
 
 
 def _compare(compare: np.ufunc, codes: Codes, levels: Codes, size: int, seen: BoolArray) -> None:

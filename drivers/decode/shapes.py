@@ -15,7 +15,8 @@ from drivers.decode.schmitt import Pulses
 from drivers.signals import BoolArray, FloatArray, Trace
 
 WINDOW = 32  # samples of a pulse that are averaged at the most
-_CHUNK = 1 << 12  # pulses measured at a time: what that needs stays in the cache
+_CHUNK = 1 << 12  # pulses compared with those before them at a time: what that needs stays in the cache
+_AT_ONCE = 1 << 14  # samples of pulses that are averaged at a time
 TAIL = 4  # pulse widths after a rise, in which a tail is looked for
 _TAIL_PULSES, _TAIL_LEAST = 4096, 16  # pulses without neighbours that a tail is told by, at the most and at the least
 
@@ -53,8 +54,9 @@ class Seen:
     def mean(self, middle: FloatArray, window: int) -> FloatArray:
         """(n,) mean over a window about each middle."""
         found = np.empty(len(middle))
-        for start in range(0, len(middle), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        many = max(1, _AT_ONCE // min(window, WINDOW))
+        for start in range(0, len(middle), many):
+            part = slice(start, start + many)
             codes, rest = self.at(middle[part], window)
             found[part] = codes.mean(axis=1, dtype=np.float32) - rest
         return found

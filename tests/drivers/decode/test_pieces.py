@@ -52,6 +52,53 @@ def test_edges_are_the_same_wherever_blocks_end(
 
 
 @settings(derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    codes=st.lists(st.sampled_from([0, 79, 80, 81, 99, 100, 101, 119, 120, 121, 255]), min_size=1, max_size=80),
+    block=st.integers(1, 20),
+    span=st.sampled_from([1, 20, 40]),
+    flipped=st.booleans(),
+)
+def test_codes_at_the_very_levels_decide_wherever_blocks_end(
+    codes: list[int], block: int, span: int, flipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A code on a level has reached it; between them the state stays what it was."""
+    monkeypatch.setattr(schmitt, "_BLOCK", block)
+    low, high = 120.0 - span, 120.0
+    trace = trace_of([255 - code for code in codes] if flipped else codes)
+    found = pulses_at(trace, upright(trace, inverted=flipped), Thresholds(len(codes), low, high))
+    changes = stepwise(codes, low, high)
+    assert np.ceil(found.rise_s).astype(int).tolist() == [at for at, up in changes if up]
+    falls = [at for at, up in changes if not up][int(found.starts_high) :]
+    assert np.ceil(found.fall_s[np.isfinite(found.fall_s)]).astype(int).tolist() == falls
+    assert found.ends_high == (changes[-1][1] if changes else found.starts_high)
+
+
+@settings(derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    codes=ADVERSE,
+    rest=st.lists(st.sampled_from([0.0, 4.5, 15.0, 40.0]), min_size=80, max_size=80),
+    rows=st.integers(1, 24),
+    block=st.integers(1, 40),
+)
+def test_edges_between_levels_that_move_are_those_of_a_loop(
+    codes: list[int], rest: list[float], rows: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schmitt, "_BLOCK", block)
+    trace = trace_of(codes)
+    moving = Thresholds(rows, 80.0, 120.0, Levels(rows, np.asarray(rest), noise=0.3, swing=100.0))
+    found = pulses_at(trace, upright(trace), moving)
+    low, high = (np.repeat(each, rows) for each in moving.of(0, -(-len(codes) // rows)))
+    state, changes = found.starts_high, []
+    for i, code in enumerate(codes):
+        if (code >= high[i]) if not state else (code <= low[i]):
+            state = not state
+            changes.append(i)
+    edges = np.concatenate([[found.begins_low_s] if found.starts_high else [], found.rise_s, found.fall_s])
+    assert np.ceil(np.sort(edges[np.isfinite(edges)])).astype(int).tolist() == changes
+    assert found.ends_high == state
+
+
+@settings(derandomize=True, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(codes=ADVERSE, block=st.integers(1, 20), size=st.integers(1, 40), rows=st.sampled_from([0, 1, 5, 24, 128]))
 def test_pieces_hold_all_pulses_and_are_cut_where_it_is_quiet(
     codes: list[int], block: int, size: int, rows: int, monkeypatch: pytest.MonkeyPatch

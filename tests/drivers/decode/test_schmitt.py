@@ -78,6 +78,12 @@ def test_noise_between_the_levels_makes_no_pulses() -> None:
     assert np.ceil(found.fall_s).tolist() == [6.0]
 
 
+def test_without_hysteresis_a_code_on_the_level_is_high() -> None:
+    found = find_pulses(trace_of([0, 120, 120, 119, 121, 120, 0]), 120, 120)
+    assert found.rise_s.tolist() == [1.0, 3.5]
+    assert found.fall_s.tolist() == [2.0, 5.0]
+
+
 def test_an_inverted_pulse_is_the_low_one() -> None:
     found = find_pulses(trace_of([200, 200, 10, 10, 200, 10]), 80, 120, inverted=True)
     assert np.ceil(found.rise_s).tolist() == [2.0, 5.0]
