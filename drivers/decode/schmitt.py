@@ -18,7 +18,7 @@ from drivers.decode.levels import CLIPPED_HIGH, CLIPPED_LOW, Codes, Thresholds, 
 from drivers.errors import CaptureError
 from drivers.signals import BoolArray, FloatArray, Trace
 
-_BLOCK = 1 << 18  # samples searched at a time: both their classes fit a cache of 1 MB, and calls cost little
+_BLOCK = 1 << 20  # samples searched at a time, if nobody wants fewer: calls cost nothing then
 _TELLING, _SPARE = 0.05, 0.05  # of a trace: less says little of how many edges the rest has; and room beyond that
 
 
@@ -97,13 +97,13 @@ def pulses_at(trace: Trace, samples: Upright, levels: Thresholds, most: int | No
     """All pulses between levels in upright codes; `most` samples are searched at a time."""
     edges = Edges(trace, samples, levels, most=most)
     edge_s, count = np.empty(edges.stretch // 8), 0
-    for stop, found in edges:
-        if count + len(found) > len(edge_s):
-            grown = np.empty(_room(count + len(found), stop / len(samples)))
+    for stop, at, between in edges.found():
+        if count + len(at) > len(edge_s):
+            grown = np.empty(_room(count + len(at), stop / len(samples)))
             grown[:count] = edge_s[:count]
             edge_s = grown
-        edge_s[count : count + len(found)] = found
-        count += len(found)
+        edges.times(at, between, edge_s[count : count + len(at)])
+        count += len(at)
     return pulses_of(edge_s[:count].copy() if 2 * count < len(edge_s) else edge_s[:count], edges.first)
 
 
@@ -146,7 +146,20 @@ class Edges:
         self.first = bool(begin >= high or (begin > low and 2 * begin >= low + high))
 
     def __iter__(self) -> Iterator[tuple[int, FloatArray]]:
-        state, trace = self.first, self._trace
+        for stop, at, between in self.found():
+            yield stop, self.times(at, between, np.empty(len(at)))
+
+    def times(self, at: NDArray[np.intp], between: NDArray[np.float32], edge_s: FloatArray) -> FloatArray:
+        """The times, into `edge_s` (n,), of what was found between each sample `at` (n,) and the next."""
+        np.copyto(edge_s, at)
+        edge_s += between.astype(np.float64)  # all of one type: a mixed sum takes longer than both conversions
+        edge_s *= self._trace.x_increment_s
+        edge_s += self._trace.x_origin_s
+        return edge_s
+
+    def found(self) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32]]]:
+        """The same, as samples (n,) and how far (n,) from there to the next one the state changes."""
+        state = self.first
         rows = _Rows(self._levels, self._start, self._start + 1)
         for start in range(self._start, self._stop, self.stretch):
             stop = min(start + self.stretch, self._stop)
@@ -156,15 +169,10 @@ class Edges:
             if not start:
                 codes = np.concatenate([codes[:1], codes])  # nothing is before the first sample
             at, reached = self._changes.of(codes[1:], start, state, rows)
-            edge_s = np.empty(len(at))
-            if len(at):
-                before = codes[at]
-                at += start - 1
-                np.add(at, _between(before, reached, rows, rows.levels(at, not state)), out=edge_s)
-                edge_s *= trace.x_increment_s
-                edge_s += trace.x_origin_s
-                state ^= bool(len(at) % 2)
-            yield stop, edge_s
+            before = codes[at]
+            at += start - 1
+            yield stop, at, _between(before, reached, rows, rows.levels(at, not state))
+            state ^= bool(len(at) % 2)
 
 
 def _room(count: int, part: float) -> int:
@@ -224,7 +232,8 @@ class _Changes:
         beyond[0] = state
         here = 0 if rows.one else start // rows.size - rows.first
         _compare(np.greater_equal, codes, rows.up[here:], rows.size, beyond[1:])
-        at = np.flatnonzero(np.not_equal(beyond[1:], beyond[:-1], out=changed))
+        np.bitwise_xor(beyond[1:].view(np.uint8), beyond[:-1].view(np.uint8), out=changed.view(np.uint8))
+        at = np.flatnonzero(changed)
         reached = codes[at]
         # Where the trace has left the upper level and is below the lower one at once, the state changes with it.
         left = slice(1 - int(state), None, 2)
