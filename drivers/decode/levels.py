@@ -198,7 +198,7 @@ def _levels_of(picked: Codes, noise: float) -> tuple[FloatArray, Codes]:
 
 
 def _picked(samples: Upright, block: int, start: int, places: NDArray[np.intp]) -> Codes:
-    """(PICKED, blocks): samples at some places of whole blocks, from `start` on; of as many as are looked at at once."""
+    """(PICKED, blocks): samples at some places of whole blocks from `start` on, as many as are looked at at once."""
     stop = min(len(samples) // block, start + _AT_ONCE)
     if not stop:
         return np.resize(samples.part(0, len(samples)), (PICKED, 1))
