@@ -57,8 +57,8 @@ def _shapes(reading: Reading) -> Iterator[tuple[NDArray[np.uint8], FloatArray, i
         yield (*_above_rest(reading, np.minimum(inside, len(reading.samples) - 1)), 1)
     count = min(len(reading.samples), _EVERYWHERE)
     for start in range(0, count, WINDOW * _SHAPES_AT_ONCE):
-        some = np.arange(start, min(start + WINDOW * _SHAPES_AT_ONCE, count))
-        yield (*_above_rest(reading, some * (len(reading.samples) - 1) // max(count - 1, 1)), 0)
+        spread_at = np.arange(start, min(start + WINDOW * _SHAPES_AT_ONCE, count)) * (len(reading.samples) - 1)
+        yield (*_above_rest(reading, spread_at // max(count - 1, 1)), 0)
 
 
 def _above_rest(reading: Reading, index: NDArray[np.intp]) -> tuple[NDArray[np.uint8], FloatArray]:
