@@ -39,6 +39,11 @@ def printed(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     return drawn
 
 
+def check_drawable() -> None:
+    """Raise InputError where nothing can be drawn, before anything is played for a picture."""
+    _matplotlib()
+
+
 def _matplotlib() -> Any:
     try:
         import matplotlib as mpl

@@ -84,6 +84,10 @@ def _dispatch(argv: list[str]) -> int:
     )
     module.add_arguments(command)
     given = command.parse_args(argv[1:])
+    if getattr(given, "figure", None) is not None:
+        from calibration.picture import check_drawable
+
+        check_drawable()
     wire = getattr(given, "record_wire", None)
     if wire is None:
         return int(module.run(given))

@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and write the record; returns the exit code."""
+    from calibration.picture import check_drawable
     from hil.calibrate.sweeps import calibrate
     from hil.store.recording import RecordingBench
     from hil.terminal.ending import how_to_go_on, resumable, stopped
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from hil.terminal.sweepview import SweepView
     from hil.terminal.where import tell_where
 
+    check_drawable()
     with ExitStack() as stack:
         stopping = stack.enter_context(StopRequest())
         config, bench, run_file = _open(args, stack)

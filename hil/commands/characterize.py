@@ -21,6 +21,7 @@ from rich.progress import Progress
 import hil
 from calibration.figure2 import LETTERS, LONGEST_TRAIN, Panel
 from calibration.figure2_drawing import draw
+from calibration.picture import check_drawable
 from calibration.fit.firing import Fit, fit_all, histogram
 from drivers.benchfile import load_bench
 from drivers.device import load_device
@@ -74,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--replicates {args.replicates}: at least 1")
     if args.resume and args.replay:
         raise InputError("--resume goes on measuring and --replay does not: give one of them")
+    check_drawable()
     began = time.perf_counter()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=args.json or not console.is_terminal) as progress:

@@ -151,3 +151,21 @@ def test_a_run_file_is_not_created_by_looking_for_it() -> None:
     with pytest.raises(RunFileError):
         RunFile.open(Path("not there.sqlite"))
     assert not Path("not there.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "argv", [["run", "--digits", "0:1", "--figure", "f.png"], ["calibrate", "transfer"], ["characterize"]], ids=str
+)
+def test_what_cannot_be_drawn_is_said_before_anything_is_played(argv: list[str], tmp_path: Path) -> None:
+    there = {name: os.environ[name] for name in ("PATH", "HIL_LOCKS", "HIL_PASSPORTS")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "hil.cli", *argv],
+        cwd=tmp_path,
+        env={**there, "MPLBACKEND": "nonsense", "PYTHONPATH": str(ROOT)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("hil: MPLBACKEND is 'nonsense', which matplotlib does not know")
+    assert not list(tmp_path.rglob("*"))
