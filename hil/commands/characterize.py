@@ -21,8 +21,8 @@ from rich.progress import Progress
 import hil
 from calibration.figure2 import LETTERS, LONGEST_TRAIN, Panel
 from calibration.figure2_drawing import draw
-from calibration.picture import check_drawable
 from calibration.fit.firing import Fit, fit_all, histogram
+from calibration.picture import check_drawable
 from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.durable import write_durably
