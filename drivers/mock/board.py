@@ -123,6 +123,7 @@ class Board:
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
         self._asked_ns = now  # when the last level was asked for, which may have come later
+        self.revision = 0  # changes with whatever makes another thing of what was queued; what is queued behind does not
         self._tidied = 0  # level changes taken since history was looked after
 
     # ---- inputs -------------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ class Board:
             now = self.clock()
             self._close_until(now, also_open=True)
             self._ahead = None
+            self.revision += 1
             self._vth.append((now, volts))
 
     def play(
@@ -189,6 +191,7 @@ class Board:
             new = old | mask if high else old & ~mask
             self._lines.set(at, mask, high)
             self._ahead = None
+            self.revision += 1
             self._tidy(1)
             self._check(np.array([before_ns, at]), np.array([old, new], dtype=np.uint32))
 
@@ -197,6 +200,7 @@ class Board:
         with self._lock:
             at = self.clock() if at_ns is None else at_ns
             self._lines.cut(at)
+            self.revision += 1
             if self._ahead is not None and at < self._ahead.stop_ns:
                 self._ahead = None
 
@@ -216,6 +220,14 @@ class Board:
     def busy_until_ns(self) -> int:
         """When the last queued level change happens."""
         return self._lines.end_ns
+
+    def settled_until_ns(self) -> int:
+        """Until when what comes is settled while `revision` stays as it is: before the last reset that is queued, where
+        the neuron begins anew, or the last that is worked out at a time. Some time past where nothing is queued.
+        """
+        with self._lock:
+            resets = self._reset_falls(self._open_ns, min(self._lines.end_ns - 1, self.clock() + FORESIGHT_NS))
+            return int(resets[-1]) - 1 if len(resets) else self._open_ns
 
     def remembered_ns(self) -> int:
         """Since when the board's history can be asked for."""
@@ -426,6 +438,7 @@ class Board:
             oldest = int(self._lines.t[-MANY_EVENTS])
             if self._open_ns < oldest:  # so many edges without a reset and hardly a pulse: the neuron begins anew
                 self._open_ns, self._part, self._ahead = oldest, None, None
+                self.revision += 1
             self._forget(oldest)
 
     def _forget(self, before_ns: int) -> None:

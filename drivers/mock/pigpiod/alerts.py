@@ -96,6 +96,7 @@ class Alerts:
         self._blind_until_ns = 0
         self._known = 0  # the level that clients have been told of
         self._raw = 0  # the same before filters
+        self._unseen = True  # nobody listened when levels were looked at last: what they were is not known
         self._filters: dict[tuple[int, bool], Glitch | Noise] = {}  # pin, whether of noise
         self.serial: dict[int, SerialReader] = {}  # by pin
         self.scripts: dict[int, Script] = {}
@@ -104,6 +105,12 @@ class Alerts:
         self.events = 0  # that were triggered since the last look
         self._guards: dict[int, tuple[int, int]] = {}  # watchdogs: pin → longest silence, when it was heard last; µs
         self._writing_ns: int | None = None  # since when reports are being written
+
+    def begin(self, levels: Callable[[int], int]) -> None:
+        """Somebody is about to listen: what changes is what differs from the levels at the last look."""
+        if self._unseen:
+            self._known = self._raw = levels(self.seen_ns)
+            self._unseen = False
 
     def open(self, connection: socket.socket | None, now_us: int) -> int:
         """A new handle at this time, not wrapped as ticks are; raises Refused when there are too many."""
@@ -192,6 +199,9 @@ class Alerts:
         if blocked_ns > RING_NS:  # this machine's own lateness loses nothing
             self.lost_ns += max(0, now_ns - RING_NS - self.seen_ns)
             self.seen_ns = max(self.seen_ns, now_ns - RING_NS)
+        if not self.listening and not self._guards:
+            self.seen_ns, self.events, self._unseen = now_ns, 0, True
+            return []
         took_ns = now_ns - self.seen_ns
         before, (ticks, words) = self._sampled(now_ns, levels, changes)
         self._whole_ns += took_ns if len(words) and now_ns >= self._blind_until_ns else 0

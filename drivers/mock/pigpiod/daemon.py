@@ -74,7 +74,7 @@ class Daemon:
         """Carry out a command that came over a connection; its result, below zero if it is refused."""
         try:
             if cmd == Command.NOIB and connection is not None:
-                return self.alerts.open(connection, self.clock() // 1000)
+                return self.notify(connection)
             handler = _COMMANDS.get(cmd)
             if handler is None:
                 return int(Code.UNKNOWN_COMMAND)
@@ -82,6 +82,11 @@ class Daemon:
                 return handler(self, p1, p2, extension)
         except Refused as refused:
             return int(refused.code)
+
+    def notify(self, connection: socket.socket | None) -> int:
+        """A new notification, over a connection or a pipe."""
+        self.alerts.begin(self.pins.seen_levels)
+        return self.alerts.open(connection, self.clock() // 1000)
 
     def tick_us(self) -> int:
         """The system tick, µs, which wraps at 32 bits."""
@@ -175,6 +180,7 @@ def _open_serial(daemon: Daemon, pin: int, baud: int, extension: bytes) -> int:
         (not 1 <= bits <= MOST_BITS, Code.BAD_DATABITS),
         (pin in daemon.banged.taken or daemon.alerts.reads_serial(pin), Code.GPIO_IN_USE),
     )
+    daemon.alerts.begin(daemon.pins.seen_levels)
     daemon.alerts.serial[pin] = SerialReader(pin, baud, bits)
     return 0
 
@@ -208,6 +214,7 @@ def _close_serial(daemon: Daemon, pin: int, _p2: int, _: bytes) -> int:
 
 
 def _store_script(daemon: Daemon, _p1: int, _p2: int, extension: bytes) -> int:
+    daemon.alerts.begin(daemon.pins.seen_levels)
     number = daemon.scripts.store(extension)
     daemon.alerts.scripts[number] = daemon.scripts.get(number)
     return number
@@ -258,7 +265,7 @@ _COMMANDS: dict[int, Handler] = {
     Command.TICK: lambda d, _1, _2, _x: d.tick_us(),
     Command.HWVER: lambda _d, _1, _2, _x: REVISION,
     Command.PIGPV: lambda _d, _1, _2, _x: VERSION,
-    Command.NO: lambda d, _1, _2, _x: d.alerts.open(None, d.clock() // 1000),
+    Command.NO: lambda d, _1, _2, _x: d.notify(None),
     Command.NB: _watch,
     Command.NP: lambda d, handle, _2, x: _watch(d, handle, 0, x),
     Command.NC: _unwatch,

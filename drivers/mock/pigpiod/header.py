@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import TwinError
+from drivers.mock.pigpiod.foresight import Foresight
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
 from drivers.mock.pigpiod.trains import Trains
 from drivers.mock.timeline import Timeline
@@ -64,6 +65,10 @@ class Pins:
         self._outputs = Timeline(now, 0, np.int64)  # which pins are outputs
         self._inputs = Timeline(now, self._driven(), np.int64)  # what the others would show
         self._trains = Trains()
+        self._revision = 0  # as the board's
+        self._ahead = Foresight(
+            lambda: (self._revision, self._board.revision), self._settled_ns, self._looked_at, self._worked_out
+        )
         self._to_board(now)
 
     @property
@@ -126,6 +131,17 @@ class Pins:
 
     def seen_levels(self, at_ns: int) -> int:
         """The levels of GPIO 0-31 at a time, as somebody sees them who looks: the axon on its pin."""
+        return self._ahead.level(at_ns)
+
+    def seen(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
+        """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
+        return self._ahead.changes(t0_ns, t1_ns)
+
+    def _settled_ns(self) -> int:
+        """Until when nothing changes what is queued but a write, a halt, a mode, a pull or V_th."""
+        return min(self._latch.end_ns - 1, self._board.settled_until_ns())
+
+    def _looked_at(self, at_ns: int) -> int:
         if not self._hears_axon:
             return self.levels(at_ns)
         past = self._board.past(at_ns, at_ns + 1)
@@ -133,8 +149,7 @@ class Pins:
         _, high = past.axon_levels(at_ns, at_ns + 1)
         return self._with_axon(self._with_lines(np.array([self.levels(at_ns)]), lines[-1:]), high[-1:]).item()
 
-    def seen(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
-        """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
+    def _worked_out(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
         t, words = self.changes(t0_ns, t1_ns)
         if not self._hears_axon:
             return t, words
@@ -171,6 +186,7 @@ class Pins:
         if new == old:
             return
         self._latch.set(at_ns, mask, bool(level))
+        self._revision += 1
         outputs = self._outputs.at(at_ns)
         changed = outputs & (new ^ old)
         lines = sum(bit for pin, bit in self._bits.items() if changed >> pin & 1)
@@ -192,6 +208,7 @@ class Pins:
             self._retrained(pin, now)
 
     def _retrained(self, pin: int, now: int) -> None:
+        self._revision += 1
         if pin in self._bits:
             self._board.halt(now)
             self._to_board(now)
@@ -220,6 +237,7 @@ class Pins:
     def halt(self, at_ns: int) -> None:
         """Forget what is queued after a time; the pins stay as they are then."""
         self._latch.cut(at_ns)
+        self._revision += 1
         self._board.halt(at_ns)
 
     def forget(self, before_ns: int) -> None:
@@ -247,6 +265,7 @@ class Pins:
         inputs = self._driven()
         if (outputs, inputs) == (self._outputs.words[-1], self._inputs.words[-1]):
             return
+        self._revision += 1
         self._outputs.append(np.array([now]), np.array([outputs]))
         self._inputs.append(np.array([now]), np.array([inputs]))
         self._to_board(now)

@@ -27,7 +27,7 @@ PIN = 5
 
 
 class Clock:
-    ns = 1_000_000_000
+    ns = 999_995_000
 
     def __call__(self) -> int:
         return self.ns
@@ -39,8 +39,11 @@ class Bench:
     def __init__(self, server: PigpiodServer, board: Board, clock: Clock) -> None:
         self.server, self.board, self.clock = server, board, clock
         self.pi = pigpio.pi(server.host, server.port)
+        self.pi.set_pull_up_down(PIN, pigpio.PUD_DOWN)  # at boot it is pulled up: its first pulse would be no edge
+        self.clock.ns += 5_000
         self._told = socket.create_connection((server.host, server.port), timeout=10)
         self.handle = self._ask(Command.NOIB)
+        self.settle()
 
     def _ask(self, command: int) -> int:
         self._told.sendall(struct.pack("<4I", command, 0, 0, 0))
