@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from drivers.device import DeviceFile
 from drivers.edges import DENDRITE, RESET, Levels, Times
 from drivers.errors import InputError, TwinError
+from drivers.mock.ahead import Ahead
 from drivers.mock.clock import TwinClock, at_one_time
 from drivers.mock.misuse import Misuse
 from drivers.mock.past import Past
-from drivers.mock.physics.membrane import Segments, cut
+from drivers.mock.physics.membrane import Segments
 from drivers.mock.physics.neuron import Midway, Trains, fire, neuron_model
 from drivers.mock.physics.random import U64, sequence_keys
 from drivers.mock.physics.train import go_on
@@ -45,6 +46,7 @@ PART_PULSES = 1 << 11
 REST_NS = 2_000_000
 PARKED_V = 5.0
 FORESIGHT_NS = 100_000_000
+SOON_NS = 20_000_000  # what comes so soon is worked out before somebody has to wait for it
 FAULTS = frozenset(
     {"stuck_axon_high", "stuck_axon_low", "sync_missing", "sync_axon_swapped", "inverted_comparator", "wrong_address"}
 )
@@ -57,28 +59,6 @@ class _Part:
     midway: Midway | None
     key: U64
     pulses_before: int
-
-
-@dataclass(frozen=True)
-class _Ahead:
-    """Segments that are queued, from the one in hand to the reset at stop_ns; `of` (spikes,): whose each spike is."""
-
-    segments: Segments
-    of: NDArray[np.intp]
-    stop_ns: int
-
-    def part(self, first: int, stop: int) -> _Ahead:
-        """Some of them."""
-        whole, starts = self.segments, self.segments.start_ns
-        spikes = slice(*np.searchsorted(self.of, [first, stop]))
-        some = replace(
-            whole,
-            start_ns=starts[first:stop],
-            trains=cut(whole.trains, first, stop),
-            keys=whole.keys[first:stop],
-            axon_ns=whole.axon_ns[spikes],
-        )
-        return _Ahead(some, self.of[spikes] - first, int(starts[stop]) if stop < len(starts) else self.stop_ns)
 
 
 class Board:
@@ -118,7 +98,7 @@ class Board:
         self._closed: deque[Segments] = deque()  # in order of time
         self._open_ns = now  # where the segment in hand, or what is left of it, began
         self._part: _Part | None = None  # what that goes on with, if it is not the whole segment
-        self._ahead: _Ahead | None = None  # beginning with the segment in hand
+        self._ahead: list[Ahead] = []  # runs of segments that follow each other, the first with the one in hand
         self._segments = 0
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
@@ -138,7 +118,7 @@ class Board:
         with self._lock:
             now = self.clock()
             self._close_until(now, also_open=True)
-            self._ahead = None
+            self._ahead = []
             self.revision += 1
             self._vth.append((now, volts))
 
@@ -190,7 +170,7 @@ class Board:
             before_ns, old = int(self._lines.t[max(i - 1, 0)]), self._lines.at(at)
             new = old | mask if high else old & ~mask
             self._lines.set(at, mask, high)
-            self._ahead = None
+            self._ahead = []
             self.revision += 1
             self._tidy(1)
             self._check(np.array([before_ns, at]), np.array([old, new], dtype=np.uint32))
@@ -201,8 +181,7 @@ class Board:
             at = self.clock() if at_ns is None else at_ns
             self._lines.cut(at)
             self.revision += 1
-            if self._ahead is not None and at < self._ahead.stop_ns:
-                self._ahead = None
+            self._ahead = [run for run in self._ahead if run.stop_ns <= at]
 
     def misused(self, what: str) -> TwinError:
         """Record something that hardware would take in silence; returns it, so that it can be raised."""
@@ -221,13 +200,15 @@ class Board:
         """When the last queued level change happens."""
         return self._lines.end_ns
 
-    def settled_until_ns(self) -> int:
-        """Until when what comes is settled while `revision` stays as it is: before the last reset that is queued, where
-        the neuron begins anew, or the last that is worked out at a time. Some time past where nothing is queued.
+    def settled_until_ns(self, at_ns: int) -> int:
+        """Until when after a time what comes is settled while `revision` stays as it is: as far as it is worked out, or
+        to before the last reset that is queued and ought to be. Not past that time where nothing is queued.
         """
         with self._lock:
-            resets = self._reset_falls(self._open_ns, min(self._lines.end_ns - 1, self.clock() + FORESIGHT_NS))
-            return int(resets[-1]) - 1 if len(resets) else self._open_ns
+            if self._settled() > at_ns:
+                return self._settled() - 1
+            bounds = self._queued(at_ns)
+            return int(bounds[-1]) - 1 if len(bounds) and bounds[-1] < self._lines.end_ns else at_ns
 
     def remembered_ns(self) -> int:
         """Since when the board's history can be asked for."""
@@ -261,7 +242,7 @@ class Board:
             early = t0_ns - round(self.settings.axon_width_s * 1e9)  # an axon pulse may have begun before
             recent = takewhile(lambda s: s.end_ns >= early, reversed(self._closed))
             closed = [s for s in recent if s.start_ns[0] <= t1_ns]
-            return self._past(t0_ns, t1_ns, [*reversed(closed), self._in_hand(t1_ns)])
+            return self._past(t0_ns, t1_ns, [*reversed(closed), *self._in_hand(t1_ns)])
 
     def _past(self, t0_ns: int, t1_ns: int, segments: Sequence[Segments]) -> Past:
         self._recall(t0_ns)
@@ -297,31 +278,52 @@ class Board:
         self._forget(at_ns - LONG_HISTORY_NS)
 
     def _close(self, starts: Times, stop_ns: int) -> None:
-        ahead = self._foreseen(int(starts[0]), stop_ns, len(starts))
-        if ahead is not None and ahead.part(0, len(starts)).stop_ns == stop_ns:
-            done = ahead.part(0, len(starts)).segments
-            left = len(ahead.segments.start_ns) - len(starts)
-            self._ahead = ahead.part(len(starts), len(starts) + left) if left else None
-        else:
-            done, self._ahead = self._respond(starts, stop_ns)[0], None
-        self._closed.append(done)
-        self.pulses_total += len(done.trains.rise_s)
-        self._segments += len(starts)
-        self._open_ns, self._part = stop_ns, None
+        """Segments that begin at `starts` (n,), the first in hand; the last ends at stop_ns."""
+        while len(starts):
+            if not self._ahead:
+                self._work_out(stop_ns)
+            run = self._ahead.pop(0) if self._ahead else None
+            count = len(starts) if run is None else min(int(np.searchsorted(starts, run.stop_ns)), len(run))
+            until_ns = int(starts[count]) if count < len(starts) else stop_ns
+            if run is not None and (known := run.part(0, count)).stop_ns == until_ns:
+                done = known.segments
+                self._ahead[:0] = [run.part(count, len(run))] if count < len(run) else []
+            else:
+                done, self._ahead = self._respond(starts[:count], until_ns)[0], []
+            self._closed.append(done)
+            self.pulses_total += len(done.trains.rise_s)
+            self._segments += count
+            self._open_ns, self._part, starts = until_ns, None, starts[count:]
 
-    def _foreseen(self, start_ns: int, until_ns: int, count: int) -> _Ahead | None:
-        """What is known of the segments from start_ns on, past until_ns and at least so many; None where it is not."""
-        if self._part is not None:
-            return None
-        if self._ahead is None or until_ns > self._ahead.stop_ns:
-            resets = self._reset_falls(start_ns, until_ns + FORESIGHT_NS)
-            if not len(resets) or resets[-1] < until_ns:
-                return None
+    def _settled(self) -> int:
+        """Up to which reset all is worked out; where the segment in hand began if nothing is."""
+        return self._ahead[-1].stop_ns if self._ahead else self._open_ns
+
+    def _queued(self, until_ns: int) -> Times:
+        """When segments begin that are not worked out, and the last of them ends; empty where none is queued."""
+        resets = self._reset_falls(self._settled(), until_ns + FORESIGHT_NS) if self._part is None else []
+        return np.append(self._settled(), resets) if len(resets) else np.empty(0, dtype=np.int64)
+
+    def _work_out(self, until_ns: int) -> None:
+        """Have what is queued up to a time worked out, and some time on; the lock is held."""
+        bounds = self._queued(until_ns)
+        if self._settled() < until_ns and len(bounds):
             with at_one_time(self.clock):  # a neuron needs no time to work itself out
-                found, of = self._respond(np.append(start_ns, resets[:-1]), int(resets[-1]))
-            self._ahead = _Ahead(found, of, int(resets[-1]))
-        known = self._ahead.segments.start_ns
-        return self._ahead if known[0] == start_ns and len(known) >= count else None
+                found, of = self._respond(bounds[:-1], int(bounds[-1]))
+            self._ahead.append(Ahead(found, of, int(bounds[-1])))
+
+    def foresee(self) -> None:
+        """Work out what is queued before anybody asks for it; time goes on meanwhile, and so may everybody else."""
+        with self._lock:
+            now = self.clock()
+            bounds = self._queued(now)
+            if self._settled() > now + SOON_NS or not len(bounds):
+                return
+            asked, revision = self._asked(bounds[:-1], int(bounds[-1])), self.revision
+        found, of = asked()
+        with self._lock:
+            if self.revision == revision and self._part is None and self._settled() == bounds[0]:
+                self._ahead.append(Ahead(found, of, int(bounds[-1])))
 
     def _close_parts(self, at_ns: int) -> None:
         """Of a segment in hand with very many pulses, or at rest for long, work out all but the latest for good."""
@@ -343,17 +345,19 @@ class Board:
         done = Segments(start, trains, part.key, self.threshold_v, part.pulses_before, axon_ns, part.midway)
         self._closed.append(done)
         self.pulses_total += len(trains.rise_s)
-        self._open_ns, self._part, self._ahead = cut_ns, _Part(midway, part.key, part.pulses_before), None
+        self._open_ns, self._part, self._ahead = cut_ns, _Part(midway, part.key, part.pulses_before), []
 
-    def _in_hand(self, until_ns: int) -> Segments:
+    def _in_hand(self, until_ns: int) -> list[Segments]:
         until = max(until_ns, self._open_ns + 1)
-        ahead = self._foreseen(self._open_ns, until, 1)
-        if ahead is not None:
-            return ahead.part(0, int(np.searchsorted(ahead.segments.start_ns, until, side="right"))).segments
-        starts = np.concatenate([[self._open_ns], self._reset_falls(self._open_ns, until)])
+        self._work_out(until)
+        known = [run.begun(until) for run in self._ahead if run.segments.start_ns[0] <= until]
+        begun_ns = self._settled()
+        if begun_ns >= until:
+            return known
+        starts = np.concatenate([[begun_ns], self._reset_falls(begun_ns, until)])
         if self._part is not None and len(starts) > 1:
             starts, until = starts[:1], int(starts[1])
-        return self._respond(starts, until)[0]
+        return [*known, self._respond(starts, until)[0]]
 
     def _reset_falls(self, after_ns: int, until_ns: int) -> Times:
         """When a reset pulse ends in (after, until]."""
@@ -368,16 +372,24 @@ class Board:
         """The segments that begin at `starts` (n,) and end where the next reset rises, or at stop_ns; which of them
         each axon pulse is of.
         """
-        trains, vth_v = self._trains(starts, stop_ns), self.threshold_v
+        return self._asked(starts, stop_ns)()
+
+    def _asked(self, starts: Times, stop_ns: int) -> Callable[[], tuple[Segments, NDArray[np.intp]]]:
+        """What gives the response, by itself: the board may change meanwhile."""
+        trains, vth_v, pulses_before = self._trains(starts, stop_ns), self.threshold_v, self.pulses_total
         if self._part is not None:
             part = self._part
             axon_ns, _ = self._go_on(part, trains, int(starts[0]))
             found = Segments(starts, trains, part.key, vth_v, part.pulses_before, axon_ns, part.midway)
-            return found, np.zeros(len(axon_ns), dtype=np.intp)
-        keys = self._keys(starts)
-        firings = fire(self._model.aged(self.pulses_total), self.settings, vth_v, trains, keys)
-        axon_ns = starts[firings.segment] + np.round(firings.axon_s * 1e9).astype(np.int64)
-        return Segments(starts, trains, keys, vth_v, self.pulses_total, axon_ns), firings.segment
+            return lambda: (found, np.zeros(len(axon_ns), dtype=np.intp))
+        keys, model, settings = self._keys(starts), self._model.aged(pulses_before), self.settings
+
+        def respond() -> tuple[Segments, NDArray[np.intp]]:
+            firings = fire(model, settings, vth_v, trains, keys)
+            axon_ns = starts[firings.segment] + np.round(firings.axon_s * 1e9).astype(np.int64)
+            return Segments(starts, trains, keys, vth_v, pulses_before, axon_ns), firings.segment
+
+        return respond
 
     def _go_on(self, part: _Part, trains: Trains, start_ns: int) -> tuple[Times, Midway]:
         model = self._model.aged(part.pulses_before)
@@ -417,7 +429,8 @@ class Board:
         return rises[through], falls[through]
 
     def _keys(self, starts: Times) -> U64:
-        keys = sequence_keys(self.seed, self._segments, len(starts))
+        before = sum(len(run) for run in self._ahead if run.stop_ns <= starts[0])
+        keys = sequence_keys(self.seed, self._segments + before, len(starts))
         at = np.searchsorted(self._planned_ns, starts)
         planned = np.flatnonzero(np.append(self._planned_ns, -1)[at] == starts)
         keys[planned] = self._planned_keys[at[planned]]
@@ -437,7 +450,7 @@ class Board:
         if len(self._lines) > MANY_EVENTS:
             oldest = int(self._lines.t[-MANY_EVENTS])
             if self._open_ns < oldest:  # so many edges without a reset and hardly a pulse: the neuron begins anew
-                self._open_ns, self._part, self._ahead = oldest, None, None
+                self._open_ns, self._part, self._ahead = oldest, None, []
                 self.revision += 1
             self._forget(oldest)
 

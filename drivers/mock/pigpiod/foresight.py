@@ -43,14 +43,14 @@ class Stretch:
 
 
 class Foresight:
-    """The latest stretch. `revision` tells whether things are as they were, `settled_ns` until when they are known
-    then; `level` and `changes` work them out.
+    """The latest stretch. `revision` tells whether things are as they were, `settled_ns` until when after a time they
+    are known then; `level` and `changes` work them out.
     """
 
     def __init__(
         self,
         revision: Callable[[], tuple[int, int]],
-        settled_ns: Callable[[], int],
+        settled_ns: Callable[[int], int],
         level: Callable[[int], int],
         changes: Callable[[int, int], tuple[Times, Words]],
     ) -> None:
@@ -68,7 +68,7 @@ class Foresight:
         """Level changes in (t0, t1]."""
         latest, revision = self._latest, self._revision()
         if latest is None or not latest.holds(revision, t0_ns, t1_ns):
-            until_ns = max(t1_ns, self._settled_ns())
+            until_ns = max(t1_ns, self._settled_ns(t1_ns))
             before = self.level(t0_ns)
             latest = Stretch(t0_ns, until_ns, before, *self._changes(t0_ns, until_ns), revision)
             self._latest = latest

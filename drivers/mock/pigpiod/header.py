@@ -137,9 +137,9 @@ class Pins:
         """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
         return self._ahead.changes(t0_ns, t1_ns)
 
-    def _settled_ns(self) -> int:
-        """Until when nothing changes what is queued but a write, a halt, a mode, a pull or V_th."""
-        return min(self._latch.end_ns - 1, self._board.settled_until_ns())
+    def _settled_ns(self, at_ns: int) -> int:
+        """Until when after a time nothing changes what is queued but a write, a halt, a mode, a pull or V_th."""
+        return min(self._latch.end_ns - 1, self._board.settled_until_ns(at_ns))
 
     def _looked_at(self, at_ns: int) -> int:
         if not self._hears_axon:

@@ -69,6 +69,7 @@ class PigpiodServer:
         self._pauses = Pauses(board.rough, board.seed)
         self._connections: set[socket.socket] = set()
         self._gone = threading.Event()
+        self._board = board
         self._misuse = board.misuse
         self._tcp = _Tcp((HOST, port), self)
         self.host: str = HOST
@@ -139,11 +140,12 @@ class PigpiodServer:
         return True
 
     def _keep_house(self) -> None:
-        """Keep endless waves going, and forget levels that nobody will ask for."""
+        """Keep endless waves going, forget levels that nobody will ask for, and have the neuron worked out in time."""
         while not self._gone.wait(HOUSEKEEPING_S):
             with self._daemon.lock:
                 now = self._daemon.player.pump()
                 self._daemon.pins.forget(self._daemon.alerts.needed_ns(now))
+            self._board.foresee()
 
     def _alert(self) -> None:
         """Report level changes; a client that does not read stops this thread, and no other."""
