@@ -10,6 +10,7 @@ Servers listen on this machine only. Misuse of the board is told at once and rec
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -65,6 +66,7 @@ _FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
 SCOPE_RATES = (0.01, 100.0)  # MB/s; 0.05 to 1.7 are reported for the family
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
 PICO_REPLY_S = 5.0
+SWITCH_S = 0.5e-3
 ALIKE = 5  # how often misuse of one kind is told
 
 
@@ -164,6 +166,7 @@ def _serve(args: argparse.Namespace) -> int:
         with ExitStack() as stack:
             stack.callback(clock.close)
             _start(args, board, device, faults, stack)
+            _keep_time()
             try:
                 threading.Event().wait()
             except KeyboardInterrupt:
@@ -218,6 +221,15 @@ def _start(
     print(f"Pico      {pico.port}{'' if micropython() else NO_MICROPYTHON}")
     print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
     print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {quote(str(args.out))}", flush=True)
+
+
+def _keep_time() -> None:
+    """Nothing of this interpreter's shall hold up the world: no search for garbage in all that was imported, which
+    takes 30 ms, and threads that answer need not wait 5 ms for one that calculates.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
 
 
 class _Teller:

@@ -106,6 +106,7 @@ class Chip:
         pins.on_fall = self._fell
         self.pins = pins
         self.on_play: Callable[[], None] = lambda: None
+        self.plays = threading.Event()  # set with what may have to interrupt by and by
         self.errors: list[TwinError] = []
         self.watchdog_s: float | None = None
         self.temperature_c = 31.0
@@ -168,6 +169,8 @@ class Chip:
         """
         with self.lock:
             now = self.board.clock()
+            if self._looked_ns >= self._played_until_ns:
+                self.plays.clear()
             if not self._looked_ns < self._played_until_ns < now:
                 return
             if now > self._played_until_ns + COUNTED_NS:
@@ -387,6 +390,7 @@ class Chip:
         start = self.board.play_next(DMA_LATENCY_NS, np.round(shot.t * tick_ns).astype(np.int64), shot.levels)
         self._played_until_ns = start + round(shot.end * tick_ns)
         channel.until_ns = start + round(shot.fed * tick_ns)
+        self.plays.set()
         self.on_play()
 
     def _op_dma_take(self, channel: int, machine: int, request: int, count: int, quiet: bool, trigger: bool) -> None:

@@ -46,6 +46,7 @@ INTERRUPT = b"\x03"  # on a Pico's USB this byte is Ctrl-C for a program that ha
 RAW, FRIENDLY = b"\x01", b"\x02"  # what puts the REPL into these modes
 USB_FIFO = 256  # bytes that wait for a host that does not read
 LOOK_S = 0.0005
+IDLE_S = 0.1  # until it is seen that all is over where nothing plays
 WATCH_S = 0.02
 
 
@@ -251,7 +252,8 @@ class PicoServer:
     def _look(self) -> None:
         """Let the chip interrupt when what plays has ended."""
         while not self._closing.wait(LOOK_S):
-            self.chip.look()
+            if self.chip.plays.wait(IDLE_S):
+                self.chip.look()
 
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:
