@@ -103,7 +103,9 @@ class Board:
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
         self._asked_ns = now  # when the last level was asked for, which may have come later
-        self.revision = 0  # changes with whatever makes another thing of what was queued; what is queued behind does not
+        self.revision = (
+            0  # changes with whatever makes another thing of what was queued; what is queued behind does not
+        )
         self._tidied = 0  # level changes taken since history was looked after
 
     # ---- inputs -------------------------------------------------------------------------------------------------

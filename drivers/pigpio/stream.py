@@ -1,8 +1,8 @@
 """One shot's waves on their way through pigpiod: while one plays, the next is made and queued behind it.
 
-Only two waves exist at a time, each padded to half of the daemon's memory so that a deleted one makes room for exactly
-one more (`wave_create_and_pad`, pigpio v79). A wave that was sent is never sent again: sent twice in sync mode it would
-repeat for ever (joan2937/pigpio#457).
+Four waves exist at a time, or two of a shot with long slots, each padded to its share of the daemon's memory so that a
+deleted one makes room for exactly one more (`wave_create_and_pad`, pigpio v79). A wave that was sent is never sent
+again: sent twice in sync mode it would repeat for ever (joan2937/pigpio#457).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drivers.errors import BenchError, HilError
-from drivers.pigpio.waves import PAD_PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,8 @@ class WaveStream:
         self._link = link
         self._clock = clock
         self._waves = deque(waves)
-        self._made: deque[_Made] = deque()  # in order of playing; at most two
+        self._most = waves[0].room.waves if waves else 0
+        self._made: deque[_Made] = deque()  # in order of playing; at most so many
         self._stop = threading.Event()
         self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
         self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
@@ -98,7 +98,8 @@ class WaveStream:
     def _run(self) -> None:
         try:
             while self._waves:
-                self._await_end()
+                if len(self._made) == self._most:
+                    self._await_end()
                 self._make()
                 self._send(self._made[-1])
             while self._made:
@@ -110,7 +111,7 @@ class WaveStream:
         wave = self._waves.popleft()
         self._link.call("wave_add_new")
         self._link.add_wave(wave.packed())
-        self._made.append(_Made(self._link.call("wave_create_and_pad", PAD_PERCENT), wave.duration_us * 1e-6))
+        self._made.append(_Made(self._link.call("wave_create_and_pad", wave.room.percent), wave.duration_us * 1e-6))
 
     def _send(self, wave: _Made) -> None:
         """Send a wave behind the one made before it, or at once if nothing plays."""

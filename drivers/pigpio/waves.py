@@ -1,7 +1,9 @@
 """Shots as pigpio waves: edges on pins, cut where all lines may rest, each wave within the daemon's limits.
 
 The limits are those of pigpio v79 (`pigpio.h`, `pigpio.c`): 5461 pulses fit one 64 KiB message; 23 836 control blocks
-and 15 958 on/off words are free, of which a wave made with `wave_create_and_pad(50)` has half.
+and 15 958 on/off words are free, of which a wave made with `wave_create_and_pad(25)` has a quarter. Four such waves are
+queued, and a host that is kept from running for as long as three play is not late; with two halves, each less than the
+memory has because a message holds no more pulses, it may be kept for one. Slots that no quarter holds need halves.
 """
 
 from __future__ import annotations
@@ -22,27 +24,55 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 TICK_S = 1e-6  # a wave's time step, whatever the daemon's -s says
-PAD_PERCENT = 50
 MOST_PULSES = 65_535 // 12  # a message's extension must stay below 65 536 bytes
-MOST_BLOCKS = 23_836 * PAD_PERCENT // 100 - 1  # padding ends a wave with one block of its own
-MOST_WORDS = 15_958 * PAD_PERCENT // 100
-LONGEST_US = 900_000  # two waves are queued, and no queue may outlast a dead host by more than 2 s
+QUEUED_US = 1_800_000  # no queue may outlast a dead host by more than 2 s
 REST_EVERY_US = 250_000
 REST_EVERY_EDGES = 1_000
 LITE_BLOCK_US = 65_532 // 4  # longest delay of one control block if the daemon was given a lite DMA channel (-e 7…)
 _PULSING = DENDRITE | RESET | SYNC
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a wave has where the daemon's memory is shared out evenly among so many."""
+
+    waves: int
+
+    @property
+    def percent(self) -> int:
+        """For `wave_create_and_pad`."""
+        return 100 // self.waves
+
+    @property
+    def most_blocks(self) -> int:
+        """Padding ends a wave with one block of its own."""
+        return 23_836 * self.percent // 100 - 1
+
+    @property
+    def most_words(self) -> int:
+        """On and off words."""
+        return 15_958 * self.percent // 100
+
+    @property
+    def longest_us(self) -> int:
+        """Its share of the time that may be queued."""
+        return QUEUED_US // self.waves
+
+
+QUARTER, HALF = Room(4), Room(2)
+
+
 @dataclass(frozen=True, eq=False)
 class Wave:
     """One pigpio wave, which begins and ends with all lines low: GPIO masks to set and clear, and a delay after each.
 
-    Arrays are (n,) uint32.
+    Arrays are (n,) uint32; all waves of a shot have the same room.
     """
 
     on: NDArray[np.uint32]
     off: NDArray[np.uint32]
     delay_us: NDArray[np.uint32]
+    room: Room
 
     def __len__(self) -> int:
         return len(self.on)
@@ -78,9 +108,10 @@ def plan_waves(shot: Frame, wiring: Wiring, board: BoardSettings) -> list[Wave]:
     t, levels = _changes(*compile_levels(shot, board, TICK_S))
     if not len(t):
         return []
-    t, levels = _with_rests(shot, t, levels)
+    room = HALF if _too_long(_Costs.of(t, levels), _slot_starts(levels), QUARTER).any() else QUARTER
+    t, levels = _with_rests(shot, t, levels, room)
     pins = _on_pins(levels, wiring)
-    return [_wave(t[a : b + 1], pins[a : b + 1]) for a, b in pairwise(_cuts(shot, t, levels))]
+    return [_wave(t[a : b + 1], pins[a : b + 1], room) for a, b in pairwise(_cuts(shot, t, levels, room))]
 
 
 def _changes(t: Times, levels: Levels) -> tuple[Times, Levels]:
@@ -102,10 +133,10 @@ def _on_pins(levels: Levels, wiring: Wiring) -> NDArray[np.uint32]:
     return pins
 
 
-def _wave(t: Times, pins: NDArray[np.uint32]) -> Wave:
+def _wave(t: Times, pins: NDArray[np.uint32], room: Room) -> Wave:
     """Edges a…b, of which the last only ends the wave with all lines low."""
     on, off = _transitions(np.append(pins[:-1], np.uint32(0)))
-    return Wave(on, off, np.append(np.diff(t), 0).astype(np.uint32))
+    return Wave(on, off, np.append(np.diff(t), 0).astype(np.uint32), room)
 
 
 @dataclass(frozen=True)
@@ -130,13 +161,13 @@ class _Costs:
             np.append(t, t[-1]),
         )
 
-    def furthest(self, a: NDArray[np.intp]) -> NDArray[np.intp]:
+    def furthest(self, a: NDArray[np.intp], room: Room) -> NDArray[np.intp]:
         """The last edges at which waves that begin with edges a may end; the lead-in and the end cost a bit more."""
         ends = (
             np.searchsorted(self.pulses, self.pulses[a] + MOST_PULSES - 1, side="right"),
-            np.searchsorted(self.blocks, self.blocks[a] + MOST_BLOCKS - 2, side="right"),
-            np.searchsorted(self.words, self.words[a] + MOST_WORDS - 2, side="right"),
-            np.searchsorted(self.time_us, self.time_us[a] + LONGEST_US, side="right"),
+            np.searchsorted(self.blocks, self.blocks[a] + room.most_blocks - 2, side="right"),
+            np.searchsorted(self.words, self.words[a] + room.most_words - 2, side="right"),
+            np.searchsorted(self.time_us, self.time_us[a] + room.longest_us, side="right"),
         )
         furthest: NDArray[np.intp] = np.minimum.reduce(ends) - 1
         return furthest
@@ -148,7 +179,12 @@ def _slot_starts(levels: Levels) -> NDArray[np.intp]:
     return np.flatnonzero((sync[1:] != 0) & (sync[:-1] == 0))
 
 
-def _cuts(shot: Frame, t: Times, levels: Levels) -> list[int]:
+def _too_long(costs: _Costs, starts: NDArray[np.intp], room: Room) -> NDArray[np.bool_]:
+    """(slots,) which slots no wave can hold."""
+    return costs.furthest(starts[:-1], room) < starts[1:]
+
+
+def _cuts(shot: Frame, t: Times, levels: Levels, room: Room) -> list[int]:
     """Edges at which one wave ends and the next begins, the first and the last edge included.
 
     A wave ends with a slot unless that would make it much shorter than it may be: a short wave leaves the host little
@@ -161,7 +197,7 @@ def _cuts(shot: Frame, t: Times, levels: Levels) -> list[int]:
     cuts = [0]
     while cuts[-1] < last:
         a = cuts[-1]
-        limit = int(costs.furthest(np.array([a]))[0])
+        limit = int(costs.furthest(np.array([a]), room)[0])
         if limit >= last:
             cuts.append(last)
             break
@@ -188,13 +224,12 @@ def _rest_us(ticks: SlotTicks) -> int:
     return ticks.break_ + 2 * ticks.guard
 
 
-def _with_rests(shot: Frame, t: Times, levels: Levels) -> tuple[Times, Levels]:
+def _with_rests(shot: Frame, t: Times, levels: Levels, room: Room) -> tuple[Times, Levels]:
     """Let all lines rest now and then in slots that no wave can hold: selects open, a break, selects close, a guard."""
     ticks = slot_ticks(shot.timing, TICK_S)
     starts = _slot_starts(levels)
-    costs = _Costs.of(t, levels)
     slot = np.searchsorted(starts, np.arange(len(t)), side="right") - 1
-    too_long = np.append(costs.furthest(starts[:-1]) < starts[1:], False)
+    too_long = np.append(_too_long(_Costs.of(t, levels), starts, room), False)
     gap = np.diff(t, append=t[-1])
     quiet = too_long[slot] & ((levels & _PULSING) == 0) & (gap >= _rest_us(ticks))
     edges = np.flatnonzero(quiet)

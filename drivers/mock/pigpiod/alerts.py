@@ -194,14 +194,11 @@ class Alerts:
         blocked_ns = 0 if self._writing_ns is None else now_ns - self._writing_ns
         self._writing_ns = None
         now_ns -= now_ns % self._sample_ns
-        if now_ns <= self.seen_ns:
+        if now_ns <= self.seen_ns or self._nobody_listens(now_ns):
             return []
         if blocked_ns > RING_NS:  # this machine's own lateness loses nothing
             self.lost_ns += max(0, now_ns - RING_NS - self.seen_ns)
             self.seen_ns = max(self.seen_ns, now_ns - RING_NS)
-        if not self.listening and not self._guards:
-            self.seen_ns, self.events, self._unseen = now_ns, 0, True
-            return []
         took_ns = now_ns - self.seen_ns
         before, (ticks, words) = self._sampled(now_ns, levels, changes)
         self._whole_ns += took_ns if len(words) and now_ns >= self._blind_until_ns else 0
@@ -226,6 +223,13 @@ class Alerts:
                 found.append((handle, reports.tobytes()))
         self._writing_ns = now_ns if found else None
         return found
+
+    def _nobody_listens(self, now_ns: int) -> bool:
+        """Whether there is nobody to look for; then levels need not be worked out."""
+        if self.listening or self._guards:
+            return False
+        self.seen_ns, self.events, self._unseen = now_ns, 0, True
+        return True
 
     def _silent(self, before: int, ticks_ns: Times, words: Words, now_us: int) -> list[int]:
         """Pins whose watchdog is due."""

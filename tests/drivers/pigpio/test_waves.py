@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ from drivers.mock.pigpiod.protocol import Refused
 from drivers.mock.pigpiod.waves.memory import Pulses, WaveMemory
 from drivers.mock.strict import check_levels
 from drivers.pigpio.waves import (
-    MOST_BLOCKS,
+    HALF,
     MOST_PULSES,
-    MOST_WORDS,
-    PAD_PERCENT,
+    QUARTER,
     TICK_S,
+    Room,
     Wave,
     _Costs,
     compile_edges,
@@ -96,8 +95,10 @@ def test_waves_fit_the_daemon_and_a_dead_host(shot: Frame) -> None:
     for wave in waves:
         assert len(wave) * 12 < 65_536
         memory.add(Pulses(wave.on.astype(np.int64), wave.off.astype(np.int64), wave.delay_us.astype(np.int64)))
-        memory.delete(memory.create((PAD_PERCENT, PAD_PERCENT, 0)))  # raises if it does not fit half of the memory
-    assert max(a.duration_us + b.duration_us for a, b in pairwise(waves)) < 2e6
+        percent = wave.room.percent
+        memory.delete(memory.create((percent, percent, 0)))  # raises if it does not fit its share of the memory
+    queued = waves[0].room.waves
+    assert max(sum(wave.duration_us for wave in waves[i : i + queued]) for i in range(len(waves))) < 2e6
     check_levels(BOARD, as_levels(waves)[0] * 1000, as_levels(waves)[1])
 
 
@@ -138,30 +139,49 @@ def test_edges_break_before_they_make() -> None:
     assert state == 0
 
 
-def stored(on: int, both: int, rests: int) -> bool:
+def stored(room: Room, on: int, both: int, rests: int) -> bool:
     """Whether the daemon stores a padded wave of so many pulses that set, that set and clear, and that only wait."""
     memory = WaveMemory(pytest.fail)
     many = [on, both, rests]
     set_, clear = np.repeat([1 << 17, 1 << 17, 0], many), np.repeat([0, 1 << 27, 0], many)
     memory.add(Pulses(set_, clear, np.ones_like(set_)))
     try:
-        memory.create((PAD_PERCENT, PAD_PERCENT, 0))
+        memory.create((room.percent, room.percent, 0))
     except Refused:
         return False
     return True
 
 
-def test_the_limits_are_the_daemon_s_own() -> None:
-    """Lead-in and padding are the two that a wave of the most blocks has less than its half of them."""
+@pytest.mark.parametrize("room", [QUARTER, HALF])
+def test_the_limits_are_the_daemon_s_own(room: Room) -> None:
+    """Lead-in and padding are the two that a wave of the most blocks has less than its share of them."""
     assert MOST_PULSES * 12 <= 65_535 < (MOST_PULSES + 1) * 12
-    assert stored((MOST_BLOCKS - 1) // 2, 0, (MOST_BLOCKS - 1) % 2)
+    blocks, words = room.most_blocks, room.most_words
+    assert stored(room, (blocks - 1) // 2, 0, (blocks - 1) % 2)
     with pytest.raises(pytest.fail.Exception, match="fills its padding"):
-        stored(MOST_BLOCKS // 2, 0, 1)
-    assert stored(MOST_WORDS % 2, MOST_WORDS // 2, 0)
-    assert not stored(MOST_WORDS % 2 + 1, MOST_WORDS // 2, 0)
+        stored(room, blocks // 2, 0, blocks % 2)
+    assert stored(room, words % 2, words // 2, 0)
+    assert not stored(room, words % 2 + 1, words // 2, 0)
 
 
-def test_a_wave_ends_where_the_first_of_its_costs_is_at_its_limit() -> None:
+@pytest.mark.parametrize("room", [QUARTER, HALF])
+def test_so_many_waves_exist_side_by_side_and_a_deleted_one_makes_room_for_one_more(room: Room) -> None:
+    memory = WaveMemory(pytest.fail)
+
+    def made() -> int:
+        memory.add(Pulses(np.array([1 << 17]), np.array([0]), np.array([1])))
+        return memory.create((room.percent, room.percent, 0))
+
+    assert [made() for _ in range(room.waves)] == list(range(room.waves))
+    with pytest.raises(Refused):
+        made()
+    for wid in [*range(room.waves), 0]:
+        memory.delete(wid)
+        assert made() == wid
+
+
+@pytest.mark.parametrize("room", [QUARTER, HALF])
+def test_a_wave_ends_where_the_first_of_its_costs_is_at_its_limit(room: Room) -> None:
     """Each in turn, from the first edge and from a later one; a wave of edges a…b sends b − a + 1 pulses."""
     n = 20_000
     none, each = np.zeros(n + 1, dtype=np.int64), np.arange(n + 1)
@@ -169,12 +189,12 @@ def test_a_wave_ends_where_the_first_of_its_costs_is_at_its_limit() -> None:
     free = {"pulses": none, "blocks": none, "words": none, "time_us": none}
     for cost, most in (
         ("pulses", MOST_PULSES - 1),
-        ("blocks", MOST_BLOCKS - 2),
-        ("words", MOST_WORDS - 2),
-        ("time_us", 900_000 // 100),
+        ("blocks", room.most_blocks - 2),
+        ("words", room.most_words - 2),
+        ("time_us", room.longest_us // 100),
     ):
         column = 100 * each if cost == "time_us" else each
-        assert (_Costs(**{**free, cost: column}).furthest(start) == start + most).all(), cost
+        assert (_Costs(**{**free, cost: column}).furthest(start, room) == start + most).all(), cost
 
 
 def test_what_edges_cost() -> None:
@@ -187,12 +207,13 @@ def test_what_edges_cost() -> None:
 
 
 def test_waves_are_as_long_as_they_may_be() -> None:
-    """Pulses bind where they are dense, time where they are not; the last wave has what is left."""
+    """Control blocks bind where pulses are dense, time where they are not; the last wave has what is left."""
     dense = plan_waves(probe_frame("test", SlotTiming(), np.full(5_000, 5)), WIRING, BOARD)
-    assert {len(wave) for wave in dense[:-1]} == {MOST_PULSES}
+    slot_blocks = 2 * (5 + 2 * 5)  # edges of a lead and of five pulses, and a delay after each
+    assert all(QUARTER.most_blocks - slot_blocks < 2 * len(wave) <= QUARTER.most_blocks for wave in dense[:-1])
     slow = plan_waves(probe_frame("test", SlotTiming(dendrite_clock_hz=1_200), np.full(400, 13)), WIRING, BOARD)
     slot_us = max(slow[0].duration_us // (slow[0].on == 1 << WIRING.reset).sum(), 1)
-    assert all(900_000 - slot_us < wave.duration_us <= 900_000 for wave in slow[:-1])
+    assert all(450_000 - slot_us < wave.duration_us <= 450_000 for wave in slow[:-1])
 
 
 def test_a_wave_may_have_words_up_to_its_limit_wherever_it_begins() -> None:
@@ -201,7 +222,7 @@ def test_a_wave_may_have_words_up_to_its_limit_wherever_it_begins() -> None:
     none = np.zeros(20_001, dtype=np.int64)
     for start in (100, 101, 102, 103):
         costs = _Costs(pulses=none, blocks=none, words=each, time_us=none)
-        assert costs.furthest(np.array([start])).tolist() == [start + MOST_WORDS - 2]
+        assert costs.furthest(np.array([start]), HALF).tolist() == [start + HALF.most_words - 2]
 
 
 def test_a_wave_ends_within_a_slot_where_it_would_be_less_than_half_as_long_otherwise() -> None:
