@@ -26,14 +26,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.device import validation_line
 from drivers.errors import InputError
-from drivers.mock.physics.random import U64, normal, uniform
+from drivers.mock.physics.draws import DRAWS, Drawn, drawn, pulse_by_pulse
+from drivers.mock.physics.random import U64, normal
 
 if TYPE_CHECKING:
     from drivers.device import DeviceFile
     from drivers.settings import BoardSettings
 
 Floats = NDArray[np.float64]
-DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
 OVERDRIVE_SHARES = (0.25, 2.0)  # of axon_delay_s: 300 ns with a large overdrive; assumed with hardly any
 CROSSTALK_ROUNDS = 3  # to find when a threshold is passed that dies away meanwhile: to 1 ns
 REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
@@ -158,24 +158,24 @@ def _low_state(model: NeuronModel, keys: U64, k: int, again: int = 0) -> Floats:
     return model.lrs_spread * normal(keys, (k + 1) * DRAWS + 4 + again * REFIRE)
 
 
-def apply_pulse(model: NeuronModel, state: State, keys: U64, k: int, rise_s: Floats, fall_s: Floats) -> None:
-    """Let pulse number k act on the first len(rise_s) neurons (in place)."""
+def apply_pulse(
+    model: NeuronModel, state: State, keys: U64, k: int, rise_s: Floats, fall_s: Floats, chance: Drawn | None = None
+) -> None:
+    """Let pulse number k act on the first len(rise_s) neurons (in place); `chance` is drawn here if it has not been."""
     m = len(rise_s)
-    keys, base = keys[:m], (k + 1) * DRAWS
+    chance = _drawn(model, keys[:m], k) if chance is None else chance
     y, since = state.y[:m], state.since_s[:m]
-    held = since > rise_s
     now = y if np.isinf(model.leak_s) else y * np.exp(np.minimum(since - rise_s, 0.0) / model.leak_s)
-    xi = np.ones(m)
-    if model.step_spread > 0:
-        xi = np.exp(model.step_spread * normal(keys, base + 2) - model.step_spread**2 / 2)
-    new = now + model.step * np.maximum(1 - now / model.y_hrs, 0.0) * xi
-    if model.jump_probability > 0:
-        jumps = np.flatnonzero(uniform(keys, base) < model.jump_probability)
-        fraction = model.jump_least + (1 - model.jump_least) * uniform(keys[jumps], base + 1)
-        new[jumps] = now[jumps] + fraction * np.maximum(model.y_hrs - now[jumps], 0.0)
+    new = now + model.step * np.maximum(1 - now / model.y_hrs, 0.0) * chance.step
+    if len(jumps := chance.jumps):
+        new[jumps] = now[jumps] + chance.fraction * np.maximum(model.y_hrs - now[jumps], 0.0)
     np.minimum(new, np.maximum(model.y_hrs, now), out=new)
-    state.y[:m] = np.where(held, y, new)
-    state.since_s[:m] = np.maximum(since, fall_s)  # the comparator is blanked while the pulse lasts
+    np.copyto(y, new, where=since <= rise_s)  # else the board holds it
+    np.maximum(since, fall_s, out=since)  # the comparator is blanked while the pulse lasts
+
+
+def _drawn(model: NeuronModel, keys: U64, k: int) -> Drawn:
+    return drawn(model, keys, np.full(len(keys), k, dtype=np.int64))
 
 
 def sense(
@@ -186,28 +186,35 @@ def sense(
     keys: U64,
     k: int,
     end_s: Floats,
+    chance: Drawn | None = None,
 ) -> list[tuple[NDArray[np.intp], Floats]]:
     """Sense the first len(end_s) neurons after pulse k until `end_s`; returns (neuron, axon rise) of each round.
 
     A neuron that fires is returned to a low-resistance state, and may fire again if that is above the threshold too.
     """
     rounds: list[tuple[NDArray[np.intp], Floats]] = []
-    who = np.arange(len(end_s))
-    again = 0
-    while len(who):
-        start, end = state.since_s[who], end_s[who]
-        theta = _threshold(model, vth_v, keys[who], k, again)
-        v_end = model.i_sense_a * model.r_lrs_ohm * np.exp(state.y[who])
-        cross = start + rise_time(model, theta, v_end, after_pulse=k >= 0 and again == 0)
-        fired = np.flatnonzero((cross < end) & (start < end))
-        who, cross = who[fired], cross[fired]
-        if len(who):
-            axon = cross + _delay(model, board, v_end[fired] - theta[fired])
-            rounds.append((who, axon))
-            state.y[who] = _low_state(model, keys[who], k, again + 1)
-            state.since_s[who] = axon + board.axon_width_s
+    m, low_v = len(end_s), model.i_sense_a * model.r_lrs_ohm
+    theta = _threshold(model, vth_v, keys[:m], k, 0) if chance is None else _noisy(model, vth_v, m, chance.noise_v)
+    start, end, v_end = state.since_s[:m], end_s, low_v * np.exp(state.y[:m])
+    who, again = np.arange(m), 0
+    while len(above := np.flatnonzero((theta / v_end < 1) & (start < end))):
+        theta, v_end, end = theta[above], v_end[above], end[above]
+        cross = start[above] + rise_time(model, theta, v_end, after_pulse=k >= 0 and again == 0)
+        fired = np.flatnonzero(cross < end)
+        who = who[above[fired]]
+        if not len(who):
+            break
+        axon = cross[fired] + _delay(model, board, v_end[fired] - theta[fired])
+        rounds.append((who, axon))
         again += 1
+        state.y[who] = _low_state(model, keys[who], k, again)
+        state.since_s[who] = start = axon + board.axon_width_s
+        theta, end, v_end = _threshold(model, vth_v, keys[who], k, again), end_s[who], low_v * np.exp(state.y[who])
     return rounds
+
+
+def _noisy(model: NeuronModel, vth_v: float, m: int, noise_v: Floats | float) -> Floats:
+    return np.full(m, vth_v + model.comparator_offset_v) + noise_v
 
 
 def _threshold(model: NeuronModel, vth_v: float, keys: U64, k: int, again: int) -> Floats:
@@ -298,20 +305,25 @@ def _play(
     if midway is not None and log is not None:
         log.append((order, state.since_s.copy(), state.y.copy()))
     found: list[tuple[NDArray[np.intp], NDArray[np.int64], Floats]] = []
-    m = len(count)
-    for k in range(-1 if midway is None else 0, int(count[0]) if m else 0):
-        if k >= 0:
-            m = int(np.searchsorted(-count, -k, side="left"))
-            apply_pulse(model, state, keys, had + k, trains.rise_s[first[:m] + k], trains.fall_s[first[:m] + k])
-        until = end[:m].copy()
-        more = int(np.searchsorted(-count, -(k + 1), side="left"))
-        until[:more] = trains.rise_s[first[:more] + k + 1]
+
+    def look(k: int, until_s: Floats, chance: Drawn | None) -> None:
+        m = len(until_s)
         if log is not None:
             log.append((order[:m], state.since_s[:m].copy(), state.y[:m].copy()))
-        for who, axon in sense(model, board, vth_v, state, keys, had + k, until):
+        for who, axon in sense(model, board, vth_v, state, keys, had + k, until_s, chance):
             found.append((order[who], np.full(len(who), k), axon))
             if log is not None:
                 log.append((order[who], state.since_s[who].copy(), state.y[who].copy()))
+
+    if midway is None:
+        until = end.copy()
+        pulsed = count > 0
+        until[pulsed] = trains.rise_s[first[pulsed]]
+        look(-1, until, None)
+    flat = (first, trains.rise_s, trains.fall_s, end)
+    for pulses in pulse_by_pulse(model, keys, flat, count, had):
+        apply_pulse(model, state, keys, had + pulses.k, pulses.rise_s, pulses.fall_s, pulses.drawn)
+        look(pulses.k, pulses.until_s, pulses.drawn)
     if not found:
         return Firings(np.empty(0, np.intp), np.empty(0, np.int64), np.empty(0))
     segment, pulse, axon = (np.concatenate(columns) for columns in zip(*found, strict=True))

@@ -48,8 +48,8 @@ def uniforms(keys: U64, first: int, count: int) -> NDArray[np.float64]:
     return bits * 2.0**-53 + 2.0**-54
 
 
-def uniforms_at(key: np.uint64, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n,) draws in (0, 1): numbers `index` (n,) of one key."""
+def uniforms_at(key: np.uint64 | U64, index: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n,) draws in (0, 1): numbers `index` (n,) of one key, or each of its own key (n,)."""
     steps = index.astype(np.uint64) * _GOLDEN
     bits = (mix(key + steps) >> np.uint64(11)).astype(np.float64)
     return bits * 2.0**-53 + 2.0**-54

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivers.mock.physics.draws import DRAWS
 from drivers.mock.physics.neuron import (
-    DRAWS,
     OVERDRIVE_SHARES,
     REFIRE,
     Floats,

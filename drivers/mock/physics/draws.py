@@ -1,0 +1,98 @@
+"""What chance decides about pulses: drawn for many pulses of many neurons at once, by the address of each draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drivers.mock.physics.random import U64, uniforms_at
+
+if TYPE_CHECKING:
+    from drivers.mock.physics.neuron import NeuronModel
+
+Floats = NDArray[np.float64]
+DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
+TOGETHER = 1 << 14  # pulses that are drawn for at once: what they need stays in the processor's cache
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """For pulses (n,): the factor of each step, which jump (j,) and how far, the noise at the comparator after it, V."""
+
+    step: Floats | float
+    jumps: NDArray[np.intp]
+    fraction: Floats
+    noise_v: Floats | float
+
+    def part(self, first: int, stop: int) -> Drawn:
+        """Those of some pulses in a row."""
+        here = slice(*np.searchsorted(self.jumps, [first, stop])) if len(self.jumps) else slice(0)
+        return Drawn(
+            self.step if isinstance(self.step, float) else self.step[first:stop],
+            self.jumps[here] - first,
+            self.fraction[here],
+            self.noise_v if isinstance(self.noise_v, float) else self.noise_v[first:stop],
+        )
+
+
+def drawn(model: NeuronModel, keys: U64, pulse: NDArray[np.int64]) -> Drawn:
+    """The draws for pulses (n,), by the key of each one's neuron and its number in that neuron's train."""
+    from scipy.special import ndtri
+
+    base, spread = (pulse + 1) * DRAWS, model.step_spread
+    step: Floats | float = 1.0
+    if spread > 0:
+        step = np.exp(spread * ndtri(uniforms_at(keys, base + 2)) - spread**2 / 2)
+    jumps, fraction = np.empty(0, dtype=np.intp), np.empty(0)
+    if model.jump_probability > 0:
+        jumps = np.flatnonzero(uniforms_at(keys, base) < model.jump_probability)
+        least = model.jump_least
+        fraction = least + (1 - least) * uniforms_at(keys[jumps], base[jumps] + 1)
+    noise_v: Floats | float = 0.0
+    if model.comparator_noise_v > 0:
+        noise_v = model.comparator_noise_v * ndtri(uniforms_at(keys, base + 3))
+    return Drawn(step, jumps, fraction, noise_v)
+
+
+@dataclass(frozen=True)
+class Pulses:
+    """Pulse number k of the first m neurons: (m,) when it rises and falls, until when its neuron is sensed then, s."""
+
+    k: int
+    rise_s: Floats
+    fall_s: Floats
+    until_s: Floats
+    drawn: Drawn
+
+
+def pulse_by_pulse(
+    model: NeuronModel,
+    keys: U64,
+    trains: tuple[NDArray[np.int64], Floats, Floats, Floats],
+    count: NDArray[np.int64],
+    had: int,
+) -> Iterator[Pulses]:
+    """The pulses of trains side by side, those with most pulses first: first pulse of each (n,) in the flat arrays of
+    rises and falls, ends (n,), how many it has (n,) descending, and how many its neuron has `had` before.
+    """
+    first, rise_s, fall_s, end_s = trains
+    most = int(count[0]) if len(count) else 0
+    neurons = np.searchsorted(-count, -np.arange(most), side="left")  # that have a pulse number k
+    bounds = np.concatenate([[0], np.cumsum(neurons)])
+    k = 0
+    while k < most:
+        stop = max(k + 1, int(np.searchsorted(bounds, bounds[k] + TOGETHER, side="right")) - 1)
+        number = np.repeat(np.arange(k, stop), neurons[k:stop])
+        who = np.arange(len(number)) - np.repeat(bounds[k:stop] - bounds[k], neurons[k:stop])
+        at = first[who] + number
+        until_s, goes_on = end_s[who], number + 1 < count[who]
+        until_s[goes_on] = rise_s[at[goes_on] + 1]
+        rise, fall, chance = rise_s[at], fall_s[at], drawn(model, keys[who], had + number)
+        for i in range(k, stop):
+            a, b = int(bounds[i] - bounds[k]), int(bounds[i + 1] - bounds[k])
+            yield Pulses(i, rise[a:b], fall[a:b], until_s[a:b], chance.part(a, b))
+        k = stop
