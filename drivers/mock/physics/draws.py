@@ -15,47 +15,58 @@ if TYPE_CHECKING:
     from drivers.mock.physics.neuron import NeuronModel
 
 Floats = NDArray[np.float64]
+REFIRE = 1 << 24  # where the draws of further firings within one sensing interval begin
+FEW = 400  # neurons side by side: of so few it is cheaper to draw what only those need that fire, at once too
 DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
 TOGETHER = 1 << 14  # pulses that are drawn for at once: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """For pulses (n,): the factor of each step, which jump (j,) and how far, the noise at the comparator after it, V."""
+    """For pulses (n,): the factor of each step, which jump (j,) and how far, the noise at the comparator after it, V;
+    with `fired` also the state to which the neuron returns if it fires then, and the noise after that.
+    """
 
     step: Floats | float
     jumps: NDArray[np.intp]
     fraction: Floats
     noise_v: Floats | float
+    fired: tuple[Floats | float, Floats | float] | None = None
 
     def part(self, first: int, stop: int) -> Drawn:
         """Those of some pulses in a row."""
-        here = slice(*np.searchsorted(self.jumps, [first, stop])) if len(self.jumps) else slice(0)
+        here = slice(*self.jumps.searchsorted((first, stop))) if len(self.jumps) else slice(0)
         return Drawn(
-            self.step if isinstance(self.step, float) else self.step[first:stop],
+            _part(self.step, first, stop),
             self.jumps[here] - first,
             self.fraction[here],
-            self.noise_v if isinstance(self.noise_v, float) else self.noise_v[first:stop],
+            _part(self.noise_v, first, stop),
+            None if self.fired is None else (_part(self.fired[0], first, stop), _part(self.fired[1], first, stop)),
         )
 
 
-def drawn(model: NeuronModel, keys: U64, pulse: NDArray[np.int64]) -> Drawn:
+def _part(values: Floats | float, first: int, stop: int) -> Floats | float:
+    return values if isinstance(values, float) else values[first:stop]
+
+
+def drawn(model: NeuronModel, keys: U64, pulse: NDArray[np.int64], *, few: bool = False) -> Drawn:
     """The draws for pulses (n,), by the key of each one's neuron and its number in that neuron's train."""
     from scipy.special import ndtri
+
+    def normal(spread: float, index: int) -> Floats | float:
+        return spread * ndtri(uniforms_at(keys, base + index)) if spread > 0 else 0.0
 
     base, spread = (pulse + 1) * DRAWS, model.step_spread
     step: Floats | float = 1.0
     if spread > 0:
-        step = np.exp(spread * ndtri(uniforms_at(keys, base + 2)) - spread**2 / 2)
+        step = np.exp(normal(spread, 2) - spread**2 / 2)
     jumps, fraction = np.empty(0, dtype=np.intp), np.empty(0)
     if model.jump_probability > 0:
         jumps = np.flatnonzero(uniforms_at(keys, base) < model.jump_probability)
         least = model.jump_least
         fraction = least + (1 - least) * uniforms_at(keys[jumps], base[jumps] + 1)
-    noise_v: Floats | float = 0.0
-    if model.comparator_noise_v > 0:
-        noise_v = model.comparator_noise_v * ndtri(uniforms_at(keys, base + 3))
-    return Drawn(step, jumps, fraction, noise_v)
+    fired = (normal(model.lrs_spread, 4 + REFIRE), normal(model.comparator_noise_v, 3 + REFIRE)) if few else None
+    return Drawn(step, jumps, fraction, normal(model.comparator_noise_v, 3), fired)
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ def pulse_by_pulse(
     most = int(count[0]) if len(count) else 0
     neurons = np.searchsorted(-count, -np.arange(most), side="left")  # that have a pulse number k
     bounds = np.concatenate([[0], np.cumsum(neurons)])
-    k = 0
+    k, few = 0, len(count) <= FEW
     while k < most:
         stop = max(k + 1, int(np.searchsorted(bounds, bounds[k] + TOGETHER, side="right")) - 1)
         number = np.repeat(np.arange(k, stop), neurons[k:stop])
@@ -91,7 +102,7 @@ def pulse_by_pulse(
         at = first[who] + number
         until_s, goes_on = end_s[who], number + 1 < count[who]
         until_s[goes_on] = rise_s[at[goes_on] + 1]
-        rise, fall, chance = rise_s[at], fall_s[at], drawn(model, keys[who], had + number)
+        rise, fall, chance = rise_s[at], fall_s[at], drawn(model, keys[who], had + number, few=few)
         for i in range(k, stop):
             a, b = int(bounds[i] - bounds[k]), int(bounds[i + 1] - bounds[k])
             yield Pulses(i, rise[a:b], fall[a:b], until_s[a:b], chance.part(a, b))

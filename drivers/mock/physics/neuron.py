@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from drivers.device import validation_line
 from drivers.errors import InputError
-from drivers.mock.physics.draws import DRAWS, Drawn, drawn, pulse_by_pulse
+from drivers.mock.physics.draws import DRAWS, REFIRE, Drawn, drawn, pulse_by_pulse
 from drivers.mock.physics.random import U64, normal
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 OVERDRIVE_SHARES = (0.25, 2.0)  # of axon_delay_s: 300 ns with a large overdrive; assumed with hardly any
 CROSSTALK_ROUNDS = 3  # to find when a threshold is passed that dies away meanwhile: to 1 ns
-REFIRE = 1 << 24  # and where those of further firings within one sensing interval begin
 
 
 class NeuronModel(BaseModel):
@@ -199,7 +198,7 @@ def sense(
     who, again = np.arange(m), 0
     while len(above := np.flatnonzero((theta / v_end < 1) & (start < end))):
         theta, v_end, end = theta[above], v_end[above], end[above]
-        cross = start[above] + rise_time(model, theta, v_end, after_pulse=k >= 0 and again == 0)
+        cross = start[above] + _crossing(model, theta, v_end, after_pulse=k >= 0 and again == 0)
         fired = np.flatnonzero(cross < end)
         who = who[above[fired]]
         if not len(who):
@@ -207,10 +206,22 @@ def sense(
         axon = cross[fired] + _delay(model, board, v_end[fired] - theta[fired])
         rounds.append((who, axon))
         again += 1
-        state.y[who] = _low_state(model, keys[who], k, again)
+        low, theta = _begun_anew(model, vth_v, keys, who, (k, again), chance)
+        state.y[who] = low
         state.since_s[who] = start = axon + board.axon_width_s
-        theta, end, v_end = _threshold(model, vth_v, keys[who], k, again), end_s[who], low_v * np.exp(state.y[who])
+        end, v_end = end_s[who], low_v * np.exp(low)
     return rounds
+
+
+def _begun_anew(
+    model: NeuronModel, vth_v: float, keys: U64, who: NDArray[np.intp], after: tuple[int, int], chance: Drawn | None
+) -> tuple[Floats, Floats]:
+    """Neurons that have fired so often after pulse k: y, and the thresholds that they meet next."""
+    k, again = after
+    if again == 1 and chance is not None and chance.fired is not None:
+        low, noise_v = (each if isinstance(each, float) else each[who] for each in chance.fired)
+        return np.zeros(len(who)) + low, _noisy(model, vth_v, len(who), noise_v)
+    return _low_state(model, keys[who], k, again), _threshold(model, vth_v, keys[who], k, again)
 
 
 def _noisy(model: NeuronModel, vth_v: float, m: int, noise_v: Floats | float) -> Floats:
@@ -238,17 +249,23 @@ def rise_time(model: NeuronModel, theta: Floats, v_end: Floats, *, after_pulse: 
     It starts at 0, or below it where the end of a pulse has taken charge off it; for a while the edge of that pulse
     takes off more.
     """
-    start_v = -model.injected_v if after_pulse else 0.0
     time = np.full(len(theta), np.inf)
     passes = theta / v_end < 1
-    goal, end = theta[passes], v_end[passes]
-    found = -model.node_s * np.log1p(-np.maximum((goal - start_v) / (end - start_v), 0.0))
-    if after_pulse and model.crosstalk_v > 0:
-        for _ in range(CROSSTALK_ROUNDS):
-            lifted = np.minimum(goal + model.crosstalk_v * np.exp(-found / model.crosstalk_s), (goal + end) / 2)
-            found = -model.node_s * np.log1p(-np.maximum((lifted - start_v) / (end - start_v), 0.0))
-    time[passes] = found
+    time[passes] = _crossing(model, theta[passes], v_end[passes], after_pulse=after_pulse)
     return time
+
+
+def _crossing(model: NeuronModel, goal: Floats, end: Floats, *, after_pulse: bool) -> Floats:
+    """The same of nodes that do pass."""
+    start_v = -model.injected_v if after_pulse else 0.0
+    way = end - start_v
+    found = -model.node_s * np.log1p(-np.maximum((goal - start_v) / way, 0.0))
+    if after_pulse and model.crosstalk_v > 0:
+        most = (goal + end) / 2
+        for _ in range(CROSSTALK_ROUNDS):
+            lifted = np.minimum(goal + model.crosstalk_v * np.exp(-found / model.crosstalk_s), most)
+            found = -model.node_s * np.log1p(-np.maximum((lifted - start_v) / way, 0.0))
+    return found
 
 
 @dataclass(frozen=True)

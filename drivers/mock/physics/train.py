@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.mock.physics.draws import DRAWS
+from drivers.mock.physics.draws import DRAWS, REFIRE
 from drivers.mock.physics.neuron import (
     OVERDRIVE_SHARES,
-    REFIRE,
     Floats,
     Midway,
     NeuronModel,

@@ -73,3 +73,14 @@ class Foresight:
             latest = Stretch(t0_ns, until_ns, before, *self._changes(t0_ns, until_ns), revision)
             self._latest = latest
         return latest.part(t0_ns, t1_ns)
+
+    def extend(self, from_ns: int, soon_ns: int) -> None:
+        """Have what comes soon worked out before somebody has to wait for it; nobody asks for before `from_ns`."""
+        latest, revision = self._latest, self._revision()
+        if latest is None or latest.until_ns >= soon_ns or not latest.holds(revision, from_ns, from_ns):
+            return
+        until_ns = self._settled_ns(latest.until_ns)
+        if until_ns > latest.until_ns:
+            parts = zip(latest.part(from_ns, latest.until_ns), self._changes(latest.until_ns, until_ns), strict=True)
+            t, words = (np.concatenate(pair) for pair in parts)
+            self._latest = Stretch(from_ns, until_ns, latest.level(from_ns), t, words, revision)

@@ -137,6 +137,10 @@ class Pins:
         """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
         return self._ahead.changes(t0_ns, t1_ns)
 
+    def foresee(self, from_ns: int, soon_ns: int) -> None:
+        """Have what is to be seen soon worked out beforehand; what was before `from_ns` is not asked for again."""
+        self._ahead.extend(from_ns, soon_ns)
+
     def _settled_ns(self, at_ns: int) -> int:
         """Until when after a time nothing changes what is queued but a write, a halt, a mode, a pull or V_th."""
         return min(self._latch.end_ns - 1, self._board.settled_until_ns(at_ns))

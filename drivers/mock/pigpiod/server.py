@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 HOUSEKEEPING_S = 0.005
+SOON_NS = 8_000_000  # what is to be seen so soon is worked out while time goes on
 ALERT_S = 0.001  # the daemon looks at its samples some thousand times a second
 FAULTS = frozenset({"dies_in_shot", "out_of_control_blocks", "connection_refused", *SLOWNESS, *ALERT_FAULTS})
 
@@ -155,6 +156,9 @@ class PigpiodServer:
                 found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
                 deliver(handle, reports)
+            if daemon.alerts.listening:
+                with daemon.lock:
+                    daemon.pins.foresee(daemon.alerts.seen_ns, daemon.clock() + SOON_NS)
 
     def _die(self) -> None:
         """Close everything, as a killed daemon does; what was queued goes on playing."""
