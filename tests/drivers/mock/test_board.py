@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import drivers.mock.board
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
@@ -95,6 +96,30 @@ def test_what_was_worked_out_ahead_is_forgotten_where_the_queue_or_vth_changes()
     for volts in (None, 0.9):
         assert changed(True, volts) == changed(False, volts)
     assert changed(True, 0.9) != changed(True, 0.7)
+
+
+def test_what_is_worked_out_beside_counts_only_while_things_are_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """V_th changes while the neuron is worked out for the one before."""
+    counts = [40] * 30
+    board, clock = playing("nominal", counts)
+    clock.ns = 2_000
+    real = drivers.mock.board.fire
+
+    def interrupted(*args: object) -> object:
+        monkeypatch.setattr("drivers.mock.board.fire", real)
+        found = real(*args)  # type: ignore[arg-type]
+        board.set_threshold(0.5)
+        return found
+
+    monkeypatch.setattr("drivers.mock.board.fire", interrupted)
+    board.foresee()
+    plain, other = playing("nominal", counts)
+    other.ns = 2_000
+    plain.set_threshold(0.5)
+    clock.ns = other.ns = board.busy_until_ns() + 1
+    found, wanted = board.axon(0, clock.ns), plain.axon(0, clock.ns)
+    assert len(found[0]) == len(wanted[0]) > 300
+    assert (found[0] == wanted[0]).all()
 
 
 def test_halt_forgets_what_is_queued_and_leaves_the_lines() -> None:

@@ -183,3 +183,20 @@ def test_a_pushed_node_fires_later_and_one_neuron_as_many_do() -> None:
     assert alone == pytest.approx(whole.axon_s, abs=1e-12)
     assert len(whole.axon_s) > 5
     assert whole.axon_s[0] > clean.axon_s[0]
+
+
+@pytest.mark.parametrize(("few", "together"), [(0, 1), (0, 1 << 14), (400, 1), (400, 300)])
+def test_draws_are_the_same_however_many_are_made_at_once(
+    monkeypatch: pytest.MonkeyPatch, few: int, together: int
+) -> None:
+    counts = np.random.default_rng(5).integers(0, 60, 40)
+    end = 13e-6 + counts * 10e-6 + 5e-6
+    trains = regular_trains(counts, 3e-6, np.full(40, 10e-6), 2e-6, end)
+    model, keys = neuron_model(load_device("nominal")), sequence_keys(1, 2, 40)
+    usual = fire(model, BoardSettings(), 0.6, trains, keys)
+    monkeypatch.setattr("drivers.mock.physics.draws.FEW", few)
+    monkeypatch.setattr("drivers.mock.physics.draws.TOGETHER", together)
+    found = fire(model, BoardSettings(), 0.6, trains, keys)
+    assert len(usual.axon_s) > 100
+    for name in ("segment", "pulse", "axon_s"):
+        assert (getattr(found, name) == getattr(usual, name)).all(), name
