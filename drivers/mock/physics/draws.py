@@ -4,21 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from drivers.mock.physics.random import U64, uniforms_at
 
-if TYPE_CHECKING:
-    from drivers.mock.physics.neuron import NeuronModel
-
 Floats = NDArray[np.float64]
 REFIRE = 1 << 24  # where the draws of further firings within one sensing interval begin
 FEW = 400  # neurons side by side: of so few it is cheaper to draw what only those need that fire, at once too
 DRAWS = 5  # random numbers set aside for a pulse: jump, fraction, step, noise, low-resistance state
 TOGETHER = 1 << 14  # pulses that are drawn for at once: what they need stays in the processor's cache
+
+
+class Chances(Protocol):
+    """Of a model, what decides how its draws are spread; see `physics.neuron`."""
+
+    @property
+    def step_spread(self) -> float: ...
+
+    @property
+    def jump_probability(self) -> float: ...
+
+    @property
+    def jump_least(self) -> float: ...
+
+    @property
+    def lrs_spread(self) -> float: ...
+
+    @property
+    def comparator_noise_v(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ def _part(values: Floats | float, first: int, stop: int) -> Floats | float:
     return values if isinstance(values, float) else values[first:stop]
 
 
-def drawn(model: NeuronModel, keys: U64, pulse: NDArray[np.int64], *, few: bool = False) -> Drawn:
+def drawn(model: Chances, keys: U64, pulse: NDArray[np.int64], *, few: bool = False) -> Drawn:
     """The draws for pulses (n,), by the key of each one's neuron and its number in that neuron's train."""
     from scipy.special import ndtri
 
@@ -81,7 +97,7 @@ class Pulses:
 
 
 def pulse_by_pulse(
-    model: NeuronModel,
+    model: Chances,
     keys: U64,
     trains: tuple[NDArray[np.int64], Floats, Floats, Floats],
     count: NDArray[np.int64],
