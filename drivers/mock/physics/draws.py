@@ -22,19 +22,24 @@ class Chances(Protocol):
     """Of a model, what decides how its draws are spread; see `physics.neuron`."""
 
     @property
-    def step_spread(self) -> float: ...
+    def step_spread(self) -> float:
+        """Standard deviation of ln step."""
 
     @property
-    def jump_probability(self) -> float: ...
+    def jump_probability(self) -> float:
+        """Of a pulse."""
 
     @property
-    def jump_least(self) -> float: ...
+    def jump_least(self) -> float:
+        """Least fraction of the way that a jump goes."""
 
     @property
-    def lrs_spread(self) -> float: ...
+    def lrs_spread(self) -> float:
+        """Standard deviation of ln R in the low-resistance state."""
 
     @property
-    def comparator_noise_v(self) -> float: ...
+    def comparator_noise_v(self) -> float:
+        """Rms."""
 
 
 @dataclass(frozen=True)
