@@ -303,8 +303,9 @@ class Board:
 
     def _queued(self, until_ns: int) -> Times:
         """When segments begin that are not worked out, and the last of them ends; empty where none is queued."""
-        resets = self._reset_falls(self._settled(), until_ns + FORESIGHT_NS) if self._part is None else []
-        return np.append(self._settled(), resets) if len(resets) else np.empty(0, dtype=np.int64)
+        none = np.empty(0, dtype=np.int64)
+        resets = none if self._part is not None else self._reset_falls(self._settled(), until_ns + FORESIGHT_NS)
+        return np.append(self._settled(), resets) if len(resets) else none
 
     def _work_out(self, until_ns: int) -> None:
         """Have what is queued up to a time worked out, and some time on; the lock is held."""

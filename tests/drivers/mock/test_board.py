@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-import drivers.mock.board
 from drivers.device import load_device
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
+from drivers.mock.physics.neuron import fire
 from drivers.mock.roughness import LOGIC_V
 from drivers.settings import BoardSettings
 
@@ -103,11 +103,10 @@ def test_what_is_worked_out_beside_counts_only_while_things_are_as_they_were(mon
     counts = [40] * 30
     board, clock = playing("nominal", counts)
     clock.ns = 2_000
-    real = drivers.mock.board.fire
 
     def interrupted(*args: object) -> object:
-        monkeypatch.setattr("drivers.mock.board.fire", real)
-        found = real(*args)  # type: ignore[arg-type]
+        monkeypatch.setattr("drivers.mock.board.fire", fire)
+        found = fire(*args)  # type: ignore[arg-type]
         board.set_threshold(0.5)
         return found
 

@@ -190,8 +190,8 @@ def test_draws_are_the_same_however_many_are_made_at_once(
     monkeypatch: pytest.MonkeyPatch, few: int, together: int
 ) -> None:
     counts = np.random.default_rng(5).integers(0, 60, 40)
-    end = 13e-6 + counts * 10e-6 + 5e-6
-    trains = regular_trains(counts, 3e-6, np.full(40, 10e-6), 2e-6, end)
+    period = np.full(40, 10e-6)
+    trains = regular_trains(counts, 3e-6, period, 2e-6, 18e-6 + counts * period)
     model, keys = neuron_model(load_device("nominal")), sequence_keys(1, 2, 40)
     usual = fire(model, BoardSettings(), 0.6, trains, keys)
     monkeypatch.setattr("drivers.mock.physics.draws.FEW", few)

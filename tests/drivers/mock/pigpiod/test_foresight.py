@@ -107,7 +107,12 @@ def test_a_settled_queue_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> 
     pins.play(*slots(100, [20] * 40))
     asked = []
     work_out = pins._ahead._changes
-    monkeypatch.setattr(pins._ahead, "_changes", lambda t0, t1: (asked.append((t0, t1)), work_out(t0, t1))[1])
+
+    def noted(t0_ns: int, t1_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        asked.append((t0_ns, t1_ns))
+        return work_out(t0_ns, t1_ns)
+
+    monkeypatch.setattr(pins._ahead, "_changes", noted)
     for us in range(0, 8_000, 100):
         clock.ns = us * NS
         pins.seen(max(0, us - 100) * NS, us * NS)
