@@ -190,3 +190,8 @@ def test_what_a_frame_should_give_by_hand() -> None:
     assert found.spikes == pytest.approx(0 + 0.5 + 1 + 2 + 3 + 3 + 3)
     assert found.sd == pytest.approx((0 + 0.5 + 1 + 2.5 + 4 + 4 + 4) ** 0.5)
     assert found.curve_error == pytest.approx(((2**2 + 8**2) / 4) ** 0.5)  # 1 and 2 with 2's, 3 and more with 4's
+
+
+def test_the_limit_is_siegmunds_to_the_last_digit() -> None:
+    """b = 2 k (h + 1.166) = 2 for k = 0.5 and h = 0.834, where the formula gives (e² − 2 − 1) / 2k² / 2."""
+    assert decision_limit(np.exp(2) - 3, 0.5) == pytest.approx(0.834, rel=1e-9)

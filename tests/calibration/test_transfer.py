@@ -210,3 +210,11 @@ def test_measuring_tells_how_far_it_is_and_what_was_made() -> None:
     assert curve.pulses.tolist() == [0, 1, 2, 3, 4]
     assert (curve.slots == slots_a_count(curve.pulses, timing, 50_000)).all()
     assert (curve.sd_spikes == 0).all()
+
+
+def test_what_was_made_is_written_only_where_it_is_not_as_asked() -> None:
+    tally = Tally(np.array([0, 4]), np.array([[9, 0], [0, 9]]))
+    asked = TransferCurve.of("t", 0.7, tally, made_v=float("0.7"))  # as equal, and not the same object
+    assert "made_v" not in asked.to_dict()
+    assert asked.to_dict()["histogram"] == [[9], [0, 9]]
+    assert TransferCurve.of("t", 0.7, tally, made_v=0.71).to_dict()["made_v"] == 0.71

@@ -1,12 +1,14 @@
 """The Schmitt trigger against a sample-by-sample reading of its definition, and against rendered pulse trains."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from drivers.decode.schmitt import find_pulses
+from drivers.decode.schmitt import check_on_screen, find_pulses
 from drivers.errors import CaptureError
 from drivers.mock.probe import Screen, render
 from drivers.signals import Trace
@@ -118,3 +120,12 @@ def test_levels_off_the_screen_are_refused() -> None:
 def test_an_empty_trace_is_refused() -> None:
     with pytest.raises(CaptureError, match="'axon' is empty"):
         find_pulses(trace_of([]), 80, 120)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"), [(100, 253, True), (100, 254, False), (2, 200, True), (1, 200, False)]
+)
+def test_a_level_at_the_very_edge_of_the_screen_is_off_it(low: float, high: float, shown: bool) -> None:
+    """The lowest and the highest two codes are what is clipped."""
+    with nullcontext() if shown else pytest.raises(CaptureError, match="both are on the screen"):
+        check_on_screen(trace_of([128]), low, high)

@@ -1,5 +1,7 @@
 """Alignment of measured intervals with planned slots: no edge lost or added may ever move a slot."""
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -181,3 +183,24 @@ def test_an_edge_lost_among_equal_slots_is_seen_though_one_of_the_two_was_late_b
     edges = [*true[:8], *true[9:], true[-1] + 300.0]
     with pytest.raises(CaptureError, match="no slot can be told from another"):
         aligned(edges, planned)
+
+
+def test_a_stretch_that_lasted_too_long_by_more_than_it_may_tells_nothing_by_its_times() -> None:
+    """Its edges would be where they are due by chance, once it has been stretched."""
+    with pytest.raises(CaptureError):
+        aligned([0.0, 82, 100, 128, 181, 289], [80, 100, 100])
+
+
+def test_a_stretch_few_of_whose_edges_are_where_they_are_due_was_displaced() -> None:
+    with pytest.raises(CaptureError):
+        aligned([0.0, 80, 120, 128, 184, 212, 213, 250], [40, 40, 40, 10, 40, 20, 20, 40])
+
+
+def test_what_lies_before_the_damage_is_known_where_the_last_edge_was_lost_with_it() -> None:
+    found = aligned([0.0, 70, 172], [70, 90, 10])
+    assert (found.ok.tolist(), found.interval.tolist()) == ([True, False, False], [0, -1, -1])
+
+
+def test_what_was_matched_is_not_changed_by_accident() -> None:
+    with pytest.raises(FrozenInstanceError):
+        aligned([0.0, 50], [50]).ok = np.ones(1, dtype=np.bool_)  # type: ignore[misc]

@@ -1,19 +1,35 @@
 """Traces of known shots through the decoder: counts, strays, slot lengths, and every trace that must be refused."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.decode.schmitt import Pulses
-from drivers.decode.spikes import counted_pulses, decode, doubted
+from drivers.decode.judge import Shape
+from drivers.decode.schmitt import Pulses, upright
+from drivers.decode.spikes import (
+    _pulse_like,
+    _rests_beyond,
+    _unlike,
+    counted_pulses,
+    decode,
+    doubted,
+    expected_lines,
+    shape_of,
+)
 from drivers.errors import CaptureError
 from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
 from drivers.timing import length_ticks
 from tests.drivers.synthetic import AXON_S, STEP_S, TICK_S, Levels, Shot, levels, shot_of
+
+if TYPE_CHECKING:
+    from drivers.decode.axon import Heard
+    from drivers.decode.measured import Reading
 
 SETTINGS = SpikeSettings()
 FIXED = SlotTiming(mode="fixed", window_s=100e-6)
@@ -264,3 +280,45 @@ def test_an_axon_that_is_high_when_the_record_begins_leaves_the_slots_doubtful_t
     found = decoded(shot, [axon, sync])
     assert found.ok.tolist() == [False] * doubted + [True] * (3 - doubted)
     assert not found.spikes[found.ok].any()
+
+
+def test_a_sync_that_is_wide_in_every_slot_is_none_of_slow_edges() -> None:
+    """Slow edges lengthen all pulses alike, by some; nothing makes all of them nearly twice as long."""
+    shot = shot_of([4] * 3)
+    wide = Levels(shot.edges_ns, shot.edges_ns + round(1.8 * shot.lead_ns))
+    assert not decoded(shot, [shot.traces()[0], *shot.rendered({"sync": wide})]).ok.any()
+
+
+def test_the_shape_of_a_shot_goes_by_the_shortest_period_that_is_played() -> None:
+    """An empty slot has none."""
+    shot = shot_of([0, 4, 8])
+    with_empty = shape_of(shot.frame, SETTINGS, BoardSettings(), TICK_S)
+    assert with_empty == shape_of(shot_of([4, 8]).frame, SETTINGS, BoardSettings(), TICK_S)
+    assert with_empty.echo_s > 0
+
+
+@pytest.mark.parametrize(("width", "like"), [(0.49, False), (0.5, True), (1.0, True), (2.5, True), (2.51, False)])
+def test_what_is_as_wide_as_pulses_may_be_is_like_one(width: float, like: bool) -> None:
+    """A power of two wide, so that the bounds are met exactly."""
+    seen = SimpleNamespace(pulses=SimpleNamespace(width_s=np.full(3, width)))
+    assert _pulse_like(cast("Reading", seen), 1.0) is like
+
+
+def test_before_and_after_are_halves_of_a_short_trace_at_the_most() -> None:
+    """High for 11 samples, low for 18, high for 11: in either half mostly high, in four fifths of it mostly low."""
+    trace = Trace("axon", np.repeat(np.array([200, 50, 200], dtype=np.uint8), [11, 18, 11]), 1.0, 0, 0, 1.0, 0.0)
+    seen = SimpleNamespace(trace=trace, samples=upright(trace), levels=SimpleNamespace(middle=0.0), pulses=())
+    line = expected_lines(SETTINGS.model_copy(update={"threshold_v": 100.0}), BoardSettings(), 1e-5)["axon"]
+    assert _rests_beyond(cast("Reading", seen), line) == "before and after the shot"
+
+
+@pytest.mark.parametrize(("height", "told"), [(0.49, "narrower than board.axon_width_s"), (0.5, "")])
+def test_pulses_that_are_half_as_high_as_the_swing_are_not_flat(height: float, told: str) -> None:
+    none = Pulses(np.empty(0), np.empty(0), starts_high=False, ends_high=False)
+    seen = SimpleNamespace(
+        height=height, swing=1.0, pulses=Pulses(np.zeros(1), np.ones(1), starts_high=False, ends_high=False)
+    )
+    heard = SimpleNamespace(glitches=0, counted=1, usual=SimpleNamespace(pulses=none), reasons={}, doubts=())
+    said = _unlike(cast("Reading", seen), cast("Heard", heard), Shape(1.0, 1.0, 1.0, 0.1))
+    assert told in said
+    assert bool(said) == bool(told)

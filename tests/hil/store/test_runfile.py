@@ -524,3 +524,26 @@ def test_a_file_that_is_written_is_safe_against_a_power_cut_at_every_transaction
         assert run.query("PRAGMA journal_mode") == [("wal",)]
     with RunFile.open(tmp_path / "r.sqlite") as run:
         assert run.query("PRAGMA journal_mode") == [("delete",)]
+
+
+def test_who_reads_sees_what_somebody_else_writes_meanwhile(recorded: tuple[Path, list[Capture]]) -> None:
+    path, shots = recorded
+    later = replace(shots[0], frame=replace(shots[0].frame, key=FrameKey("test", 9)))
+    with RunFile.open(path) as reader, RunFile.open(path, write=True) as writer:
+        for run in (reader, writer):
+            assert run.shots_of(FrameKey("test", 9), -1) == []
+        writer.add_shot(later).result()
+        for run in (reader, writer):
+            assert len(run.shots_of(FrameKey("test", 9), -1)) == 1
+
+
+@pytest.mark.parametrize("forged", ["00", "ff"])
+def test_counts_of_a_shot_whose_checksum_is_another_are_damage(
+    recorded: tuple[Path, list[Capture]], forged: str
+) -> None:
+    path, _ = recorded
+    with closing(sqlite3.connect(path)) as db, db:
+        (whole,) = db.execute("SELECT length(digest) FROM shots WHERE id = 3").fetchone()
+        db.execute("UPDATE shots SET digest = ? WHERE id = 3", (bytes.fromhex(forged) * whole,))
+    with RunFile.open(path) as run, pytest.raises(DamagedShotError, match=r"shot 3 .* fails its checksum"):
+        run.counts(3)
