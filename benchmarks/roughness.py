@@ -20,10 +20,10 @@ from drivers.errors import HilError
 from drivers.signals import SlotTiming, probe_frame
 from tests.wire.twin import twin_bench
 
-PEAKS = "scope by peaks"  # as it reads once that is proven
+SPARSE = "scope, few samples"  # as it reads once that is proven
 COMPOSITIONS = (
     ("pigpio", "gpio"),
-    ("pigpio", PEAKS),
+    ("pigpio", SPARSE),
     ("pigpio", "scope"),
     ("pigpio", "pico"),
     ("pico", "scope"),
@@ -39,15 +39,15 @@ def measure(source: str, reader: str, rough: float, frames: int, seed: int) -> s
     wrong = retaken = played = 0
     bench_s = lost_s = 0.0
     try:
-        parts = source, reader.partition(" ")[0]
+        parts = source, reader.partition(",")[0]
         with twin_bench(*parts, "ideal", rough=rough, seed=seed) as (bench, _board):
-            if reader == PEAKS and not all("not used" not in check.detail for check in bench.prove()):
-                return "peak detect is not proven, and not used"
+            if reader == SPARSE and not all("not used" not in check.detail for check in bench.prove()):
+                return "few samples are not proven, and not used"
             bench.set_threshold(0.7)
             for image in range(frames):
                 counts = rng.integers(0, 5, SLOTS).astype(np.int32)  # many one-pulse slots: the hardest to tell
                 frame = probe_frame("roughness", SlotTiming(), counts, image=image)
-                if reader == PEAKS:  # shots of a network alone are read so
+                if reader == SPARSE:  # shots of a network alone are read so
                     frame = replace(frame, layer=np.zeros_like(frame.layer))
                 for capture in bench.play([frame]):
                     shot = capture.frame

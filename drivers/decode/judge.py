@@ -125,7 +125,7 @@ def sort_out(reading: Reading, shape: Shape, usual: Usual | None = None) -> Judg
         ends = end_heights(reading.seen, pulses.where(wide), tail)
         wide[wide] = (ends > none * typical) | ~np.isfinite(pulses.fall_s[wide])
     tall = real & (heights > TALL)
-    early = real & _follow_too_soon(pulses.rise_s, heights, real, shape, usual.echo_s, 1.5 * step)
+    early = real & _follow_too_soon(reading, heights, real, shape, usual.echo_s)
     doubted = low | short | wide | tall | early
     spans = [np.stack([pulses.rise_s[doubted], pulses.fall_s[doubted]], axis=1)]
     if pulses.starts_high:
@@ -178,19 +178,36 @@ def limits(noise: float) -> tuple[float, float]:
 
 
 def _follow_too_soon(
-    rise_s: FloatArray, heights: FloatArray, real: BoolArray, shape: Shape, echo_s: tuple[float, ...], slack_s: float
+    reading: Reading, heights: FloatArray, real: BoolArray, shape: Shape, echo_s: tuple[float, ...]
 ) -> BoolArray:
     """Which pulses come before the one-shot can be ready again, or are a taller one's echo."""
+    rise_s, slack_s = reading.pulses.rise_s, 1.5 * reading.trace.x_increment_s
     which = np.flatnonzero(real)
     gap = np.diff(rise_s[which])
     at = np.flatnonzero(gap < shape.echo_s)
     echoes = heights[which[at + 1]] / heights[which[at]] < ECHO
+    if echoes.any():
+        echoes[echoes] = _lower(reading, heights, which[at[echoes]], which[at[echoes] + 1])
     for delay_s in echo_s:
         echoes |= np.abs(gap[at] - delay_s) <= slack_s
     early = np.zeros(len(rise_s), dtype=np.bool_)
     early[which[1:]] = gap < shape.apart_s - slack_s
     early[which[at[echoes] + 1]] = True
     return early
+
+
+def _lower(reading: Reading, heights: FloatArray, first: NDArray[np.intp], second: NDArray[np.intp]) -> BoolArray:
+    """(pairs,) whether the second is too low for a pulse like the first, but for a sample each that fell on an edge:
+    of few samples one makes a pulse seem low.
+    """
+    pair = np.zeros(len(heights), dtype=np.bool_)
+    pair[first] = pair[second] = True
+    codes, rest = reading.seen.at(aligned(reading.seen, reading.pulses, pair), reading.window)
+    inner = np.sort(codes, axis=1)[:, min(1, codes.shape[1] - 1) :].mean(axis=1) - rest
+    raised = heights.copy()
+    raised[pair] += np.maximum(inner - reading.heights[pair], 0.0) / reading.height
+    lower: BoolArray = raised[second] / raised[first] < ECHO
+    return lower
 
 
 def _echoes(

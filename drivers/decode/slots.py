@@ -42,6 +42,43 @@ def align(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) 
     return _align_unequal(measured_s, planned_s, allowed_s)
 
 
+def align_held(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray, rest_s: float) -> Alignment:
+    """As `align`, of a record that goes on for `rest_s` after its last edge: it may have ended before the shot did.
+
+    Raises SlotsMissingError where it had not, so that a part was not played.
+    """
+    k = len(measured_s)
+    ended = k < len(planned_s) and rest_s <= planned_s[k] + allowed_s.max()
+    begun = _align_begun(measured_s, planned_s, allowed_s) if ended else None
+    try:
+        found = align(measured_s, planned_s, allowed_s)
+    except SlotsMissingError:
+        if begun is None:
+            raise
+        return begun
+    return found if begun is None or found.ok.sum() >= begun.ok.sum() else begun
+
+
+def _align_begun(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> Alignment | None:
+    """Slots in a record that ended too soon; None where none is known.
+
+    Those that were late are known but not ok, if as many slots follow as never match by chance. Where anything else is
+    not as planned, only those before it are known.
+    """
+    held = len(measured_s)
+    excess = measured_s - planned_s[:held]
+    wrong = np.flatnonzero(np.abs(excess) > allowed_s[:held])
+    spare = _alike(planned_s, allowed_s) if len(wrong) else 0
+    lost = wrong[(excess[wrong] < 0) | (np.diff(wrong, append=held) <= spare)]
+    known = held if not len(lost) else int(lost[0]) - spare
+    if known <= 0:
+        return None
+    at = np.arange(len(planned_s))
+    ok = at < known
+    ok[wrong[wrong < known]] = False
+    return Alignment(np.where(at < known, at, -1), ok)
+
+
 def _align_equal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) -> Alignment:
     excess = measured_s - planned_s
     ok = np.abs(excess) <= allowed_s

@@ -6,6 +6,7 @@ So every slot lies between two rising edges on the oscilloscope's own clock, and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,13 @@ from numpy.typing import NDArray
 
 from drivers.decode.axon import LONG, Heard, hear
 from drivers.decode.displaced import Lines, displaced, of_network, steps
-from drivers.decode.envelope import decode_peaks, of_peaks, pulses_of_peaks
 from drivers.decode.faint import FAINT
 from drivers.decode.judge import Shape, judge
 from drivers.decode.lines import Line, low_swing, read_line
 from drivers.decode.measured import Reading
 from drivers.decode.schmitt import Pulses, code_of
-from drivers.decode.slots import Alignment, align
+from drivers.decode.slots import Alignment, align_held
+from drivers.decode.tail import due_s, is_tail, whole_sync
 from drivers.errors import CaptureError
 from drivers.signals import Capture, Trace
 from drivers.timing import length_ticks, period_ticks, seconds, slot_ticks
@@ -58,16 +59,17 @@ def decode(
     cannot be told apart.
     """
     axon_trace, sync_trace = _trace(traces, "axon"), _trace(traces, "sync")
-    if of_peaks(axon_trace):
-        return decode_peaks(shot, axon_trace, sync_trace, settings, board, tick_s, bench_s)
     check_time_base(axon_trace, sync_trace)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     played = np.flatnonzero(shot.played)
     lines = expected_lines(settings, board, lead_s)
     axon_seen = read_line(axon_trace, lines["axon"], LONG)
-    sync = _sync(read_line(sync_trace, lines["sync"]), axon_seen, axon_trace, lines, lead_s, len(played))
+    if is_tail(sync_trace):
+        sync = sync_by_tail(shot, sync_trace, settings, board, tick_s)
+    else:
+        sync = _sync(read_line(sync_trace, lines["sync"]), axon_seen, axon_trace, lines, lead_s, len(played))
     _check_axon(axon_seen, lines["axon"])
-    slots, measured = _slots(shot, sync, settings, tick_s, sync_trace.x_increment_s)
+    slots, measured = _slots(shot, sync, settings, tick_s, sync_trace)
     shape, network = shape_of(shot, settings, board, tick_s), of_network(shot)
     heard = hear(axon_seen, lines["axon"], shape, sync, keep=network)
     _check_silent(axon_seen, lines["axon"], heard.pulses)
@@ -108,14 +110,25 @@ def decode(
 
 def counted_pulses(shot: Frame, trace: Trace, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Pulses:
     """The pulses of an `axon` or `sync` trace that count; raises CaptureError as `decode` does."""
-    if of_peaks(trace):
-        level_v = settings.sync_level_v if trace.name == "sync" else settings.threshold_v
-        return pulses_of_peaks(trace, level_v, inverted=settings.inverted and trace.name != "sync")
+    if is_tail(trace):
+        return sync_by_tail(shot, trace, settings, board, tick_s)
     lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
     seen = read_line(trace, expected_lines(settings, board, lead_s)[trace.name])
     if trace.name == "sync":
         return seen.pulses.at_least(lead_s / 2)
     return judge(seen, shape_of(shot, settings, board, tick_s)).pulses
+
+
+def sync_by_tail(shot: Frame, trace: Trace, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Pulses:
+    """All pulses of sync by a trace of its end; raises CaptureError where more of it is needed."""
+    lead_s = slot_ticks(shot.timing, tick_s).lead * tick_s
+    seen = read_line(trace, expected_lines(settings, board, lead_s)["sync"]).pulses.at_least(lead_s / 2)
+    return whole_sync(seen, trace, due_s(shot, tick_s), lead_s, edge_slack_s(trace.x_increment_s, settings))
+
+
+def edge_slack_s(step_s: float, settings: SpikeSettings) -> float:
+    """How far two edges may be from when they are due: each is known to half a sample at worst, and DMA may be late."""
+    return 1.5 * step_s + settings.edge_slack_s
 
 
 def expected_lines(settings: SpikeSettings, board: BoardSettings, lead_s: float) -> dict[str, Line]:
@@ -153,15 +166,19 @@ def code_volts(trace: Trace, code: float) -> float:
 def _trace(traces: Sequence[Trace], name: str) -> Trace:
     for trace in traces:
         if trace.name == name:
+            if trace.settings.get(":ACQ:TYPE") == "PEAK":
+                raise CaptureError(f"{name} was taken with peak detect, whose pairs are no samples: take plain samples")
             return trace
     raise CaptureError(f"no {name!r} trace among {[t.name for t in traces]}: name its channel in [scope] channels")
 
 
 def check_time_base(axon: Trace, sync: Trace) -> None:
-    """Raise CaptureError where two traces were not sampled at the same times."""
+    """Raise CaptureError where two traces were not sampled at the same times; of sync only the end may be there."""
     bases = [(len(t.codes), t.x_increment_s, t.x_origin_s) for t in (axon, sync)]
     step = axon.x_increment_s
-    if bases[0][0] != bases[1][0] or not np.allclose(bases[0][1:], bases[1][1:], rtol=1e-9, atol=1e-3 * step):
+    ends = [(t.x_increment_s, t.x_origin_s + len(t.codes) * t.x_increment_s) for t in (axon, sync)]
+    fits = len(sync.codes) <= len(axon.codes) if is_tail(sync) else len(sync.codes) == len(axon.codes)
+    if not fits or not np.allclose(ends[0], ends[1], rtol=1e-9, atol=1e-3 * step):
         raise CaptureError(
             f"axon and sync do not share a time base: (samples, step, start) = {bases[0]} and {bases[1]}; "
             "read both channels from one acquisition"
@@ -285,19 +302,20 @@ def doubted(doubts: FloatArray, sync: Pulses) -> BoolArray:
 
 
 def _slots(
-    shot: Frame, sync: Pulses, settings: SpikeSettings, tick_s: float, step_s: float
+    shot: Frame, sync: Pulses, settings: SpikeSettings, tick_s: float, trace: Trace
 ) -> tuple[Alignment, FloatArray]:
     """Planned slots matched with sync edges, and the measured intervals (k,) in s."""
-    played = shot.played
+    played, step_s = shot.played, trace.x_increment_s
     planned_s = seconds(length_ticks(shot, tick_s)[played], tick_s)
     measured_s = np.diff(sync.rise_s)
     if not len(planned_s):
         return Alignment(np.empty(0, np.intp), np.empty(0, np.bool_)), measured_s
-    # Either edge is known to half a sample at worst; the rest is for the two clocks and for edges made late by DMA.
-    allowed_s = settings.slot_tolerance * planned_s
-    allowed_s += 1.5 * step_s
-    allowed_s += settings.edge_slack_s
-    found = align(measured_s, planned_s, allowed_s)
+    allowed_s = settings.slot_tolerance * planned_s  # of the two clocks
+    allowed_s += edge_slack_s(step_s, settings)
+    # What triggered on the shot's first edge shows the shot from its beginning, if not to its end.
+    begun = abs(float(sync.rise_s[0])) <= edge_slack_s(step_s, settings)
+    rest_s = trace.x_origin_s + len(trace.codes) * step_s - float(sync.rise_s[-1]) if begun else math.inf
+    found = align_held(measured_s, planned_s, allowed_s, rest_s)
     del allowed_s
     still = found.ok.copy()
     if still.all() and len(measured_s) == len(planned_s):
@@ -311,7 +329,7 @@ def _slots(
     width_s = sync.width_s[:-1]
     usual_s = min(max(float(np.median(width_s)), least * lead_s), most * lead_s)
     width_s -= usual_s
-    lead_good = np.abs(width_s, out=width_s) <= _LEAD_TOLERANCE * lead_s + 1.5 * step_s + settings.edge_slack_s
+    lead_good = np.abs(width_s, out=width_s) <= _LEAD_TOLERANCE * lead_s + edge_slack_s(step_s, settings)
     still &= lead_good[found.interval]
     return Alignment(found.interval, still), measured_s
 

@@ -33,10 +33,13 @@ class Fetcher:
         self._short = True  # whether the short way has led somewhere so far
         self._memory: tuple[float, int] | None = None
         self._preambles: dict[int, Preamble] = {}
+        self._sent: dict[str, int] = {}  # what the window is known to be
+        self._keeps = True  # whether the window has stayed what it was so far
 
     def forget(self, *, times_only: bool = False) -> None:
         """Settings have changed, or somebody else may have changed them; `times_only`: volts are what they were."""
         self._memory = None
+        self._sent.clear()
         if not times_only:
             self._preambles.clear()
 
@@ -62,9 +65,6 @@ class Fetcher:
         stop = min(depth, math.ceil(plan.stop * scale))
         if from_s is not None:
             start = max(start, math.floor((plan.pre_s + from_s) * rate_hz) + 1)
-        if plan.peak:  # pairs are whole
-            start -= (start - 1) % 2
-            stop -= (stop - start + 1) % 2
         codes, preamble = self._read(channel, depth, start, stop)
         check_volts(channel, preamble, float(armed[f":CHAN{channel}:SCAL"]))
         settings = {**armed, **(more or {})}
@@ -84,20 +84,23 @@ class Fetcher:
 
     def _read(self, channel: int, depth: int, start: int, stop: int) -> tuple[NDArray[np.uint8], Preamble]:
         """Codes and preamble, by the short way where that has been gone before."""
-        known = self._preambles.get(channel)
-        if self._short and self._settings.read_style == "windows":
+        while self._short and self._settings.read_style == "windows":
+            remembered = bool(self._sent) and self._keeps
             try:
-                found = read_again(self._link, channel, depth, start, stop, known, self.rate)
+                known, sent = self._preambles.get(channel), self._sent if self._keeps else {}
+                found = read_again(self._link, channel, depth, start, stop, known, self.rate, sent)
             except NoRecordError:
                 raise
-            except CaptureError:  # all of it from the beginning then, three times at most; and so from now on
-                self._short = False
-            except ConnectionLostError:  # likewise, this time
+            except CaptureError:  # what was sent again, then all of it from the beginning; and so from now on
+                self._keeps, self._short = self._keeps and not remembered, remembered
+            except ConnectionLostError:  # all of it, this time
                 self._link.open()
                 end_reading(self._link)
+                break
             else:
                 self._preambles[channel] = found[1]
                 return found
+        self._sent.clear()
         window = WINDOW if self._settings.read_style == "windows" else None
         codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window, rate=self.rate)
         self._preambles[channel] = preamble

@@ -22,7 +22,7 @@ RATIO_HOLDS = timedelta(hours=1)  # crystals follow the temperature, by some 0.1
 class Known(BaseModel):
     """Of the instrument at `resource`: bytes a second out of memory, s that a command and a query take (None: unknown).
 
-    `peak`: peak detect is in its memory too, with every known pulse; `vernier`: its time base takes any three digits.
+    `sparse`: two samples a pulse told all that five did; `vernier`: its time base takes any three digits.
     `ratio` of its clock to the pulse source's, as it was at `ratio_at`.
     """
 
@@ -35,7 +35,7 @@ class Known(BaseModel):
     bytes_per_s: float | None = Field(default=None, gt=0)
     write_s: float = Field(default=0.030, ge=0)
     ask_s: float = Field(default=0.020, ge=0)
-    peak: bool = False
+    sparse: bool = False
     vernier: bool = False
     ratio: float | None = Field(default=None, gt=0.99, lt=1.01)
     ratio_at: AwareDatetime | None = None

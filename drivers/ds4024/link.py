@@ -64,6 +64,7 @@ class ScopeLink:
         self._session: Any = None
         self._usb = self.resource.startswith("USB")
         self._socket = self.resource.endswith("SOCKET")
+        self._free_s = 0.0  # when it may be spoken to again
         self._took: dict[str, list[float]] = {"scope_write_s": [0, 0.0], "scope_ask_s": [0, 0.0]}  # how often, s
 
     def open(self) -> None:
@@ -122,17 +123,28 @@ class ScopeLink:
         """What a command with the pause after it and a query have taken on average, s."""
         return {name: total / count for name, (count, total) in self._took.items() if count}
 
-    def _timed(self, what: str, began_s: float) -> None:
+    def _timed(self, what: str, took_s: float) -> None:
         self._took[what][0] += 1
-        self._took[what][1] += time.monotonic() - began_s
+        self._took[what][1] += took_s
+
+    def rest(self, pause_s: float) -> None:
+        """Leave it alone for so long from now on: the next message waits, and whoever has something else to do does
+        that meanwhile.
+        """
+        self._free_s = max(self._free_s, time.monotonic() + pause_s)
 
     def write(self, command: str, *, pause: bool = True) -> None:
         """Send a command; without a pause after it where what follows tells whether it was taken."""
+        self._wait()
         began_s = time.monotonic()
         self._guarded(command, lambda session: session.write(command))
         if pause:
-            self.sleep(self.pace.command_s)
-            self._timed("scope_write_s", began_s)
+            self._timed("scope_write_s", time.monotonic() - began_s + self.pace.command_s)
+            self.rest(self.pace.command_s)
+
+    def _wait(self) -> None:
+        if (left_s := self._free_s - time.monotonic()) > 0:
+            self.sleep(left_s)
 
     def ask(self, query: str) -> str:
         """Send a query and return its reply, stripped."""
@@ -141,9 +153,10 @@ class ScopeLink:
             session.write(query)
             return str(session.read()).strip()
 
+        self._wait()
         began_s = time.monotonic()
         reply = self._guarded(query, exchange)
-        self._timed("scope_ask_s", began_s)
+        self._timed("scope_ask_s", time.monotonic() - began_s)
         return reply
 
     def number(self, query: str) -> float:
@@ -157,6 +170,7 @@ class ScopeLink:
 
     def block(self, query: str, most: int) -> bytes:
         """Send a query and return the definite-length block that answers it; `most` bounds its length."""
+        self._wait()
         return self._guarded(query, lambda session: self._read_block(session, query, most))
 
     def _read_block(self, session: Any, query: str, most: int) -> bytes:

@@ -105,16 +105,25 @@ class Rate:
 
 
 def read_again(
-    link: ScopeLink, channel: int, depth: int, start: int, stop: int, expected: Preamble | None, rate: Rate
+    link: ScopeLink,
+    channel: int,
+    depth: int,
+    start: int,
+    stop: int,
+    expected: Preamble | None,
+    rate: Rate,
+    sent: dict[str, int],
 ) -> tuple[NDArray[np.uint8], Preamble]:
     """Samples start…stop of a channel in few commands, one window; `expected` is its preamble, if it has been read
-    before with the same volts.
+    before with the same volts, and `sent` what the window's ends and the points are known to be, by their commands.
 
     Raises NoRecordError, and CaptureError where anything is not as it should be; `read_memory` is to be tried instead.
     """
-    window = (f":WAV:POIN {depth}", f":WAV:STOP {stop}", f":WAV:STAR {start}")  # the depth may have grown since
+    window = {":WAV:POIN": depth, ":WAV:STOP": stop, ":WAV:STAR": start}  # the depth may have grown since
+    news = [f"{header} {value}" for header, value in window.items() if sent.get(header) != value]
+    sent.clear()
     begin = () if expected is not None else (":WAV:FORM BYTE", ":WAV:MODE RAW")
-    for command in (f":WAV:SOUR CHAN{channel}", *begin, *window, ":WAV:RES"):
+    for command in (f":WAV:SOUR CHAN{channel}", *begin, *news, ":WAV:RES"):
         link.write(command, pause=False)  # the preamble and the count tell whether they were taken
     said = link.ask(":WAV:PRE?")
     found = parse_preamble(said)
@@ -133,6 +142,7 @@ def read_again(
         end_reading(link)
     if len(data) != wanted:
         raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
+    sent.update(window)
     return np.frombuffer(data, dtype=np.uint8), found
 
 
@@ -201,13 +211,13 @@ def _read_window(link: ScopeLink, channel: int, start: int, stop: int, rate: Rat
 def _begin_reading(link: ScopeLink) -> None:
     """Start the reading thread on the window that is set."""
     link.write(":WAV:BEG")
-    link.sleep(link.pace.memory_s)
+    link.rest(link.pace.memory_s)
 
 
 def end_reading(link: ScopeLink) -> None:
     """End the reading thread, whatever has become of it; a query error in the instrument's queue is to be expected."""
     link.write(":WAV:END")
-    link.sleep(link.pace.memory_s)
+    link.rest(link.pace.memory_s)
 
 
 def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
@@ -216,7 +226,7 @@ def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
     empty = 0
     copied = _measured(link, wanted) if rate.due(wanted) else None
     if copied is None and rate.copied is not None:
-        link.sleep(max(0.0, min(wanted, _BLOCK_MOST) / rate.copied - link.pace.memory_s))
+        link.sleep(min(wanted, _BLOCK_MOST) / rate.copied)
     handed_s = 0.0
     while empty < _EMPTY_MOST and len(data) <= wanted:
         state, ready = _status(link)

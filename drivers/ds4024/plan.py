@@ -21,11 +21,14 @@ TIMEBASES_S = tuple(float(f"{m}e{e}") for e in range(-9, 4) for m in (1, 2, 5) i
 DEPTHS_SINGLE = (14_000, 140_000, 1_400_000, 14_000_000, 140_000_000)
 DEPTHS_PAIR = (7_000, 70_000, 700_000, 7_000_000, 70_000_000)
 RATE_MAX_SINGLE_HZ, RATE_MAX_PAIR_HZ = 4e9, 2e9
+SPARSE, SPARSE_A_GAP = 2.1, 1.2  # samples: a glitch that falls on one is told from a pulse, and two pulses from one
 LONGEST_TRANSFER = 10.0  # times playing; beyond it the plan advises another way to count
-_MARGIN = 0.01  # of the shot, kept before the trigger and after the end: clocks differ by far less
-_MARGIN_LEAST_S = 50e-6
+_MARGIN = 0.01  # of the shot, kept after its end: clocks differ by far less
+_MARGIN_LEAST_S = 50e-6  # there, and before the trigger
 _VERNIER_ROOM = 1.005  # more than needed: time bases of three digits, and steps of the offset
 _OFFSET_STEPS = 50  # the horizontal offset is planned in this many steps a division
+_WHOLE = 1 << 12  # samples
+_STEPS = 1 / (DIVISIONS * _OFFSET_STEPS)
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ class CapturePlan:
 
     `record_s` = 14 · `s_per_div` = `depth` / `rate_hz`. The trigger, the shot's first sync edge, lies `pre_s` after the
     start of the record; `offset_s` is the horizontal offset that puts it there. Samples `start`…`stop` (from 1,
-    inclusive, as `:WAVeform:STARt` counts) hold the shot of `shot_s` with `margin_s` on either side; reading them from
-    `channels` channels moves `bytes` in `transfer_s`. `advice` is empty unless that is far longer than playing. With
-    `peak` detect every pair of samples is the least and the greatest of the time that it stands for; with `vernier` the
-    time base is no 1-2-5 step.
+    inclusive, as `:WAVeform:STARt` counts) hold the shot of `shot_s` with `before_s` before and `margin_s` after it;
+    reading them from `channels` channels moves `bytes` in `transfer_s`. `least_hz` is the slowest sampling that would
+    do. `advice` is empty unless reading takes far longer than playing. A `sparse` plan has two samples in a pulse; with
+    `vernier` the time base is no 1-2-5 step.
     """
 
     shot_s: float
@@ -45,13 +48,15 @@ class CapturePlan:
     depth: int
     rate_hz: float
     pre_s: float
+    before_s: float
     margin_s: float
     start: int
     stop: int
     channels: int
     transfer_s: float
+    least_hz: float = 0.0
     advice: str = ""
-    peak: bool = False
+    sparse: bool = False
     vernier: bool = False
 
     @property
@@ -84,65 +89,69 @@ def plan_capture(shot_s: float, axon_width_s: float, settings: ScopeSettings, ga
     record. Raises LimitError when the memory is too small.
     """
     rate_least_hz = max(settings.samples_per_axon / axon_width_s, SAMPLES_A_GAP / gap_s)
-    best = _slowest(shot_s, rate_least_hz, margin(shot_s, axon_width_s), TIMEBASES_S, settings)
+    best = _slowest(shot_s, rate_least_hz, margins(shot_s, axon_width_s), TIMEBASES_S, settings)
     if best is None:
         raise LimitError(
             f"a shot of {shot_s:.4g} s at {settings.samples_per_axon} samples in an axon pulse of {axon_width_s:.4g} s "
             f"needs more than the oscilloscope's {depths(settings)[-1]:,} samples: {_remedy(settings, gap_s)}"
         )
-    return replace(best, advice=_advice(best, settings, gap_s))
+    return replace(best, least_hz=rate_least_hz, advice=_advice(best, settings, gap_s))
 
 
-def plan_peaks(
+def plan_sparse(
     shot_s: float,
-    interval_s: float,
     axon_width_s: float,
+    gap_s: float,
     settings: ScopeSettings,
     *,
     vernier: bool,
     bytes_per_s: float | None = None,
 ) -> CapturePlan | None:
-    """A capture with peak detect, of which each pair of samples stands for `interval_s` at the most; None: impossible.
+    """A capture that has two samples in every axon pulse, and one in most gaps; None: impossible.
 
     With the vernier the record may be as long as the shot with its margins, to 1 %, or longer with samples further
     apart: whichever is there sooner at so many bytes a second.
     """
-    if interval_s <= 0:
-        return None
-    margin_s, rate_hz = margin(shot_s, axon_width_s), 2 / interval_s
+    around_s, rate_hz = margins(shot_s, axon_width_s), max(SPARSE / axon_width_s, SPARSE_A_GAP / gap_s)
     scales = [(scale,) for scale in TIMEBASES_S]
     if vernier:
-        least = max((shot_s + 2 * margin_s) * _VERNIER_ROOM / DIVISIONS, TIMEBASES_S[0])
+        least = max((shot_s + sum(around_s)) * _VERNIER_ROOM / DIVISIONS, TIMEBASES_S[0])
         fine = [least, *(depth / (DIVISIONS * rate_hz) for depth in depths(settings))]
         scales += [(_digits(scale, up=scale == least),) for scale in fine if least <= scale <= TIMEBASES_S[-1]]
-    found = [plan for scale in scales if (plan := _slowest(shot_s, rate_hz, margin_s, scale, settings)) is not None]
+    found = [plan for scale in scales if (plan := _slowest(shot_s, rate_hz, around_s, scale, settings)) is not None]
     handed_s = 1 / (bytes_per_s or settings.transfer_bytes_per_s)
     best = min(found, key=lambda plan: plan.record_s + plan.points * handed_s, default=None)
-    if best is None:
-        return None
-    start = best.start - (best.start - 1) % 2  # pairs are whole
-    stop = best.stop - (best.stop - start + 1) % 2
-    return replace(best, start=start, stop=stop, peak=True, vernier=vernier)
+    return None if best is None else _whole(replace(best, least_hz=rate_hz, sparse=True, vernier=vernier))
 
 
-def margin(shot_s: float, axon_width_s: float) -> float:
+def longest_sparse_s(axon_width_s: float, gap_s: float, settings: ScopeSettings) -> tuple[float, ...]:
+    """Shots that fill a record of each depth where there are two samples in a pulse, s."""
+    rate_hz = max(SPARSE / axon_width_s, SPARSE_A_GAP / gap_s)
+    return tuple(depth / rate_hz / (1 + _MARGIN + _STEPS) / _VERNIER_ROOM for depth in depths(settings))
+
+
+def margins(shot_s: float, axon_width_s: float) -> tuple[float, float]:
     """What is recorded before the trigger and after the end, s."""
-    return max(_MARGIN * shot_s, _MARGIN_LEAST_S, 10 * axon_width_s)
+    least_s = max(_MARGIN_LEAST_S, 10 * axon_width_s)
+    return least_s, max(_MARGIN * shot_s, least_s)
 
 
 def _slowest(
-    shot_s: float, rate_least_hz: float, margin_s: float, scales: tuple[float, ...], settings: ScopeSettings
+    shot_s: float,
+    rate_least_hz: float,
+    around_s: tuple[float, float],
+    scales: tuple[float, ...],
+    settings: ScopeSettings,
 ) -> CapturePlan | None:
     best: CapturePlan | None = None
     for s_per_div in scales:
-        pre_s = _pre_trigger(margin_s, s_per_div)
-        if pre_s + shot_s + margin_s > DIVISIONS * s_per_div:
+        if _pre_trigger(around_s[0], s_per_div) + shot_s + around_s[1] > DIVISIONS * s_per_div:
             continue
         for depth in depths(settings):
             rate_hz = sample_rate_hz(depth, s_per_div)
             if rate_least_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings):
                 if best is None or rate_hz < best.rate_hz:  # records grow longer: of equal rates the first is shortest
-                    best = _fit(shot_s, s_per_div, depth, pre_s, margin_s, settings)
+                    best = _fit(shot_s, s_per_div, depth, around_s, settings)
                 break
     return best
 
@@ -154,28 +163,66 @@ def _digits(value: float, *, up: bool) -> float:
     return float(f"{whole * step:.3e}")
 
 
-def refit(plan: CapturePlan, to: CapturePlan, settings: ScopeSettings, cost_s: float) -> CapturePlan:
-    """The plan `to` on the time base and depth of `plan`, if that saves changing them (`cost_s`); else `to` itself."""
-    covers = plan.pre_s >= to.margin_s and plan.pre_s + to.shot_s + to.margin_s <= plan.record_s
-    alike = plan.rate_hz == to.rate_hz or (to.peak and plan.rate_hz >= to.rate_hz)
-    if plan.peak != to.peak or not alike or not covers or plan.record_s - to.record_s > cost_s:
-        return to
-    kept = _fit(to.shot_s, plan.s_per_div, plan.depth, plan.pre_s, to.margin_s, settings)
-    start = kept.start - (kept.start - 1) % 2 if to.peak else kept.start
-    stop = kept.stop - (kept.stop - start + 1) % 2 if to.peak else kept.stop
-    return replace(kept, start=start, stop=stop, advice=to.advice, peak=to.peak, vernier=to.vernier)
+@dataclass(frozen=True)
+class Changing:
+    """What it costs to change a time base, and a memory depth, s."""
+
+    times_s: float
+    depth_s: float
 
 
-def at_depth(plan: CapturePlan, depth: int, settings: ScopeSettings) -> CapturePlan | None:
-    """The same shot with another memory depth, on the 1-2-5 time base that samples as slowly as may be; None: none."""
-    for s_per_div in reversed(TIMEBASES_S):
-        rate_hz, pre_s = sample_rate_hz(depth, s_per_div), _pre_trigger(plan.margin_s, s_per_div)
-        if rate_hz < plan.rate_hz * (1 - 1e-9):
-            continue
-        if pre_s + plan.shot_s + plan.margin_s > DIVISIONS * s_per_div or rate_hz > rate_max_hz(settings):
-            return None
-        return replace(_fit(plan.shot_s, s_per_div, depth, pre_s, plan.margin_s, settings), advice=plan.advice)
-    return None
+def soonest(
+    to: CapturePlan, has: CapturePlan, settings: ScopeSettings, bytes_per_s: float, changing: Changing
+) -> CapturePlan:
+    """`to` itself, or on what the instrument `has` been set to: its memory depth, or its time base too.
+
+    Whichever has been changed to, recorded and read first.
+    """
+
+    def takes_s(plan: CapturePlan) -> float:
+        changes_s = 0.0
+        if (plan.s_per_div, plan.pre_s) != (has.s_per_div, has.pre_s):
+            changes_s = changing.times_s
+        if plan.depth != has.depth:
+            changes_s = changing.depth_s
+        return changes_s + _read_s(plan, bytes_per_s)
+
+    kept = [_as_it_is(to, has, settings), at_depth(to, has.depth, settings, bytes_per_s)]
+    return min([to, *(plan for plan in kept if plan is not None)], key=takes_s)
+
+
+def _as_it_is(to: CapturePlan, has: CapturePlan, settings: ScopeSettings) -> CapturePlan | None:
+    """The plan `to` on the time base and depth of another; None where that is too slow or too short."""
+    covers = has.pre_s >= to.before_s and has.pre_s + to.shot_s + to.margin_s <= has.record_s
+    if has.rate_hz < to.least_hz * (1 - 1e-9) or not covers:
+        return None
+    return _like(to, _fit(to.shot_s, has.s_per_div, has.depth, (to.before_s, to.margin_s), settings, has.pre_s))
+
+
+def at_depth(to: CapturePlan, depth: int, settings: ScopeSettings, bytes_per_s: float) -> CapturePlan | None:
+    """The plan `to` with another memory depth, on the 1-2-5 time base that is recorded and read soonest; None: none."""
+    found = []
+    for s_per_div in TIMEBASES_S:
+        rate_hz, pre_s = sample_rate_hz(depth, s_per_div), _pre_trigger(to.before_s, s_per_div)
+        fits = pre_s + to.shot_s + to.margin_s <= DIVISIONS * s_per_div
+        if fits and to.least_hz * (1 - 1e-9) <= rate_hz <= rate_max_hz(settings):
+            found.append(_like(to, _fit(to.shot_s, s_per_div, depth, (to.before_s, to.margin_s), settings)))
+    return min(found, key=lambda plan: _read_s(plan, bytes_per_s), default=None)
+
+
+def _read_s(plan: CapturePlan, bytes_per_s: float) -> float:
+    channels = 1 if plan.sparse else plan.channels  # of sync only the end is read then
+    return plan.record_s + plan.points * channels / bytes_per_s
+
+
+def _like(to: CapturePlan, fitted: CapturePlan) -> CapturePlan:
+    made = replace(fitted, least_hz=to.least_hz, advice=to.advice, sparse=to.sparse, vernier=to.vernier)
+    return _whole(made) if made.sparse else made
+
+
+def _whole(plan: CapturePlan) -> CapturePlan:
+    """Shots of about one length end with one sample, which need not be told again."""
+    return replace(plan, stop=min(plan.depth, -(-plan.stop // _WHOLE) * _WHOLE))
 
 
 def paired(settings: ScopeSettings) -> bool:
@@ -206,14 +253,21 @@ def _pre_trigger(margin_s: float, s_per_div: float) -> float:
 
 
 def _fit(
-    shot_s: float, s_per_div: float, depth: int, pre_s: float, margin_s: float, settings: ScopeSettings
+    shot_s: float,
+    s_per_div: float,
+    depth: int,
+    around_s: tuple[float, float],
+    settings: ScopeSettings,
+    pre_s: float | None = None,
 ) -> CapturePlan:
+    before_s, after_s = around_s
+    pre_s = _pre_trigger(before_s, s_per_div) if pre_s is None else pre_s
     rate_hz = sample_rate_hz(depth, s_per_div)
-    start = max(1, math.floor((pre_s - margin_s) * rate_hz) + 1)
-    stop = min(depth, math.ceil((pre_s + shot_s + margin_s) * rate_hz) + 1)
+    start = max(1, math.floor((pre_s - before_s) * rate_hz) + 1)
+    stop = min(depth, math.ceil((pre_s + shot_s + after_s) * rate_hz) + 1)
     channels = len(settings.channels)
     transfer_s = (stop - start + 1) * channels / settings.transfer_bytes_per_s
-    return CapturePlan(shot_s, s_per_div, depth, rate_hz, pre_s, margin_s, start, stop, channels, transfer_s)
+    return CapturePlan(shot_s, s_per_div, depth, rate_hz, pre_s, before_s, after_s, start, stop, channels, transfer_s)
 
 
 def _advice(plan: CapturePlan, settings: ScopeSettings, gap_s: float) -> str:

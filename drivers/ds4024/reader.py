@@ -1,8 +1,8 @@
 """The RIGOL DS4024 as axon reader: one single-shot record a shot, of which only what the shot occupies is read.
 
-Where `hil doctor --loopback` has proven it on the instrument that answers, shots of a network are taken with peak
-detect, of sync only the end is read, and records are as long as shots: see docs/explanation/scope-speed.md. What
-cannot be told that way is played again and read in full, as is one shot in so many.
+Where `hil doctor --loopback` has proven it on the instrument that answers, shots of a network are taken with two
+samples in a pulse, of sync only the end is read, and records are as long as shots: see docs/explanation/scope-speed.md.
+What cannot be told that way twice is played again and read in full.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drivers.checks import BUSY, Check, failed
-from drivers.decode.envelope import RATIO, Timeline, timeline
 from drivers.decode.slots import SlotsMissingError
-from drivers.decode.spikes import GLITCHES, decode, expected_lines
+from drivers.decode.spikes import decode, edge_slack_s, expected_lines, sync_by_tail
+from drivers.decode.tail import RATIO, clock_ratio, is_tail
 from drivers.ds4024.address import instrument
 from drivers.ds4024.fetch import Fetcher
 from drivers.ds4024.known import Known, keep, kept
 from drivers.ds4024.link import Pace, ScopeLink, as_number
 from drivers.ds4024.look import why_no_trigger
 from drivers.ds4024.memory import TRIES, NoRecordError, Rate
-from drivers.ds4024.plan import DIVISIONS, CapturePlan, at_depth, plan_capture, refit
+from drivers.ds4024.plan import DIVISIONS, CapturePlan, Changing, plan_capture, soonest
 from drivers.ds4024.settings import TIMES, apply_settings, identify, wanted_settings
-from drivers.ds4024.strategy import IN_FULL_EVERY, Strategy, coarse_plan, typical_shot
+from drivers.ds4024.strategy import Strategy, typical_shot
 from drivers.ds4024.trial import prove
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
 from drivers.parts.kind import Opening, PartKind
 from drivers.parts.pace import Pace as BenchPace
 from drivers.settings import ScopeSettings
 from drivers.signals import Capture, SlotTiming, Trace
-from drivers.timing import length_ticks, seconds, slot_ticks
+from drivers.timing import slot_ticks
 from drivers.wear.passport import passport_folder
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ SETTINGS_MADE = "scope settings (made, and read back)"
 _LOST_MOST = 3  # shots in a row without a trigger before it is an error
 _LOOK_MORE, _LATE_LOOKS_MOST = 3, 3
 _BETWEEN_S, _VERNIER = 1.23e-3, 0.005  # a time base between two steps, and how well it has to be made
-_CHANGED_S = 0.25  # that a longer record may cost before its time base is changed instead: two settings, read back
-_UNREADABLE_MOST = 3  # shots in a row that peak detect could not tell, after which it is given up
+_CHANGED_S = 0.25  # to change a time base: two settings, read back
+_UNREADABLE_MOST = 3  # shots in a row that few samples could not tell, after which they are given up
+_NOISE_MOST = 0.05  # of the swing, 26 dB: in more, few samples take a runt of a third of a pulse for rest
 
 
 class ScopeReader:
@@ -83,10 +84,9 @@ class ScopeReader:
         self._fetcher = Fetcher(self._link, settings, Rate())
         self._ratio: float | None = None  # of the oscilloscope's clock to the pulse source's
         self._told_ratio = False  # by edges of sync that were all read
-        self.seen: list[Trace] = []  # of the shot read last
-        self._mode = ""  # how the next shot is taken, where a trial says so
-        self._peak_shots = self._unreadable = 0
-        self._given_up = ""  # why peak detect is not used any more
+        self._mode: bool | None = None  # whether shots are taken with few samples, where a trial says so
+        self._unreadable = 0
+        self._given_up = ""  # why few samples are not used any more
         self._identity: dict[str, str] = {}
         self._connected = False
         self._applied: dict[str, str] = {}  # what it is known to have now
@@ -130,7 +130,7 @@ class ScopeReader:
         self._persist(lambda: None)
         if self._slot is not None:
             shot = typical_shot(self._slot, self.longest_s, self._tick_s)
-            plan = self._strategy.plan(shot, peaks=self._strategy.by_peaks(shot))
+            plan = self._strategy.plan(shot, sparse=self._strategy.sparsely(shot))
             self._persist(lambda: self._configure(plan))
             self._plan = plan
 
@@ -185,24 +185,14 @@ class ScopeReader:
 
     # ---- proving ------------------------------------------------------------------------------------------------
 
-    @property
-    def tick_s(self) -> float:
-        """Of the pulse source."""
-        return self._tick_s
-
-    @property
-    def sync_level_v(self) -> float:
-        """What sync passes."""
-        return self._spikes.sync_level_v
-
     @contextmanager
-    def taking(self, mode: str) -> Iterator[None]:
-        """Shots within are taken "full", by "peaks", or "coarse", whatever is proven."""
-        self._mode, self.seen = mode, []
+    def taking(self, *, sparse: bool) -> Iterator[None]:
+        """Shots within are taken with few samples, or in full, whatever is proven."""
+        self._mode = sparse
         try:
             yield
         finally:
-            self._mode = ""
+            self._mode = None
 
     def takes_vernier(self) -> bool:
         """Whether a time base between its steps is taken, with the sample rate that belongs to it."""
@@ -230,36 +220,22 @@ class ScopeReader:
 
     def arm(self, frame: Frame) -> None:
         """Set up for this shot and wait until a trigger cannot be missed."""
-        ideal = self._strategy.plan(frame, peaks=self._by_peaks(frame))
-        if self._mode == "coarse":
-            ideal = coarse_plan(frame, self._strategy)
-        change_s = _CHANGED_S if ideal.peak else self._pace.depth_s
-        plan = refit(self._plan, ideal, self._settings, change_s) if self._plan and not self._mode else ideal
-        plan = self._with_depth(plan)
+        ideal = self._strategy.plan(frame, sparse=self._sparsely(frame))
+        plan = ideal
+        if self._plan is not None and self._mode is None:
+            changing = Changing(_CHANGED_S, self._pace.depth_s)
+            plan = soonest(ideal, self._plan, self._settings, self._strategy.bytes_per_s, changing)
         if self._lost == _LOST_MOST - 1:  # the record before a trigger that may never come
             plan = self._look_plan(frame)
         self._persist(lambda: self._arm(plan))
         self._armed, self._armed_s = dict(self._applied), time.monotonic()
         self._plan, self._shot = plan, frame
 
-    def _with_depth(self, plan: CapturePlan) -> CapturePlan:
-        """The plan with the memory depth that is set, where a longer record costs less than to set another one."""
-        if self._plan is None or plan.peak or plan.depth == self._plan.depth:
-            return plan
-        kept = at_depth(plan, self._plan.depth, self._settings)
-        if kept is None:
-            return plan
-        more_s = kept.record_s - plan.record_s + (kept.bytes - plan.bytes) / self._strategy.bytes_per_s
-        return kept if more_s < self._pace.depth_s else plan
-
-    def _by_peaks(self, frame: Frame) -> bool:
-        """Whether this shot is taken with peak detect."""
-        if self._mode:
-            return self._mode == "peaks"
-        if self._given_up or not self._strategy.by_peaks(frame):
-            return False
-        self._peak_shots += 1
-        return self._peak_shots % IN_FULL_EVERY != 0
+    def _sparsely(self, frame: Frame) -> bool:
+        """Whether this shot is taken with few samples."""
+        if self._mode is not None:
+            return self._mode
+        return not self._given_up and self._strategy.sparsely(frame)
 
     def _look_plan(self, frame: Frame) -> CapturePlan:
         """A record that ends when it is told to, some time after the shot; sync pulses are to be seen in it."""
@@ -340,7 +316,7 @@ class ScopeReader:
             if self._lost == _LOST_MOST - 1:
                 return self._look(shot, plan)
             self._persist(lambda: self._stopped(plan))
-            traces = self.seen = self._peaks(shot, plan) if plan.peak else self._traces(plan)
+            traces = self._sparse(shot, plan) if plan.sparse else self._traces(plan)
         except NoRecordError as error:
             return self._lost_shot(shot, str(error))
         finally:
@@ -354,52 +330,53 @@ class ScopeReader:
                 raise
             return self._nothing(shot, str(error))
         except CaptureError as error:
-            if not plan.peak:
+            if not plan.sparse:
                 raise
-            capture = self._nothing(shot, str(error))  # it is played again, and read in full
+            capture = self._nothing(shot, str(error))  # it is played again, and read in full if need be
         self._lost = self._short = self._late_looks = 0
+        capture = self._doubting(capture, plan)
         self._spent_s["decoding"] += time.monotonic() - start
-        return self._doubting(capture, plan)
+        return capture
 
     def _traces(self, plan: CapturePlan) -> list[Trace]:
         """All channels, in full."""
         return [self._fetcher.trace(name, plan, self._armed, more=self._identity) for name in self._settings.channels]
 
-    def _peaks(self, shot: Frame, plan: CapturePlan) -> list[Trace]:
+    def _sparse(self, shot: Frame, plan: CapturePlan) -> list[Trace]:
         """Axon, and of sync the end if that proves when every slot was; else all of it."""
         axon = self._fetcher.trace("axon", plan, self._armed, more=self._identity)
         tail_s = self._strategy.tail_s(shot)
-        if self._ratio is not None and tail_s is not None and not self._mode:
+        if self._ratio is not None and tail_s is not None and self._mode is None:
             more = {**self._identity, RATIO: f"{self._ratio:.12g}"}
             sync = self._fetcher.trace("sync", plan, self._armed, from_s=tail_s * self._ratio, more=more)
             with suppress(CaptureError):
-                self._ratio = self._timeline(shot, sync).ratio
+                sync_by_tail(shot, sync, self._spikes, self._board, self._tick_s)
                 return [axon, sync]
-        sync = self._fetcher.trace("sync", plan, self._armed, more=self._identity)
-        with suppress(CaptureError):  # decoding says what is wrong
-            if self._mode != "coarse":
-                self._ratio = self._timeline(shot, sync).ratio
-                self._told_ratio = self._ratio is not None
-        return [axon, sync]
-
-    def _timeline(self, shot: Frame, sync: Trace) -> Timeline:
-        planned_s = seconds(length_ticks(shot, self._tick_s)[shot.played], self._tick_s)
-        lead_s = slot_ticks(shot.timing, self._tick_s).lead * self._tick_s
-        return timeline(sync, planned_s, lead_s, self._spikes)
+        return [axon, self._fetcher.trace("sync", plan, self._armed, more=self._identity)]
 
     def _doubting(self, capture: Capture, plan: CapturePlan) -> Capture:
-        """Give peak detect up, and say so, where it cannot tell shots, or where a shot in full shows glitches."""
-        if self._given_up or self._mode or not self.known.peak:
+        """Learn how the clocks are related; give few samples up, and say so, where they cannot tell shots."""
+        traces = {trace.name: trace for trace in capture.traces}
+        if not plan.sparse or "sync" not in traces:
+            return self._unless_unreadable(capture, plan)
+        ratio = clock_ratio(capture, self._tick_s, edge_slack_s(traces["sync"].x_increment_s, self._spikes))
+        self._ratio = ratio or self._ratio
+        self._told_ratio |= ratio is not None and not is_tail(traces["sync"])
+        noise = _rest_noise(traces["axon"], self._spikes.threshold_v)
+        if noise > _NOISE_MOST:
+            self._given_up = self._given_up or f"the axon's noise is {noise:.0%} of its pulses"
+            nothing = self._nothing(capture.frame, self._given_up)
+            return replace(nothing, traces=capture.traces)
+        return self._unless_unreadable(capture, plan)
+
+    def _unless_unreadable(self, capture: Capture, plan: CapturePlan) -> Capture:
+        if self._given_up or self._mode is not None or not plan.sparse:
             return capture
-        if plan.peak:
-            self._unreadable = 0 if capture.ok.any() else self._unreadable + 1
-            if self._unreadable == _UNREADABLE_MOST:
-                self._given_up = f"{self._unreadable} shots in a row could not be told ({'; '.join(capture.notes)})"
-        elif capture.frame.key.attempt == 0 and (glitches := [note for note in capture.notes if GLITCHES in note]):
-            self._given_up = f"in full, {glitches[0]}: by peaks those would have been counted"
-        if not self._given_up:
+        self._unreadable = 0 if capture.ok.any() else self._unreadable + 1
+        if self._unreadable < _UNREADABLE_MOST:
             return capture
-        note = f"the oscilloscope's peak detect is not used any more: {self._given_up}; run hil doctor --loopback"
+        self._given_up = f"{self._unreadable} shots in a row could not be told ({'; '.join(capture.notes)})"
+        note = f"two samples a pulse are not used any more: {self._given_up}; run hil doctor --loopback"
         return replace(capture, notes=(*capture.notes, note))
 
     def _look(self, shot: Frame, plan: CapturePlan) -> Capture:
@@ -480,6 +457,14 @@ class ScopeReader:
         return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)
 
 
+def _rest_noise(axon: Trace, threshold_v: float) -> float:
+    """Noise, rms, before the trigger, as a share of a pulse that the threshold lies in the middle of."""
+    before = axon.codes[: max(2, round(-axon.x_origin_s / axon.x_increment_s))].astype(np.float64)
+    rest_v = (before.mean() - axon.y_origin - axon.y_reference) * axon.y_increment_v
+    noise_v = np.diff(before).std() / np.sqrt(2) * abs(axon.y_increment_v)
+    return float(noise_v / max(2 * abs(threshold_v - rest_v), abs(axon.y_increment_v)))
+
+
 def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
     file = opening.file
     folder: Path | None = None
@@ -503,12 +488,12 @@ def _pace(file: BenchFile, settings: ScopeSettings) -> BenchPace:
 
     def cost(shot: Frame) -> Mapping[str, float]:
         seen[1:] = [shot]
-        plan = strategy.plan(shot, peaks=strategy.by_peaks(shot))
+        plan = strategy.plan(shot, sparse=strategy.sparsely(shot))
         told = len(seen) > 1 or known.ratio_now(datetime.now(UTC)) is not None  # else the first shot tells it
         return strategy.cost(shot, plan, clocks=told).parts()
 
     def captured(shot: Frame) -> float:
-        return strategy.captured(shot, strategy.plan(shot, peaks=strategy.by_peaks(shot)))
+        return strategy.captured(shot, strategy.plan(shot, sparse=strategy.sparsely(shot)))
 
     return BenchPace(longest_s=strategy.longest_s(file.slot), cost=cost, helps=strategy.helps(), bytes=captured)
 

@@ -67,7 +67,7 @@ def wanted_settings(plan: CapturePlan, settings: ScopeSettings, spikes: SpikeSet
     sync = settings.channels["sync"]
     return [
         *wanted,
-        (":ACQ:TYPE", "PEAK" if plan.peak else "NORM"),
+        (":ACQ:TYPE", "NORM"),
         (":TIM:MODE", "MAIN"),
         (":TIM:VERN", str(int(plan.vernier))),
         (":TIM:SCAL", f"{plan.s_per_div:g}"),

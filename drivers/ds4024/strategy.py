@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.decode.envelope import longest_interval_s
 from drivers.ds4024.known import Known
-from drivers.ds4024.plan import CapturePlan, plan_capture, plan_peaks
+from drivers.ds4024.plan import CapturePlan, longest_sparse_s, plan_capture, plan_sparse
 from drivers.errors import LimitError
 from drivers.signals import PROBE_LAYER, probe_frame
 from drivers.timing import length_ticks, seconds, slot_ticks
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from drivers.settings import BoardSettings, ScopeSettings
     from drivers.signals import Frame, SlotTiming
 
-IN_FULL_EVERY = 25  # of the shots that could be read by peaks, one in so many is read in full all the same
+SPARSE_ATTEMPTS = 2  # what cannot be told in two records of few samples is read in full
 LENGTHS_S = (
     0.065,
     0.13,
@@ -39,11 +38,9 @@ TAIL_SLOTS = 24  # whose edges prove when the shot ended
 _TAIL_SHARE = 0.25  # of the shot: a longer tail is no saving
 _ARMING = (1, 1)  # commands and queries: SINGle; TRIGger:STATus?
 _STOPPING = (0, 1.5)
-_A_CHANNEL = (2, 7)  # BEGin, END; SOURce, STOP, STARt and RESet without a pause, PREamble?, STATus?, DATA?
-_AROUND_S = 0.040  # quiet around a memory read
-COARSE_LEADS = 4.0  # leads in an interval of the record that peak detect is proven by
+_A_CHANNEL = (2, 6)  # BEGin, END; SOURce, STARt and RESet without a pause, PREamble?, STATus?, DATA?
+_AROUND_S = 0.020  # quiet after a memory read
 SLOW_LINK = 1e6  # bytes a second; up to 1.7e6 are reported for the family by LAN (ngscopeclient/scopehal#12)
-_COARSEST = 1.0  # byte a second: with it the plan of fewest samples is the quickest
 _DECODING_S = 2e-8  # a sample: measured on one core of two
 _EXAMPLE = 8  # pulses a slot, where only the timing is known
 
@@ -85,16 +82,18 @@ class Strategy:
         """As measured, or as the bench file assumes."""
         return self.known.bytes_per_s or self.settings.transfer_bytes_per_s
 
-    def by_peaks(self, shot: Frame) -> bool:
-        """Whether peak detect may read this shot: proven, a network's first attempt, and no other trace wanted."""
-        wanted = self.known.peak and len(self.settings.channels) == 2 and len(shot) > 0
-        return wanted and int(shot.layer[0]) != PROBE_LAYER and shot.key.attempt == 0 and self._peaks(shot) is not None
+    def sparsely(self, shot: Frame) -> bool:
+        """Whether few samples may read this shot: proven, a network's first attempts, and no other trace wanted."""
+        wanted = self.known.sparse and len(self.settings.channels) == 2 and len(shot) > 0
+        first = wanted and int(shot.layer[0]) != PROBE_LAYER and shot.key.attempt < SPARSE_ATTEMPTS
+        return first and self._sparse(shot) is not None
 
-    def plan(self, shot: Frame, *, peaks: bool) -> CapturePlan:
+    def plan(self, shot: Frame, *, sparse: bool) -> CapturePlan:
         """How to capture it; raises LimitError where the memory is too small."""
-        found = self._peaks(shot) if peaks else None
-        gap_s = self.board.gap_s(shot.timing)
-        return found or plan_capture(self.shot_s(shot), self.board.axon_width_s, self.settings, gap_s)
+        found = self._sparse(shot) if sparse else None
+        return found or plan_capture(
+            self.shot_s(shot), self.board.axon_width_s, self.settings, self.board.gap_s(shot.timing)
+        )
 
     def shot_s(self, shot: Frame) -> float:
         """How long it plays, its closing pulse of sync included."""
@@ -119,7 +118,7 @@ class Strategy:
 
     def captured(self, shot: Frame, plan: CapturePlan, *, clocks: bool = True) -> float:
         """How many samples are handed over."""
-        tail_s = self.tail_s(shot) if plan.peak and clocks else None
+        tail_s = self.tail_s(shot) if plan.sparse and clocks else None
         if tail_s is None:
             return plan.points * plan.channels
         return plan.points + (plan.shot_s + plan.margin_s - tail_s) * plan.rate_hz
@@ -128,7 +127,7 @@ class Strategy:
         """What would make reading shorter, by the names of its parts."""
         count = 'count with the Pi (axon_reader = ["gpio", "scope"], audit_every = 20) or a Pico'
         faster = count
-        if not self.known.peak:
+        if not self.known.sparse:
             faster = f"hil doctor --loopback, which proves on the instrument what makes reading it shorter; or {count}"
         elif self.bytes_per_s < SLOW_LINK:
             faster = f"LAN instead of USB, where the link has {self.bytes_per_s / 1e6:.2g} MB/s; or {count}"
@@ -148,31 +147,28 @@ class Strategy:
     def longest_s(self, timing: SlotTiming) -> float:
         """How long shots of such slots should be at the most, so that reading them takes the smallest share."""
         best_s, least = LENGTHS_S[0], math.inf
-        one = probe_frame("length", timing, np.full(1, _EXAMPLE, dtype=np.int32))
-        interval_s = self._interval_s(one)
-        for length_s in LENGTHS_S:
-            plan = self._peaks_of(length_s, interval_s) if self.known.peak else None
+        fits_s = longest_sparse_s(self.board.axon_width_s, self.board.gap_s(timing), self.settings)
+        more_s = [length_s for length_s in fits_s if length_s <= LENGTHS_S[-1]] if self.known.sparse else []
+        for length_s in sorted([*LENGTHS_S, *more_s]):
+            plan = self._sparse_of(length_s, timing) if self.known.sparse else None
             try:
                 plan = plan or plan_capture(length_s, self.board.axon_width_s, self.settings, self.board.gap_s(timing))
             except LimitError:
                 break
-            points = plan.points if plan.peak else plan.points * plan.channels
+            points = plan.points if plan.sparse else plan.points * plan.channels
             share = (length_s + self._cost(plan, points).total_s) / length_s
             if share < least * (1 - 1e-9):
                 best_s, least = length_s, share
         return best_s
 
-    def _interval_s(self, shot: Frame) -> float:
-        return longest_interval_s(shot, self.board, self.tick_s)
+    def _sparse(self, shot: Frame) -> CapturePlan | None:
+        return self._sparse_of(self.shot_s(shot), shot.timing) if len(shot) and shot.played.any() else None
 
-    def _peaks(self, shot: Frame) -> CapturePlan | None:
-        return self._peaks_of(self.shot_s(shot), self._interval_s(shot)) if len(shot) and shot.played.any() else None
-
-    def _peaks_of(self, shot_s: float, interval_s: float) -> CapturePlan | None:
-        return plan_peaks(
+    def _sparse_of(self, shot_s: float, timing: SlotTiming) -> CapturePlan | None:
+        return plan_sparse(
             shot_s,
-            interval_s,
             self.board.axon_width_s,
+            self.board.gap_s(timing),
             self.settings,
             vernier=self.known.vernier,
             bytes_per_s=self.bytes_per_s,
@@ -185,15 +181,3 @@ def typical_shot(timing: SlotTiming, length_s: float, tick_s: float) -> Frame:
     slots = max(1, int(length_s / (float(length_ticks(one, tick_s)[0]) * tick_s) * 0.999))
     frame = probe_frame("typical", timing, np.full(slots, _EXAMPLE, dtype=np.int32))
     return replace(frame, layer=np.zeros_like(frame.layer))
-
-
-def coarse_plan(shot: Frame, strategy: Strategy) -> CapturePlan:
-    """Peak detect with samples so far apart that a plain record would miss most pulses of sync: to prove it by."""
-    lead_s = slot_ticks(shot.timing, strategy.tick_s).lead * strategy.tick_s
-    width_s = strategy.board.axon_width_s
-    plan = plan_peaks(
-        strategy.shot_s(shot), COARSE_LEADS * lead_s, width_s, strategy.settings, vernier=False, bytes_per_s=_COARSEST
-    )
-    if plan is None or 2 / plan.rate_hz < COARSE_LEADS / 2 * lead_s:
-        raise LimitError("no record of the oscilloscope is coarse enough to prove peak detect by")
-    return plan

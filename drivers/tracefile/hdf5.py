@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from drivers.decode.tail import RATIO
 from drivers.errors import InputError
 from drivers.signals import Frame, FrameKey, SlotTiming, Trace
 from drivers.tracefile.codes import from_codes
 from drivers.tracefile.recording import Recording, check_length
 
 SLOTS = ("pulses", "channel", "position")
-_NOT_TRACES = ("time", "slot", "spikes", *SLOTS)
+_NOT_TRACES = ("slot", "spikes", *SLOTS)
 
 
 def read_hdf5(path: Path) -> Iterator[Recording]:
@@ -40,23 +41,22 @@ def read_hdf5(path: Path) -> Iterator[Recording]:
 
 
 def _shot(path: Path, name: str, group: Any, tick_s: float | None) -> Recording:
-    times = group["time"]
-    check_length(path, len(times))
-    start_s, step_s = float(times[0]), (float(times[-1]) - float(times[0])) / (len(times) - 1)
-    step_s = float(times.attrs.get("step", step_s))
     traces, said = [], []
     for channel, values in group.items():
-        if channel in _NOT_TRACES:
+        if channel in _NOT_TRACES or channel.startswith("time"):
             continue
+        times = group[f"time_{channel}" if f"time_{channel}" in group else "time"]
+        check_length(path, len(times))
         if values.shape != times.shape or values.dtype.kind not in "iu":
             raise InputError(f"{path}: {name}/{channel} is {values.dtype} of shape {values.shape}, not codes over time")
+        start_s, step_s = float(times[0]), (float(times[-1]) - float(times[0])) / (len(times) - 1)
+        step_s = float(times.attrs.get("step", step_s))
         scale = float(values.attrs["scale_factor"])
         origin = float(values.attrs.get("zero_code", -float(values.attrs["add_offset"]) / scale))
         coded = from_codes(values[()], scale, origin, channel)
         said += [coded.said] if coded.said else []
-        traces.append(
-            Trace(channel, coded.codes, coded.increment_v, coded.origin, 0, step_s, start_s, {"file": path.name})
-        )
+        settings = {"file": path.name} | ({RATIO: str(values.attrs[RATIO])} if RATIO in values.attrs else {})
+        traces.append(Trace(channel, coded.codes, coded.increment_v, coded.origin, 0, step_s, start_s, settings))
     return Recording(path, tuple(traces), tuple(said), _frame(group), tick_s, part=name)
 
 

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.envelope import of_peaks
+from drivers.decode.tail import RATIO, is_tail
 from drivers.durable import replacing
-from drivers.errors import InputError
 from drivers.signals import FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
@@ -29,7 +28,6 @@ from hil.report.patient import PatientFile
 from hil.run.digits import heading
 from hil.run.session import config_of, results_of
 from hil.store.retakes import Shot, measured_shots
-from hil.store.retakes import name as frame_name
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -255,18 +253,19 @@ def _write_shot(one: h5py.Group, capture: Capture) -> None:
     }
     for name, (values, text) in slots.items():
         _variable(one, name, values, (slot,), "1", text)
-    if any(of_peaks(trace) for trace in capture.traces):
-        raise InputError(
-            f"{frame_name(frame)} was taken with peak detect, whose traces are not samples at equal times: leave "
-            "--traces away, or hil export --to vcd --traces"
-        )
-    time = _coordinate(one, "time", capture.traces[0].times_s, "s", "from the trigger", packed=True)
-    time.attrs["step"] = capture.traces[0].x_increment_s
+    times: dict[int, h5py.Dataset] = {}  # by how many samples: of sync only the end may have been read
     for trace in capture.traces:
+        if len(trace.codes) not in times:
+            name = "time" if not times else f"time_{trace.name}"
+            times[len(trace.codes)] = _coordinate(one, name, trace.times_s, "s", "from the trigger", packed=True)
+            times[len(trace.codes)].attrs["step"] = trace.x_increment_s
+        time = times[len(trace.codes)]
         made = _variable(one, trace.name, trace.codes, (time,), "V", f"oscilloscope, {trace.name}")
         made.attrs["scale_factor"] = trace.y_increment_v
         made.attrs["add_offset"] = -(trace.y_origin + trace.y_reference) * trace.y_increment_v
         made.attrs["zero_code"] = float(trace.y_origin + trace.y_reference)
+        if is_tail(trace):
+            made.attrs[RATIO] = trace.settings[RATIO]
 
 
 def _coordinate(

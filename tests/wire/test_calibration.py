@@ -58,7 +58,7 @@ def test_a_fault_that_is_there_while_calibrating_is_not_learnt(fault: str, named
 
 def test_the_dac_is_compared_with_the_oscilloscope_on_its_net() -> None:
     """Within a tenth of a division, which the DS4024 may be off: 50 mV."""
-    with twin_bench("pico", "both", channels={"axon": 1, "sync": 2, "vth": 3}) as (bench, _):
+    with twin_bench("pico", "both", channels={"axon": 1, "sync": 3, "vth": 4}) as (bench, _):
         sweep = Sweep(bench, bench.file.slot, "wire")
         for vth_v in (0.4, 0.7, 1.0, 1.3):
             sweep.tally(vth_v, {8: 4})

@@ -54,7 +54,7 @@ def twin_and_scope(
     `sample_us` is how often pigpiod samples.
     """
     wrong = {"board": (), "pigpiod": (), "scope": (), "pico": (), **(faults or {})}
-    wired = {"axon": 1, "sync": 2} if channels is None else dict(channels)
+    wired = {"axon": 1, "sync": 3} if channels is None else dict(channels)
     settings = load_bench("mock").board
     board = Board(load_device(device), settings, seed=seed, rough=roughness(rough), faults=wrong["board"])
     listens = 14 if source == "pigpio" else None

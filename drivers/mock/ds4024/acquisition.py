@@ -6,7 +6,6 @@ samples are worked out only when somebody reads them, so that a record of 70 M p
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from drivers.edges import SYNC
 from drivers.mock.defects import Wire, defective
-from drivers.mock.ds4024.settings import RATE_MAX_HZ
 from drivers.mock.probe import sample
 from drivers.mock.roughness import SMOOTH, Roughness
 
@@ -77,7 +75,6 @@ class Probes:
     wrong_gain: dict[str, float]
     rough: Roughness = SMOOTH
     defects: tuple[str, ...] = ()
-    greatest_first: bool = False  # of the pairs of peak detect
 
     def looks(self, number: int, t0_ns: int, t1_ns: int, kept: Signals) -> Times:
         """When to look at a channel in [t0, t1) so as to miss no extreme of it: before and after all that happens."""
@@ -129,11 +126,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Record:
-    """One acquisition in memory, as it was set when it was taken; `kept` is what its probes saw.
-
-    With `peak`, samples 2k and 2k + 1 are the least and the greatest of the two sample times that they stand for: what
-    its makers say of peak detect, and assumed to be so in memory. Nobody has said in which order they are.
-    """
+    """One acquisition in memory, as it was set when it was taken; `kept` is what its probes saw."""
 
     kept: Signals
     sequence: int
@@ -141,7 +134,6 @@ class Record:
     pre_s: float
     horizontal: Horizontal
     channels: dict[int, Channel]
-    peak: bool = False
 
     @property
     def points(self) -> int:
@@ -153,10 +145,7 @@ class Record:
         if count == 0:
             return np.empty(0, dtype=np.uint8)
         view, rough = self.channels[number], probes.rough
-        if self.peak:
-            volts = self._extremes(probes, number, first, count)
-        else:
-            volts = probes.shown_v(number, view, self._times(np.arange(first, first + count), rough), self.kept)
+        volts = probes.shown_v(number, view, self._times(np.arange(first, first + count), rough), self.kept)
         if view.coupling == "AC":
             thinned = np.linspace(0, self.points - 1, _MEAN_SAMPLES).astype(np.int64)
             volts = volts - probes.shown_v(number, view, self._times(thinned, rough), self.kept).mean()
@@ -170,22 +159,6 @@ class Record:
             noisy = volts[codes_of] + (noise * rough.scope_noise_codes + codes_off) * view.y_increment
             codes[codes_of] = sample(noisy, view.scale, view.y_origin, rng, noise_codes=0.0)
         return codes
-
-    def _extremes(self, probes: Probes, number: int, first: int, count: int) -> NDArray[np.float64]:
-        """(count,) V: least and greatest of pairs of sample times, with what noise adds to the extreme of so many."""
-        view, rough = self.channels[number], probes.rough
-        pairs = np.arange(first // 2, (first + count - 1) // 2 + 2)
-        edges = self._times(2 * pairs, rough)
-        look = probes.looks(number, int(edges[0]), int(edges[-1]), self.kept)
-        t = np.sort(np.concatenate([edges[:-1], look]), kind="stable")  # of several that are in order
-        volts = probes.shown_v(number, view, t, self.kept)
-        begins = np.searchsorted(t, edges[:-1])
-        taken = max((edges[1] - edges[0]) * 1e-9 * RATE_MAX_HZ, 2.0)
-        spread_v = rough.scope_noise_codes * view.y_increment * math.sqrt(2 * math.log(taken))
-        found = np.stack([np.minimum.reduceat(volts, begins) - spread_v, np.maximum.reduceat(volts, begins) + spread_v])
-        if probes.greatest_first:
-            found = found[::-1]
-        return found.T.ravel()[first % 2 :][:count]
 
     def _times(self, at: NDArray[np.int64], rough: Roughness) -> Times:
         step_ns = 1e9 / self.horizontal.rate_hz * (1 + rough.scope_clock_ppm * 1e-6)
@@ -204,12 +177,11 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Setup:
-    """All settings that shape an acquisition; `trigger` is None where nothing can trigger; `peak`: peak detect."""
+    """All settings that shape an acquisition; `trigger` is None where nothing can trigger."""
 
     horizontal: Horizontal
     channels: dict[int, Channel]
     trigger: Trigger | None
-    peak: bool = False
 
 
 class Acquisition:
@@ -329,4 +301,4 @@ class Acquisition:
         end_ns = start_ns + round(setup.horizontal.record_s * 1e9) + 1
         kept = self._probes.source.past(max(start_ns, self._probes.source.remembered_ns()), end_ns)
         channels = dict(setup.channels)
-        return Record(kept, self._sequence, start_ns, pre_s, setup.horizontal, channels, peak=setup.peak)
+        return Record(kept, self._sequence, start_ns, pre_s, setup.horizontal, channels)

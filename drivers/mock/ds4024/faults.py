@@ -16,8 +16,6 @@ FAULTS = {
     "lost_trigger": "a single shot never sees its trigger",
     "single_without_trigger": ":SINGle stops at once, with nothing in memory",
     "auto_depth": "the memory depth stays AUTO whatever is sent",
-    "peak_not_in_memory": "peak detect is of the screen only: memory holds plain samples",
-    "greatest_first": "peak detect has the greatest of each pair before the least",
     "coarse_time_base": "time bases are 1-2-5 steps in spite of the vernier",
     "wrong_increment": "XINCrement in RAW is twice what it should be",
     "disconnect_mid_block": "the connection breaks inside a block",

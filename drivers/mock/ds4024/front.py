@@ -152,7 +152,7 @@ class FrontPanel:
         if source.startswith("CHAN"):
             level_v = float(self.simple("TRIGger:EDGe:LEVel"))
             trigger = Trigger(int(source[-1]), self.simple("TRIGger:EDGe:SLOPe"), level_v, self.sweep == "AUTO")
-        return Setup(self.horizontal, self.channels, trigger, peak=self.simple("ACQuire:TYPE") == "PEAK")
+        return Setup(self.horizontal, self.channels, trigger)
 
     # ---- channels -----------------------------------------------------------------------------------------------
 

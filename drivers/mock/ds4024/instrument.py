@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -90,7 +90,6 @@ class DS4024:
             gain,
             rough,
             defects,
-            greatest_first=faults.on("greatest_first"),
         )
         self._acquisition = Acquisition(self._probes)
         self._acquisition.run(clock())
@@ -237,6 +236,8 @@ class DS4024:
     def _single(self) -> None:
         if self._front.simple("TRIGger:MODE") != "EDGE":
             self.misuse.record(TwinError("the simulated DS4024 triggers on edges only; it does so now"))
+        if self._front.simple("ACQuire:TYPE") != "NORM":
+            self.misuse.record(TwinError("the simulated DS4024 takes plain samples only; it does so now"))
         self._acquisition.single(self._clock())
         self._waveform.forget_reading()
         if self._faults.strikes("single_without_trigger"):
@@ -261,8 +262,6 @@ class DS4024:
         return self._acquisition.record
 
     def _codes(self, record: Record, channel: int, first: int, count: int) -> Codes:
-        if self._faults.on("peak_not_in_memory"):
-            record = replace(record, peak=False)
         codes = record.codes(self._probes, channel, first, count, self._seed)
         if self._faults.on("old_firmware"):
             codes[511::512] = codes[510::512][: len(codes[511::512])]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +13,34 @@ from numpy.typing import NDArray
 BUFFER = 1_000_000  # bytes that the reading thread may be ahead
 SCREEN_POINTS = 1_400
 AHEAD = 4_000_000  # samples of a reading that are worked out beforehand
+PIECE = 1 << 16  # at a time
 
 Codes = NDArray[np.uint8]
 
 
 class Ahead:
-    """Samples that are worked out when they begin to be copied: a simulation's own time is charged to nobody, since the
-    instrument's clock stands still while it takes a command.
+    """Samples that are worked out while they are copied, by a thread: a simulation's own time is charged to nobody,
+    since the instrument's clock stands still where somebody has to wait for them.
     """
 
-    def __init__(self, codes: Callable[[int, int], Codes], first: int, total: int) -> None:
-        self._codes, self._first = codes, first
-        self._done = codes(first, total) if total <= AHEAD else None
+    def __init__(self, worker: Executor, codes: Callable[[int, int], Codes], first: int, total: int) -> None:
+        self._codes = codes
+        edges = [first, *range(first - first % PIECE + PIECE, first + total, PIECE), first + total]
+        spans = list(pairwise(edges)) if 0 < total <= AHEAD else []
+        self._pieces = [(start, stop, worker.submit(codes, start, stop - start)) for start, stop in spans]
 
     def __call__(self, first: int, count: int) -> Codes:
         """Samples from `first` on."""
-        if self._done is None:
+        if not self._pieces:
             return self._codes(first, count)
-        return self._done[first - self._first :][:count].copy()
+        wanted = [(start, made) for start, stop, made in self._pieces if start < first + count and stop > first]
+        skipped = first - wanted[0][0]
+        return np.concatenate([made.result() for _, made in wanted])[skipped : skipped + count]
+
+    def close(self) -> None:
+        """Nobody wants the rest."""
+        for _, _, made in self._pieces:
+            made.cancel()
 
 
 @dataclass
@@ -38,7 +50,7 @@ class Reading:
     `bytes_per_s` is how fast samples are copied into the buffer; None for at once.
     """
 
-    codes: Callable[[int, int], Codes]  # (first sample from 0, count)
+    codes: Ahead
     first: int
     total: int
     began_ns: int

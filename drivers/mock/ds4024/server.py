@@ -22,7 +22,7 @@ from drivers.mock.ds4024.portmapper import Portmapper
 from drivers.mock.ds4024.rawsocket import RawSocketServer
 from drivers.mock.ds4024.vxi11 import CORE_PROGRAM, CORE_VERSION, Vxi11Server
 
-DEFAULT_CHANNELS = {"axon": 1, "sync": 2, "dendrite": 3, "membrane": 4}
+DEFAULT_CHANNELS = {"axon": 1, "sync": 3, "dendrite": 2, "membrane": 4}
 
 
 @dataclass(frozen=True)

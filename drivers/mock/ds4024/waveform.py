@@ -11,6 +11,7 @@ DS4000 drivers they were compared with:
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,7 @@ class Waveform:
         self._source, self._mode, self._format = 1, "NORM", "BYTE"
         self._points, self._start, self._stop = SCREEN_POINTS, 1, SCREEN_POINTS
         self._reading: Reading | None = None
+        self._worker = ThreadPoolExecutor(1, "ds4024-samples")
         self._locked: int | None = None  # the channel that the reading thread stays with until END
         self._stale = 0
         scale = {
@@ -128,6 +130,8 @@ class Waveform:
 
     def forget_reading(self) -> None:
         """`:WAVeform:RESet`; a new acquisition does the same."""
+        if self._reading is not None:
+            self._reading.codes.close()
         self._reading = None
 
     def _begin(self) -> None:
@@ -142,7 +146,7 @@ class Waveform:
         total = min(self._total, record.points - self._start + 1)
         first = self._start - 1
         self._reading = Reading(
-            codes=Ahead(lambda begin, count: self._codes(record, source, begin, count), first, total),
+            codes=Ahead(self._worker, lambda begin, count: self._codes(record, source, begin, count), first, total),
             first=first,
             total=total,
             began_ns=self._now_ns(),
@@ -151,7 +155,8 @@ class Waveform:
         )
 
     def _end(self) -> None:
-        self._reading = self._locked = None
+        self.forget_reading()
+        self._locked = None
         raise ScpiError(QUERY_UNTERMINATED)
 
     def _status(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.envelope import of_peaks
+from drivers.decode.tail import RATIO
 from drivers.durable import replacing
 from drivers.errors import InputError
 from hil.report.formats.played import GAP_S, Played, bench_of, line_names, played_shots, wanted_shots
@@ -73,10 +73,10 @@ def _sampling(run: RunFile, digits: Collection[int] | None, *, traces: bool) -> 
         return [], min(tick_s, _step(first[0].x_increment_s)) if first else tick_s
     if not first:
         raise InputError(f"run {run.path} has no traces: leave --traces away")
-    if of_peaks(first[0]):
+    if run.query("SELECT 1 FROM traces WHERE settings LIKE ? LIMIT 1", (f'%"{RATIO}"%',)):
         raise InputError(
-            f"shots of {run.path} were taken with peak detect, whose traces are not samples at equal times: leave "
-            "--traces away, or hil export --to vcd --traces"
+            f"of sync in {run.path} only the end was read, and in a session all traces are of one length: leave "
+            "--traces away, or hil export --to vcd --traces, or hdf5"
         )
     steps = {row[0] for row in run.query("SELECT DISTINCT x_increment_s FROM traces")}
     if max(steps) > min(steps) * (1 + _RATES_ALIKE):

@@ -18,7 +18,7 @@ from drivers.ds4024.reader import ScopeReader
 from drivers.edges import compile_levels
 from drivers.mock.board import Board
 from drivers.mock.ds4024.server import Reached, ScopeServer
-from drivers.mock.roughness import roughness
+from drivers.mock.roughness import Roughness, roughness
 from drivers.settings import ScopeSettings
 from drivers.signals import Capture, Frame, probe_frame
 from drivers.timing import length_ticks
@@ -71,11 +71,16 @@ def rig(
     piece_bytes: int = 1 << 20,
     pace: Pace = QUICK,
     folder: Path | None = None,
-    rough: float = 0.0,
+    rough: float | Roughness = 0.0,
     bytes_per_s: float | None = None,
     **settings: Any,
 ) -> Iterator[Rig]:
-    board = Board(load_device(device), BENCH.board, faults=board_faults, rough=roughness(rough))
+    board = Board(
+        load_device(device),
+        BENCH.board,
+        faults=board_faults,
+        rough=rough if isinstance(rough, Roughness) else roughness(rough),
+    )
     board.set_threshold(BENCH.vth_v)
     with ScopeServer(
         board,

@@ -7,12 +7,23 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from drivers.ds4024.plan import DIVISIONS, TIMEBASES_S, CapturePlan, at_depth, depths, plan_capture, rate_max_hz, refit
+from drivers.ds4024.plan import (
+    DIVISIONS,
+    TIMEBASES_S,
+    CapturePlan,
+    Changing,
+    at_depth,
+    depths,
+    plan_capture,
+    plan_sparse,
+    rate_max_hz,
+    soonest,
+)
 from drivers.errors import LimitError
 from drivers.settings import ScopeSettings
 
 LAN = "TCPIP0::scope::INSTR"
-PAIR = ScopeSettings(resource=LAN)
+PAIR = ScopeSettings(resource=LAN, channels={"axon": 1, "sync": 2})
 APART = ScopeSettings(resource=LAN, channels={"axon": 1, "sync": 3})
 
 
@@ -25,13 +36,13 @@ def assert_sound(plan: CapturePlan, shot_s: float, axon_s: float, scope: ScopeSe
     assert math.floor(plan.rate_hz * axon_s * (1 + 1e-9)) >= scope.samples_per_axon
     # The record covers the shot with its margins, and so does the part that is read.
     assert plan.margin_s >= 0.01 * shot_s
-    assert plan.pre_s >= plan.margin_s * (1 - 1e-9)
+    assert plan.pre_s >= plan.before_s * (1 - 1e-9) >= 50e-6 * (1 - 1e-9)
     assert plan.pre_s + shot_s + plan.margin_s <= plan.record_s * (1 + 1e-9)
     assert 1 <= plan.start < plan.stop <= plan.depth
     first_s, last_s = ((i - 1) / plan.rate_hz - plan.pre_s for i in (plan.start, plan.stop))
     step = 1 / plan.rate_hz
-    assert first_s <= -plan.margin_s + 1e-9 * plan.record_s
-    assert first_s >= -plan.margin_s - 2 * step
+    assert first_s <= -plan.before_s + 1e-9 * plan.record_s
+    assert first_s >= -plan.before_s - 2 * step
     assert shot_s + plan.margin_s - step <= last_s <= shot_s + plan.margin_s + 2 * step
     assert plan.bytes == plan.points * len(scope.channels)
     assert plan.transfer_s == pytest.approx(plan.bytes / scope.transfer_bytes_per_s)
@@ -95,25 +106,39 @@ def test_what_the_memory_cannot_hold_is_refused() -> None:
 
 @settings(derandomize=True, max_examples=100)
 @given(st.floats(-4, 0).map(lambda e: 10.0**e), st.floats(-4, 0).map(lambda e: 10.0**e))
-def test_a_plan_that_is_kept_for_the_next_shot_is_sound(first_s: float, next_s: float) -> None:
+def test_a_plan_on_the_settings_of_the_shot_before_is_sound(first_s: float, next_s: float) -> None:
     first, ideal = plan_capture(first_s, 2e-6, PAIR), plan_capture(next_s, 2e-6, PAIR)
-    kept = refit(first, ideal, PAIR, cost_s=2.0)
+    kept = soonest(ideal, first, PAIR, 0.3e6, Changing(times_s=0.25, depth_s=2.0))
     assume(kept is not ideal)
-    assert (kept.s_per_div, kept.depth, kept.offset_s) == (first.s_per_div, first.depth, first.offset_s)
+    assert kept.depth == first.depth
+    assert kept.rate_hz >= ideal.least_hz * (1 - 1e-9)
     assert_sound(kept, next_s, 2e-6, PAIR)
 
 
-def test_a_plan_is_not_kept_where_waiting_for_its_record_costs_more() -> None:
+def test_settings_are_changed_where_keeping_them_costs_more() -> None:
     long, short = plan_capture(0.9, 2e-6, PAIR), plan_capture(1e-3, 2e-6, PAIR)
-    assert refit(long, short, PAIR, cost_s=0.5) is short
-    assert refit(long, short, PAIR, cost_s=3.0).s_per_div == long.s_per_div
+    assert soonest(short, long, PAIR, 0.3e6, Changing(0.25, 0.1)) is short
+    other = soonest(short, long, PAIR, 0.3e6, Changing(0.25, 2.0))  # another time base on the same depth
+    assert other.depth == long.depth
+    assert other.s_per_div < long.s_per_div
+    assert soonest(short, long, PAIR, 0.3e6, Changing(3.0, 3.0)).s_per_div == long.s_per_div
 
 
-def test_a_depth_that_is_kept_is_sampled_no_slower_and_no_faster_than_need_be() -> None:
+def test_what_is_played_again_of_a_shot_with_few_samples_waits_for_no_other_depth() -> None:
+    long = plan_sparse(1.0, 2e-6, 1.3e-6, APART, vernier=True)
+    again = plan_sparse(100e-6, 2e-6, 1.3e-6, APART, vernier=True)
+    assert long is not None
+    assert again is not None
+    kept = soonest(again, long, APART, 1.7e6, Changing(0.25, 2.0))
+    assert kept.depth == long.depth != again.depth
+    assert kept.record_s < 0.25
+
+
+def test_a_depth_that_is_kept_is_sampled_no_slower_than_need_be_and_there_soon() -> None:
     plan = plan_capture(2e-3, 2e-6, PAIR)
-    kept = at_depth(plan, 700_000, PAIR)
+    kept = at_depth(plan, 700_000, PAIR, 0.3e6)
     assert kept is not None
     assert kept.depth == 700_000 != plan.depth
-    assert plan.rate_hz <= kept.rate_hz < 2.5 * plan.rate_hz
-    assert kept.points < 2.5 * plan.points
-    assert at_depth(plan_capture(1.0, 2e-6, PAIR), 7_000, PAIR) is None
+    assert plan.rate_hz <= kept.rate_hz
+    assert kept.record_s + kept.bytes / 0.3e6 < 0.25
+    assert at_depth(plan_capture(1.0, 2e-6, PAIR), 7_000, PAIR, 0.3e6) is None

@@ -9,10 +9,15 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from drivers.benchfile import load_bench
+from drivers.decode.spikes import counted_pulses, decode
+from drivers.decode.tail import RATIO
 from drivers.errors import InputError
+from drivers.mock.bench import MockBench
 from drivers.signals import Capture
 from hil.cli import main
 from hil.network.layers import LAYERS, activations, as_maps, drives
@@ -304,26 +309,58 @@ def test_what_cannot_be_exported_is_named(recorded: Path, counted: Path, capsys:
     assert not Path("x.sr").exists()
 
 
-@pytest.mark.parametrize("to", ["sr", "hdf5"])
-def test_traces_of_peak_detect_are_refused_where_samples_have_to_be_at_equal_times(
-    to: str,
-    recorded: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def end_of_sync(capture: Capture) -> Capture:
+    """What an oscilloscope that triggers on the first edge has of a shot when of sync only ten slots are read."""
+    bench = load_bench("mock")
+    axon, sync = (next(trace for trace in capture.traces if trace.name == name) for name in ("axon", "sync"))
+    rise_s = counted_pulses(capture.frame, sync, bench.spikes, bench.board, bench.tick_s).rise_s
+    begin_s = sync.x_origin_s - rise_s[0]
+    at = int((rise_s[-10] - 6e-6 - sync.x_origin_s) / sync.x_increment_s)  # between two pulses, where sync is low
+    tail = replace(
+        sync,
+        codes=sync.codes[at:],
+        x_origin_s=begin_s + at * sync.x_increment_s,
+        settings={**sync.settings, RATIO: "1"},
+    )
+    traces = (replace(axon, x_origin_s=begin_s), tail)
+    return decode(capture.frame, traces, bench.spikes, bench.board, bench.tick_s, capture.bench_s)
+
+
+@pytest.fixture(scope="module")
+def with_ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which only the end of sync was read, as an oscilloscope is once that is proven."""
+    path = tmp_path_factory.mktemp("formats") / "ends.sqlite"
+    play = MockBench.play
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MockBench, "play", lambda *given: (end_of_sync(taken) for taken in play(*given)))
+        argv = ["run", "--digits", "4", "--physical", "conv1:3", "--traces", "--out", str(path), "--json"]
+        assert main([*argv, "--full-scale", "conv1=12"]) == 0
+    return path
+
+
+def test_where_only_the_end_of_sync_was_read_everything_is_decoded_again(
+    with_ends: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    loaded = RunFile.load
+    spikes = totals(with_ends)[1]
+    assert main(["replay", str(with_ends), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["identical"] is True
+    out = exported(with_ends, "hdf5", str(tmp_path / "ends.h5"), "--traces")
+    capsys.readouterr()
+    assert main(["decode", str(out), "--axon", "axon", "--sync", "sync", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["recordings"]
+    assert all(shot["planned"] and shot["ok"] for shot in found)
+    assert sum(shot["spikes"] for shot in found) == spikes
+    with h5py.File(out) as file:
+        first = file["traces/shot000001"]
+        assert len(first["sync"]) < len(first["axon"])
+        assert first["time_sync"][-1] == pytest.approx(first["time"][-1])
 
-    def by_peaks(run: RunFile, *arguments: object) -> Capture:
-        capture = loaded(run, *arguments)  # type: ignore[arg-type]
-        traces = [replace(trace, settings={**trace.settings, ":ACQ:TYPE": "PEAK"}) for trace in capture.traces]
-        return replace(capture, traces=tuple(traces))
 
-    monkeypatch.setattr(RunFile, "load", by_peaks)
-    out = tmp_path / "out"
-    assert main(["export", str(recorded), "--to", to, "--traces", "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert "peak detect" in said
-    assert "leave --traces away, or hil export --to vcd --traces" in said
+def test_a_session_of_traces_that_are_not_equally_long_is_refused(
+    with_ends: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.sr"
+    assert main(["export", str(with_ends), "--to", "sr", "--traces", "--out", str(out)]) == 2
+    assert "only the end was read" in capsys.readouterr().err
     assert not out.exists()
-    assert main(["export", str(recorded), "--to", to, "--out", str(out)]) == 0  # counts all the same
+    assert main(["export", str(with_ends), "--to", "vcd", "--traces", "--out", str(tmp_path / "out.vcd")]) == 0

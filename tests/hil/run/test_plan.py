@@ -200,7 +200,7 @@ def test_a_plan_knows_what_is_proven_of_the_oscilloscope_and_how_fast_its_link_i
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     unknown = wired(capsys, '"scope"')
-    known = Known(serial="DS4A1", resource="TCPIP0::192.0.2.10::INSTR", bytes_per_s=0.3e6, peak=True, vernier=True)
+    known = Known(serial="DS4A1", resource="TCPIP0::192.0.2.10::INSTR", bytes_per_s=0.3e6, sparse=True, vernier=True)
     keep(known, Path("known"))
     slow = wired(capsys, '"scope"')
     keep(known.model_copy(update={"bytes_per_s": 1.7e6}), Path("known"))

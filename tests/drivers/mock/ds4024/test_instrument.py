@@ -484,27 +484,12 @@ def test_old_firmware_corrupts_raw_reads() -> None:
     assert not np.array_equal(good.raw(1, 1, 10_000), bad.raw(1, 1, 10_000))
 
 
-# ---- peak detect and vernier ----------------------------------------------------------------------------------------
+# ---- what is not simulated, and the vernier -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("faults", [(), ("greatest_first",), ("peak_not_in_memory",)])
-def test_peak_detect_has_the_extremes_of_pairs_in_memory(faults: tuple[str, ...]) -> None:
-    """A pulse of 2 µs in samples 20 µs apart: seen in one pair, unless memory holds plain samples."""
-    scope = Scope(faults).stopped(
-        ":TIM:SCAL 1e-2", ":ACQ:MDEP 7000", ":ACQ:TYPE PEAK", ":TRIG:EDG:SLOP NEG", wait_s=0.3
-    )
-    assert float(scope.ask(":ACQ:SRAT?")) == pytest.approx(50e3)
-    pairs = scope.raw(1, 1, 7000).reshape(-1, 2).astype(np.int16)
-    seen = np.flatnonzero(pairs.max(axis=1) > 200)
-    if "peak_not_in_memory" in faults:
-        assert not len(seen)  # no sample falls into a pulse that is over when it triggers
-        return
-    assert len(seen) == 14  # one every 10 ms of 140 ms
-    assert (np.diff(seen) == 250).all()
-    least, most = pairs[seen].T[:: -1 if faults else 1]
-    assert (most - least > 150).all()
-    at = 2 * int(seen[1])
-    assert scope.raw(1, at, at + 3).tolist() == pairs.ravel()[at - 1 : at + 3].tolist()  # a window that splits a pair
+def test_other_than_plain_samples_are_a_misuse_of_the_twin() -> None:
+    scope = Scope().tell(":ACQ:TYPE PEAK", ":SING")
+    assert "plain samples only" in str(scope.instrument.misuse.take()[0])
 
 
 @pytest.mark.parametrize(("faults", "made"), [((), 1.23e-3), (("coarse_time_base",), 1e-3)])
