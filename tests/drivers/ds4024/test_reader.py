@@ -265,7 +265,7 @@ def test_who_looks_too_late_for_why_a_trigger_was_lost_looks_again(monkeypatch: 
         late = bench.captured()
         assert not late.ok.any()
         assert BUSY in late.notes[0]
-        with pytest.raises(CaptureError, match=r"3 shots in a row were not recorded: sync is on CHAN2 .* and yet"):
+        with pytest.raises(CaptureError, match=r"3 shots in a row were not recorded: sync is on CHAN3 .* and yet"):
             bench.captured()
 
 
