@@ -151,6 +151,9 @@ def probe_frame(purpose: str, timing: SlotTiming, pulses: Sequence[int] | IntArr
     return Frame(FrameKey(purpose, **key), timing, counts, zero + PROBE_LAYER, zero, where)
 
 
+CLOCK_RATIO = "clock_ratio"  # among a trace's settings where only its end was read: its clock to the pulse source's
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """One oscilloscope channel, exactly as received: raw 8-bit codes and what turns them into volts and seconds.

@@ -14,18 +14,18 @@ import numpy as np
 
 from drivers.decode.schmitt import Pulses
 from drivers.errors import CaptureError
+from drivers.signals import CLOCK_RATIO
 from drivers.timing import length_ticks, seconds
 
 if TYPE_CHECKING:
     from drivers.signals import Capture, FloatArray, Frame, Trace
 
-RATIO = "clock_ratio"  # among a trace's settings: only the end was read, and the clocks are related so
 _RATIOS = (0.99, 1.01)
 
 
 def is_tail(trace: Trace) -> bool:
     """Whether only the end of it was read."""
-    return RATIO in trace.settings
+    return CLOCK_RATIO in trace.settings
 
 
 def due_s(shot: Frame, tick_s: float) -> FloatArray:
@@ -65,12 +65,12 @@ def clock_ratio(capture: Capture, tick_s: float, slack_s: float) -> float | None
 
 def _ratio_of(trace: Trace) -> float:
     try:
-        ratio = float(trace.settings[RATIO])
+        ratio = float(trace.settings[CLOCK_RATIO])
     except (KeyError, ValueError):
         ratio = math.nan
     if not _RATIOS[0] < ratio < _RATIOS[1]:
         raise CaptureError(
-            f"of {trace.name} only the end was read, and the clocks' ratio is {trace.settings.get(RATIO)!r}: "
+            f"of {trace.name} only the end was read, and the clocks' ratio is {trace.settings.get(CLOCK_RATIO)!r}: "
             f"it must be {_RATIOS[0]:g}…{_RATIOS[1]:g}"
         )
     return ratio

@@ -20,7 +20,7 @@ import numpy as np
 from drivers.checks import BUSY, Check, failed
 from drivers.decode.slots import SlotsMissingError
 from drivers.decode.spikes import decode, edge_slack_s, expected_lines, sync_by_tail
-from drivers.decode.tail import RATIO, clock_ratio, is_tail
+from drivers.decode.tail import clock_ratio, is_tail
 from drivers.ds4024.address import instrument
 from drivers.ds4024.fetch import Fetcher
 from drivers.ds4024.known import Known, keep, kept
@@ -35,7 +35,7 @@ from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputE
 from drivers.parts.kind import Opening, PartKind
 from drivers.parts.pace import Pace as BenchPace
 from drivers.settings import ScopeSettings
-from drivers.signals import Capture, SlotTiming, Trace
+from drivers.signals import CLOCK_RATIO, Capture, SlotTiming, Trace
 from drivers.timing import slot_ticks
 from drivers.wear.passport import passport_folder
 
@@ -347,7 +347,7 @@ class ScopeReader:
         axon = self._fetcher.trace("axon", plan, self._armed, more=self._identity)
         tail_s = self._strategy.tail_s(shot)
         if self._ratio is not None and tail_s is not None and self._mode is None:
-            more = {**self._identity, RATIO: f"{self._ratio:.12g}"}
+            more = {**self._identity, CLOCK_RATIO: f"{self._ratio:.12g}"}
             sync = self._fetcher.trace("sync", plan, self._armed, from_s=tail_s * self._ratio, more=more)
             with suppress(CaptureError):
                 sync_by_tail(shot, sync, self._spikes, self._board, self._tick_s)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from drivers.decode.tail import RATIO
 from drivers.errors import InputError
-from drivers.signals import Frame, FrameKey, SlotTiming, Trace
+from drivers.signals import CLOCK_RATIO, Frame, FrameKey, SlotTiming, Trace
 from drivers.tracefile.codes import from_codes
 from drivers.tracefile.recording import Recording, check_length
 
@@ -55,7 +54,9 @@ def _shot(path: Path, name: str, group: Any, tick_s: float | None) -> Recording:
         origin = float(values.attrs.get("zero_code", -float(values.attrs["add_offset"]) / scale))
         coded = from_codes(values[()], scale, origin, channel)
         said += [coded.said] if coded.said else []
-        settings = {"file": path.name} | ({RATIO: str(values.attrs[RATIO])} if RATIO in values.attrs else {})
+        settings = {"file": path.name} | (
+            {CLOCK_RATIO: str(values.attrs[CLOCK_RATIO])} if CLOCK_RATIO in values.attrs else {}
+        )
         traces.append(Trace(channel, coded.codes, coded.increment_v, coded.origin, 0, step_s, start_s, settings))
     return Recording(path, tuple(traces), tuple(said), _frame(group), tick_s, part=name)
 

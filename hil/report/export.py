@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.tail import RATIO, is_tail
+from drivers.decode.tail import is_tail
 from drivers.durable import replacing
-from drivers.signals import FrameKey
+from drivers.signals import CLOCK_RATIO, FrameKey
 from drivers.timing import length_ticks
 from hil.network.layers import LAYERS
 from hil.network.physical import Physical
@@ -265,7 +265,7 @@ def _write_shot(one: h5py.Group, capture: Capture) -> None:
         made.attrs["add_offset"] = -(trace.y_origin + trace.y_reference) * trace.y_increment_v
         made.attrs["zero_code"] = float(trace.y_origin + trace.y_reference)
         if is_tail(trace):
-            made.attrs[RATIO] = trace.settings[RATIO]
+            made.attrs[CLOCK_RATIO] = trace.settings[CLOCK_RATIO]
 
 
 def _coordinate(

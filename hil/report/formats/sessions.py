@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.decode.tail import RATIO
 from drivers.durable import replacing
 from drivers.errors import InputError
+from drivers.signals import CLOCK_RATIO
 from hil.report.formats.played import GAP_S, Played, bench_of, line_names, played_shots, wanted_shots
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _sampling(run: RunFile, digits: Collection[int] | None, *, traces: bool) -> 
         return [], min(tick_s, _step(first[0].x_increment_s)) if first else tick_s
     if not first:
         raise InputError(f"run {run.path} has no traces: leave --traces away")
-    if run.query("SELECT 1 FROM traces WHERE settings LIKE ? LIMIT 1", (f'%"{RATIO}"%',)):
+    if run.query("SELECT 1 FROM traces WHERE settings LIKE ? LIMIT 1", (f'%"{CLOCK_RATIO}"%',)):
         raise InputError(
             f"of sync in {run.path} only the end was read, and in a session all traces are of one length: leave "
             "--traces away, or hil export --to vcd --traces, or hdf5"

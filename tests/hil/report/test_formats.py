@@ -15,10 +15,9 @@ import pytest
 
 from drivers.benchfile import load_bench
 from drivers.decode.spikes import counted_pulses, decode
-from drivers.decode.tail import RATIO
 from drivers.errors import InputError
 from drivers.mock.bench import MockBench
-from drivers.signals import Capture
+from drivers.signals import CLOCK_RATIO, Capture
 from hil.cli import main
 from hil.network.layers import LAYERS, activations, as_maps, drives
 from hil.network.mnist import load_test
@@ -320,7 +319,7 @@ def end_of_sync(capture: Capture) -> Capture:
         sync,
         codes=sync.codes[at:],
         x_origin_s=begin_s + at * sync.x_increment_s,
-        settings={**sync.settings, RATIO: "1"},
+        settings={**sync.settings, CLOCK_RATIO: "1"},
     )
     traces = (replace(axon, x_origin_s=begin_s), tail)
     return decode(capture.frame, traces, bench.spikes, bench.board, bench.tick_s, capture.bench_s)
