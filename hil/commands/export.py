@@ -53,6 +53,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--digits is for {', '.join(_BY_DIGITS)}; --to {args.to} writes the whole run")
     digits = parse_digits(args.digits) if args.digits is not None else None
     out = args.out or args.run.with_suffix(SUFFIXES[args.to])
+    if args.to == "csv" and out.suffix.lower() == ".csv":
+        out = out.with_suffix("")  # of several tables, each with a name after it
+    if args.to == "neo" and out.suffix.lower() not in (".nwb", ".nix"):
+        raise InputError(f"--out {out}: Neo writes NWB or NIX, and tells them by .nwb or .nix")
     if out.absolute() == args.run.absolute():
         raise InputError(f"--out {out} is the run itself")
     console = Console(stderr=True)

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         recorded = {"run_file": str(args.out), "recordings": totals["shots"], **found}
         print(json.dumps({**recorded, "notes": [str(noted) for noted in notes]}))
         return 0
-    print(f"{args.out}: {totals['shots']} recordings, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
+    many = f"{totals['shots']} recording{'s' if totals['shots'] != 1 else ''}"
+    print(f"{args.out}: {many}, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
     for noted in notes:
         print(noted)
     made_file = quote(str(args.out))

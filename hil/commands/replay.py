@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay and print; 0 when identical or when something was asked to be different, else 1."""
+    """Replay and print; 0 when identical, or when something was asked to be different and could be read; else 1."""
     if args.wire is not None:
         return _wire(args)
     if args.run is None:
@@ -77,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
         found = replay(run_file, digits=digits, layers=args.layer, changes=args.changes, progress=progress, say=_say)
     print(json.dumps(to_json(found)) if args.json else table(found))
-    return 0 if found.identical or args.changes else 1
+    could = args.changes and len(found.unreadable) < found.decoded_shots
+    return 0 if found.identical or could else 1
 
 
 def _say(line: str) -> None:
@@ -121,7 +122,7 @@ def _import(args: argparse.Namespace) -> int:
 def import_table(found: ImportReplay) -> str:
     """What a person reads of recordings decoded again."""
     if found.identical:
-        lines = [f"{len(found.compared)} recordings: counts are identical"]
+        lines = [f"{len(found.compared)} recording{'s' if len(found.compared) != 1 else ''}: counts are identical"]
     else:
         lines = [
             f"{one.file}: spikes {one.spikes[0]:,} → {one.spikes[1]:,}, {one.slots} slots counted otherwise, "
@@ -157,9 +158,11 @@ def table(found: Replay) -> str:
         lines.append(f"{len(found.differences)} of {found.digits} digits came out otherwise")
         lines.append("digit    slots        spikes  recorded → now      activations  answer  confidence")
         lines += [_row(difference) for difference in found.differences]
-        wrong = [reason for difference in found.differences for reason in difference.unreadable]
-        if wrong:
-            lines.append(f"{len(wrong)} shots cannot be read (counted as no spikes): {wrong[0]}")
+        untrusted = sum(difference.untrusted for difference in found.differences)
+        if untrusted:
+            lines.append(f"{untrusted:,} slots are trusted now and were not before, or the other way round")
+        if found.unreadable:
+            lines.append(f"{len(found.unreadable)} shots cannot be read (counted as no spikes): {found.unreadable[0]}")
     lines += [str(noted) for noted in found.notes]
     if found.decoded_shots:
         times = found.bench_s / max(found.decode_s, 1e-9)

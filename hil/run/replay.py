@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
+from drivers.decode.schmitt import check_on_screen
 from drivers.decode.spikes import decode
 from drivers.device import validation_line
 from drivers.errors import CaptureError, InputError
 from drivers.settings import BoardSettings, SpikeSettings
-from drivers.signals import Capture
+from drivers.signals import Capture, Trace
 from hil.network.layers import LAYERS
 from hil.network.weights import load_weights
 from hil.run.session import again, config_of, detail
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 Digit = tuple[int, int]  # noise, index
 _DECODED = ("axon", "sync")
+_NO_CODES = np.empty(0, dtype=np.uint8)
 SAME_SAMPLES = 0.1  # another version of the decoder may place an edge otherwise between two samples, by less than this
 
 
@@ -137,13 +139,22 @@ class Replay:
         """Whether all counts, activations and answers are those of the run."""
         return not self.differences
 
+    @property
+    def unreadable(self) -> tuple[str, ...]:
+        """Why shots could not be decoded, one by one."""
+        return tuple(reason for difference in self.differences for reason in difference.unreadable)
+
 
 def spike_settings(settings: SpikeSettings, changes: Collection[str]) -> SpikeSettings:
     """The settings with `spikes.NAME=VALUE` applied; raises InputError."""
     values = settings.model_dump()
+    named: set[str] = set()
     for change in changes:
         name, _, text = change.partition("=")
         table, _, key = name.strip().partition(".")
+        if key in named:
+            raise InputError(f"--set {change!r}: spikes.{key} is set twice")
+        named.add(key)
         if table != "spikes" or key not in values:
             raise InputError(
                 f"--set {change!r}: a replay can change how spikes are decoded: "
@@ -184,6 +195,32 @@ def _held(run: RunFile, wanted: Collection[Digit]) -> dict[int, _Held]:
     return found
 
 
+def _off_screen(run: RunFile, wanted: Collection[Digit], settings: SpikeSettings) -> tuple[set[int], str]:
+    """The shots whose axon or sync was not recorded as high, or as low, as the levels that it must pass, and what one
+    of them says of it; nothing is read but the index.
+    """
+    levels = {
+        "axon": (settings.threshold_v, settings.hysteresis_v),
+        "sync": (settings.sync_level_v, settings.sync_span_v),
+    }
+    found: set[int] = set()
+    why = ""
+    rows = run.query(
+        "SELECT shot, noise, image, name, y_increment_v, traces.y_origin, y_reference, x_increment_s FROM traces "
+        "JOIN shots ON shots.id = shot WHERE name IN (?, ?) AND NOT damaged",
+        _DECODED,
+    )
+    for shot, noise, image, name, *scale in rows:
+        if (noise, image) in wanted:
+            threshold, span = levels[name]
+            try:
+                check_on_screen(Trace(name, _NO_CODES, *scale, 0.0), threshold - span / 2, threshold + span / 2)
+            except CaptureError as error:
+                found.add(shot)
+                why = why or str(error)
+    return found, why
+
+
 def cannot(
     run: RunFile,
     config: RunConfig,
@@ -191,6 +228,7 @@ def cannot(
     asked: Collection[int] | None,
     layers: Collection[str] | None,
     changes: Collection[str],
+    settings: SpikeSettings,
 ) -> list[str]:
     """What a replay cannot do with this run, told from its index before anything is decoded.
 
@@ -215,7 +253,10 @@ def cannot(
             f"run {run.path} has no traces{of_these}: only its counts can be replayed, without --set; record traces "
             "with `hil run --traces` (an oscilloscope on the bench records them always)"
         )
-    said = []
+    off, why = _off_screen(run, wanted, settings) if changes and chosen is None else (set(), "")
+    if off and len(off) == traced:
+        raise InputError(f"--set: no shot of run {run.path} can be read so: {why}")
+    said = [f"{len(off):,} of {traced:,} shots cannot be read so: {why}"] if off else []
     lacking = sorted(set(asked or ()) - {index for _, index in wanted})
     if lacking:
         said.append(f"{len(lacking)} of the digits asked for are not finished in this run, first digit {lacking[0]}")
@@ -252,7 +293,7 @@ def replay(
         raise InputError(f"run {run.path} has no finished digit among those asked for")
     settings = spike_settings(config.bench.spikes, changes)
     reader = TraceReader(run, settings, config.bench.board, run.fact("tick_s"), _indices(layers))
-    lacks = cannot(run, config, set(rows), digits, layers, changes)
+    lacks = cannot(run, config, set(rows), digits, layers, changes, settings)
     for line in lacks:
         say(line)
     # Decoded otherwise, counts may well be impossible, and slot edges move by parts of a sample: that is no difference.

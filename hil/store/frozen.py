@@ -131,9 +131,13 @@ def settings_of(run: RunFile, model: type[Model], *kinds: Kind) -> Model:
     if kind not in kinds:
         of = quote(str(run.path))
         wanted = " or ".join(dict.fromkeys(NOUNS[wanted] for wanted in kinds))
-        use = f"`hil replay {of}` evaluates it again"
-        use += "" if kind == "import" else f", `hil resume {of}` goes on with it"
-        raise WrongKindError(f"{run.path} holds no {wanted}: it is a recorded {NOUNS[kind]}; {use}")
+        if kind == "import":
+            what = "recordings that were imported, and nothing of a network"
+            use = f"`hil replay {of}` decodes them again, `hil export` takes them to csv, hdf5, neo, sr or vcd"
+        else:
+            what = f"a recorded {NOUNS[kind]}"
+            use = f"`hil replay {of}` evaluates it again, `hil resume {of}` goes on with it"
+        raise WrongKindError(f"{run.path} holds no {wanted}: it is {what}; {use}")
     try:
         return model.model_validate_json(json.dumps(raw_settings(run)))
     except ValidationError as error:

@@ -172,7 +172,11 @@ def test_an_import_is_replayed_reported_exported_and_listed(
     assert main(["export", "got.sqlite", "--to", "csv"]) == 0
     rows = Path("got-slots.csv").read_text(encoding="utf-8").splitlines()
     assert sum(int(row.split(",")[3]) for row in rows[1:]) == sum(SPIKES) + 8
+    assert main(["export", "got.sqlite", "--to", "csv", "--out", "other.csv"]) == 0
+    assert Path("other-slots.csv").read_text(encoding="utf-8").splitlines() == rows
     capsys.readouterr()
+    assert main(["export", "got.sqlite", "--to", "nir"]) == 2
+    assert "it is recordings that were imported, and nothing of a network; `hil replay" in capsys.readouterr().err
     assert main(["runs", "."]) == 0
     assert "import" in capsys.readouterr().out
     assert main(["resume", "got.sqlite"]) == 2

@@ -300,6 +300,7 @@ def test_what_cannot_be_exported_is_named(recorded: Path, counted: Path, capsys:
         (["--to", "hdf5", "--digits", "0"], "--digits is for sr, vcd, neo, nir"),
         (["--to", "neo", "--traces"], "traces go into hdf5, sr, vcd only"),
         (["--to", "vcd", "--digits", "9"], "has no shot of what was asked for"),
+        (["--to", "neo", "--out", "spikes.h5"], "--out spikes.h5: Neo writes NWB or NIX"),
     ):
         assert main(["export", str(recorded), *argv]) == 2
         assert why in capsys.readouterr().err

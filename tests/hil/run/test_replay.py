@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from hil.cli import main
+from hil.commands.replay import table
+from hil.run.replay import Difference, Replay
 from hil.store.packing import pack_codes
 from hil.store.rows import SHOT_COLUMNS, digest
 
@@ -77,10 +79,29 @@ def test_decoding_otherwise_says_what_changes(capsys: pytest.CaptureFixture[str]
     assert "1 of 1 digits came out otherwise" in capsys.readouterr().out
 
 
-def test_a_threshold_that_cannot_be_read_is_reported(capsys: pytest.CaptureFixture[str], traced: Path) -> None:
-    found = call(capsys, "replay", str(traced), "--set", "spikes.threshold_v=4", "--digits", "0")
-    assert "its trigger levels are 3.7 and 4.3 V" in found["differences"][0]["unreadable"][0]
+def test_a_threshold_that_cannot_be_read_is_reported(
+    capsys: pytest.CaptureFixture[str], traced: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Levels that no trace shows are refused before anything is decoded; what only decoding tells, after it."""
+    assert main(["replay", str(traced), "--set", "spikes.inverted=true", "--digits", "0", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert "the comparator's polarity is not spikes.inverted = true" in found["differences"][0]["unreadable"][0]
     assert found["differences"][0]["spikes"][1] == 0
+    monkeypatch.setattr("hil.run.replay.again", None)
+    for change, levels in (("threshold_v=4", "3.7 and 4.3"), ("sync_hysteresis_v=9", "-2.85 and 6.15")):
+        assert main(["replay", str(traced), "--set", f"spikes.{change}", "--digits", "0"]) == 2
+        assert f"can be read so: trace '{'sync' if 'sync' in change else 'axon'}' shows" in (
+            said := capsys.readouterr().err
+        )
+        assert f"its trigger levels are {levels} V" in said
+
+
+def test_slots_that_are_trusted_otherwise_are_told() -> None:
+    """Nothing else of a digit may have changed: a table of equal numbers would leave the reader alone."""
+    same = Difference(0, 7, (40, 40), 0, 31, (3, 3), (0.9, 0.9), {}, ())
+    told = table(Replay(digits=2, frames=2, decoded_shots=2, differences=(same,), wall_s=1, decode_s=1, bench_s=1))
+    assert "1 of 2 digits came out otherwise" in told
+    assert "31 slots are trusted now and were not before, or the other way round" in told
 
 
 def test_only_the_chosen_layer_is_decoded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,6 +197,8 @@ def test_what_cannot_be_done_is_said_before_anything_is_decoded(
         (["--set", "slot.guard_s=1"], "a replay can change how spikes are decoded: spikes.threshold_v, "),
         (["--set", "spikes.threshold_v=high"], "'high' is not a number or true/false"),
         (["--set", "spikes.hysteresis_v=-1"], "hysteresis_v = -1: Input should be greater than 0"),
+        (["--set", "spikes.edge_slack_s=inf"], "edge_slack_s = inf: Input should be a finite number"),
+        (["--set", "spikes.threshold_v=1", "--set", "spikes.threshold_v=2"], "spikes.threshold_v is set twice"),
         (["--layer", "conv7"], "--layer 'conv7': known layers are conv1, conv2, fc1, fc2"),
         (["--digits", "50:60"], "has no finished digit among those asked for"),
     ],
