@@ -111,7 +111,8 @@ def _align_unequal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Flo
     backward = _matching(measured_s[::-1][:n], planned_s[::-1][:n], allowed_s[::-1][:n])
     # Where both directions claim the same intervals, only what either reading leaves in place is certain.
     head, tail = min(forward, n - backward), min(backward, n - forward)
-    if not _lasted(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail]):
+    lasted = _lasted(measured_s[head : k - tail], planned_s[head : slots - tail], allowed_s[head : slots - tail])
+    if not lasted:
         # Time is missing or too much, so that slots were, and those beside the damage may match by chance.
         spare = _alike(planned_s, allowed_s)
         head, tail = max(0, head - spare), max(0, tail - spare)
@@ -121,6 +122,10 @@ def _align_unequal(measured_s: FloatArray, planned_s: FloatArray, allowed_s: Flo
     interval[slots - tail :] = np.arange(k - tail, k)
     middle = slice(head, slots - tail)
     interval[middle] = _by_time(measured_s[head : k - tail], planned_s[middle], allowed_s[middle], head)
+    if lasted and slots - tail - head > _EDGES_LOST and (interval[middle] < 0).all():
+        # It may have lasted as planned by chance alone: nothing in it is where it was due.
+        spare = _alike(planned_s, allowed_s)
+        interval[max(0, head - spare) : slots - tail + spare] = -1
     if (interval < 0).all():
         raise CaptureError(_unlike(measured_s, planned_s))
     return Alignment(interval, interval >= 0)

@@ -169,6 +169,18 @@ def test_where_slots_went_and_others_came_those_beside_them_are_not_known() -> N
     assert np.flatnonzero(~found.ok).tolist() == list(range(2, 19))
 
 
+def test_slots_that_went_and_others_that_came_in_as_long_a_time_are_not_trusted_for_how_long_it_was() -> None:
+    """Of a record that ends too soon the last interval may be as long as the last slot, and all before it as planned."""
+    true = edges_of(LONG)
+    parts = 14
+    between = true[6] + np.linspace(0, true[19] - true[6], parts + 1)[1:-1] + 9.0 * (np.arange(parts - 1) % 2)
+    edges = [*true[:7], *between.tolist(), *true[19:]]
+    assert len(edges) != len(true)
+    found = aligned(edges, LONG)
+    assert np.flatnonzero(found.ok).tolist() == [0]  # five on either side may match by chance
+    assert found.interval[0] == 0
+
+
 def test_few_slots_that_an_edge_lost_and_an_edge_added_leave_unknown_cost_nothing_beside_them() -> None:
     true = edges_of(LONG)
     edges = sorted([*(e for i, e in enumerate(true) if i != 8), true[9] + 20.0])
