@@ -168,6 +168,7 @@ def lines(found: WireReplay) -> Iterator[str]:
     if found.otherwise is not None:
         yield f"{found.otherwise.call} came out otherwise: {found.otherwise.now}; on the tape: {found.otherwise.was}"
     if found.identical:
-        yield f"{found.captures} capture{'s' if found.captures != 1 else ''}: everything said and counted is as on the tape"
+        many = "1 capture" if found.captures == 1 else f"{found.captures} captures"
+        yield f"{many}: everything said and counted is as on the tape"
     if found.ended:
         yield f"the tape ended in {found.ended}"

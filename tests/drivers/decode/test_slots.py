@@ -170,7 +170,7 @@ def test_where_slots_went_and_others_came_those_beside_them_are_not_known() -> N
 
 
 def test_slots_that_went_and_others_that_came_in_as_long_a_time_are_not_trusted_for_how_long_it_was() -> None:
-    """Of a record that ends too soon the last interval may be as long as the last slot, and all before it as planned."""
+    """The last interval of a record that ends too soon may be as long as the last slot, all before it as planned."""
     true = edges_of(LONG)
     parts = 14
     between = true[6] + np.linspace(0, true[19] - true[6], parts + 1)[1:-1] + 9.0 * (np.arange(parts - 1) % 2)
