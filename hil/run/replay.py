@@ -210,11 +210,12 @@ def _off_screen(run: RunFile, wanted: Collection[Digit], settings: SpikeSettings
         "JOIN shots ON shots.id = shot WHERE name IN (?, ?) AND NOT damaged",
         _DECODED,
     )
-    for shot, noise, image, name, *scale in rows:
+    for shot, noise, image, name, y_increment_v, y_origin, y_reference, x_increment_s in rows:
         if (noise, image) in wanted:
             threshold, span = levels[name]
+            trace = Trace(name, _NO_CODES, y_increment_v, y_origin, y_reference, x_increment_s, 0.0)
             try:
-                check_on_screen(Trace(name, _NO_CODES, *scale, 0.0), threshold - span / 2, threshold + span / 2)
+                check_on_screen(trace, threshold - span / 2, threshold + span / 2)
             except CaptureError as error:
                 found.add(shot)
                 why = why or str(error)
