@@ -45,13 +45,19 @@ class SlotTiming(BaseModel):
     mode: Literal["adaptive", "fixed"] = Field(
         default="adaptive", description="adaptive: n pulses at the clock; fixed: n pulses spread over the window"
     )
-    dendrite_clock_hz: float = Field(default=100e3, gt=0, le=1e6, description="clock of adaptive slots")
+    dendrite_clock_hz: float = Field(default=100e3, ge=0.01, le=1e6, description="clock of adaptive slots")
     window_s: float = Field(default=3.2e-3, gt=0, le=100.0, description="length of fixed slots")
-    pulse_width_s: float = Field(default=2e-6, gt=0, description="one dendrite pulse")
-    reset_width_s: float = Field(default=5e-6, gt=0, description="the return to low resistance that begins a slot")
-    break_s: float = Field(default=2e-6, ge=1e-6, description="all selects open between slots; MAX313: 425 ns at worst")
-    guard_s: float = Field(default=3e-6, ge=0, description="before and after the reset; waits for switches to settle")
-    settle_s: float = Field(default=8e-6, gt=0, description="after the last pulse; longer than axon delay plus width")
+    pulse_width_s: float = Field(default=2e-6, gt=0, le=1, description="one dendrite pulse")
+    reset_width_s: float = Field(default=5e-6, gt=0, le=1, description="the return to low resistance that begins a slot")
+    break_s: float = Field(
+        default=2e-6, ge=1e-6, le=1, description="all selects open between slots; MAX313: 425 ns at worst"
+    )
+    guard_s: float = Field(
+        default=3e-6, ge=0, le=1, description="before and after the reset; waits for switches to settle"
+    )
+    settle_s: float = Field(
+        default=8e-6, gt=0, le=100.0, description="after the last pulse; longer than axon delay plus width"
+    )
 
     @model_validator(mode="after")
     def _pulse_fits_period(self) -> SlotTiming:

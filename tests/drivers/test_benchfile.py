@@ -12,7 +12,7 @@ from drivers.device import load_device
 from drivers.errors import HilWarning, InputError, LimitError
 from drivers.settings import BoardSettings, PigpioSettings
 from drivers.signals import SlotTiming, probe_frame
-from drivers.timing import Made, fastest_clock_hz, made
+from drivers.timing import Made, fastest_clock_hz, length_ticks, made
 
 PI = """
 name = "bench 1"
@@ -246,3 +246,23 @@ def test_pigpiod_is_where_its_own_programs_look_unless_the_file_says(monkeypatch
     monkeypatch.setenv("PIGPIO_PORT", "many")
     with pytest.raises(InputError, match="PIGPIO_PORT = 'many': a port, 1 to 65535"):
         PigpioSettings().address()
+
+
+@pytest.mark.parametrize("value", ["inf", "1e308", "9" * 20, "1e-300", "-1.0"])
+@pytest.mark.parametrize(
+    "field", ["dendrite_clock_hz", "window_s", "pulse_width_s", "reset_width_s", "break_s", "guard_s", "settle_s"]
+)
+def test_times_of_a_slot_can_be_made_or_are_refused_by_name(field: str, value: str, tmp_path: Path) -> None:
+    """In whole ticks of any source, without end or overflow."""
+    file = tmp_path / "b.toml"
+    file.write_text(f'name = "b"\nkind = "mock"\n[slot]\nmode = "{"fixed" if field == "window_s" else "adaptive"}"\n')
+    with file.open("a") as more:
+        more.write(f"{field} = {value}\n")
+    try:
+        bench = load_bench(str(file))
+    except InputError as error:
+        assert f"slot.{field} = " in str(error) or "does not fit the period" in str(error)  # noqa: PT017
+        return
+    frame = probe_frame("test", bench.slot, [1, 0, 40])
+    for tick_s in (1e-6, 8e-9):
+        assert (length_ticks(frame, tick_s)[frame.played] > 0).all()

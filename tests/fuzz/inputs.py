@@ -179,13 +179,19 @@ class Inputs:
         }
 
     def config(self, rng: Random) -> None:
-        """A bench file or a device file."""
+        """A bench file, and what it makes of a frame; or a device file."""
         file = self.folder / "c.toml"
         bench = rng.random() < 0.7
         text = spoilt_text(rng.choice(self._benches if bench else self._devices), rng)
         raw = text.encode("utf-8", "surrogatepass")
         file.write_bytes(spoilt_bytes(raw, rng) if rng.random() < 0.1 else raw)
-        (load_bench if bench else load_device)(str(file))
+        if not bench:
+            load_device(str(file))
+            return
+        found = load_bench(str(file))
+        frame = probe_frame("spoilt", found.slot, [1, 0, 40])
+        assert (length_ticks(frame, found.tick_s)[frame.played] > 0).all()
+        found.check_frame(frame)
 
     def record(self, rng: Random) -> None:
         """A calibration record, garbled or with the id that goes with what was changed; and what a run asks of it."""
