@@ -48,7 +48,9 @@ class SlotTiming(BaseModel):
     dendrite_clock_hz: float = Field(default=100e3, ge=0.01, le=1e6, description="clock of adaptive slots")
     window_s: float = Field(default=3.2e-3, gt=0, le=100.0, description="length of fixed slots")
     pulse_width_s: float = Field(default=2e-6, gt=0, le=1, description="one dendrite pulse")
-    reset_width_s: float = Field(default=5e-6, gt=0, le=1, description="the return to low resistance that begins a slot")
+    reset_width_s: float = Field(
+        default=5e-6, gt=0, le=1, description="the return to low resistance that begins a slot"
+    )
     break_s: float = Field(
         default=2e-6, ge=1e-6, le=1, description="all selects open between slots; MAX313: 425 ns at worst"
     )
