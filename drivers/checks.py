@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from drivers.signals import Capture, Frame, SlotTiming, Trace
 
 _REMEDY = re.compile(
-    r"[:;] ((?:check|set|restart|update|start|stop|exchange|install|use|run|release|move|press|switch|plug|put) .*)"
+    r"[:;] ((?:check|set|restart|update|start|stop|exchange|install|use|run|release|restore|move|press|switch|plug"
+    r"|put) .*)"
 )
 PULSES = 64
 ROUNDS = 4  # slots an address

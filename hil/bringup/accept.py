@@ -13,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import binomtest
@@ -30,6 +30,10 @@ from drivers.signals import probe_frame
 from drivers.timing import length_ticks
 from hil.bringup.done import Done
 from hil.bringup.picoproof import pico_steps, pulses_of
+from hil.store.history import known_passport
+
+if TYPE_CHECKING:
+    from drivers.bench import Bench
 
 KNOWN = (1, 2, 4, 8, 16, 32)  # pulses of the known slots
 REPEATS = 16  # of each, at every address
@@ -107,6 +111,12 @@ class Acceptance:
             "doctor and loopback", "failed" if wrong else "ok", said or f"{len(found['checks'])} rows ok", found
         )
 
+    def _opened(self) -> AbstractContextManager[Bench]:
+        """The bench, of a device whose wear is known; raises HilError."""
+        device = load_device(self.device or self.file.device)
+        known_passport(self.file, device)
+        return make_bench(self.file, device)
+
     def _known_slots(self) -> Done:
         """Slot lengths against the plan, and what known pulses bring at each address."""
         file, name = self.file, "slot timing and known pulses"
@@ -114,7 +124,7 @@ class Acceptance:
         addresses = max(1, file.board.addresses)
         counts = np.repeat(np.tile(KNOWN, REPEATS), addresses)
         try:
-            with make_bench(file, load_device(self.device or file.device)) as bench:
+            with self._opened() as bench:
                 bench.set_threshold(file.vth_v)
                 captures = list(bench.play([probe_frame("accept", file.slot, counts.tolist())]))
                 bench.make_safe()
@@ -210,7 +220,7 @@ class Acceptance:
         empty = probe_frame("accept stop", file.slot.model_copy(update={"mode": "fixed"}), [0] * 64)
         began = time.monotonic()
         try:
-            with make_bench(file, load_device(self.device or file.device)) as bench:
+            with self._opened() as bench:
                 bench.set_threshold(file.vth_v)
                 while time.monotonic() < began + WAITS_S:
                     list(bench.play([empty]))

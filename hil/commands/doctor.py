@@ -125,9 +125,11 @@ def _calibration(file: BenchFile, device: str) -> Check:
 def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
     from drivers.checks import failed, loopback, proofs
     from drivers.opening import make_bench
+    from hil.store.history import known_passport
 
     found: list[Check] = []
     try:
+        known_passport(file, load_device(device))  # known pulses are pulses, too
         with make_bench(file, load_device(device), traces=True) as bench:
             for check in loopback(bench, file):
                 found.append(check)
@@ -135,7 +137,7 @@ def _loopback(file: BenchFile, device: str) -> Iterator[Check]:
                     yield check
             if all(check.ok for check in found):
                 yield from proofs(bench)
-    except (BenchError, InputError) as error:
+    except (BenchError, InputError, CalibrationError) as error:
         yield failed("loopback", error, "mend the parts above first")
     if found and _about_polarity(found[-1]):
         yield _polarity(file, device, counter=COUNTER_SEES in found[-1].detail)

@@ -17,6 +17,7 @@ from drivers.errors import InputError
 from drivers.wear.passport import Entry, Passport, passport_folder, save_passport
 from hil.calibrate.characterization import CharacterizeConfig
 from hil.cli import main
+from hil.commands import doctor
 from hil.store import frozen
 from hil.store.history import known_passport
 
@@ -225,6 +226,10 @@ def test_a_device_with_runs_and_a_lost_or_zeroed_passport_is_not_born_anew(
         assert f"its passport knows of {known:,}" in said
     assert main(["characterize", "--resume", "calibrations/old.sqlite"]) == 2
     assert "had had 7,000 pulses when this run stopped" in capsys.readouterr().err
+    (played,) = doctor._loopback(load_bench(bench), str(EXAMPLES / "devices" / "example.toml"))
+    assert not played.ok
+    assert "had had 7,000 pulses" in played.detail
+    assert played.advice.startswith("restore it, or name its folder")
     save_passport(Passport(device=device.id, pulses=7_000), passport_folder())
     assert known_passport(load_bench(bench), device).pulses == 7_000
 
