@@ -127,7 +127,9 @@ def read_tape(path: Path) -> Recorded:
                 _take(found, number, json.loads(line))
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"tape {path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is no tape that can be read: {' '.join(str(error).split())}") from error
     return found
 

@@ -35,6 +35,8 @@ def read_nir(path: Path, shapes: Shapes) -> list[NirLayer]:
         import nir
     except ImportError as error:
         raise InputError(f"{path} needs nir: install it with `pip install 'memristive-hil[nir]'`") from error
+    if not path.is_file():
+        raise InputError(f"weights {path}: no such file")
     try:
         graph = nir.read(path, type_check=False)
     except (OSError, ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:

@@ -105,6 +105,20 @@ def test_a_network_with_late_edges_is_trusted(late_share: float, lag_ns: int) ->
     assert (~found.ok).sum() <= 8 * len(late)
 
 
+def test_a_spike_as_late_as_one_in_a_hundred_thousand_is_trusted() -> None:
+    """Lags of the twin's comparator: 4.4 µs in the middle, 4.8 at the upper quarter, three of 187,025 at 10.0."""
+    rng = np.random.default_rng(12)
+    pulses = rng.integers(1, 9, 300).tolist()
+    shot = shot_of(pulses)
+    for slot, count in enumerate(pulses):
+        for pulse in np.flatnonzero(rng.random(count) < 0.3).tolist():
+            shot.spike(slot, 3_600 + 10_000 * pulse + int(rng.gamma(3, 330)))
+    shot.spike(107, 10_000 * pulses[107])  # since the last pulse
+    network = replace(shot.frame, layer=np.zeros(300, dtype=np.int32))
+    found = decode(network, shot.traces(), SpikeSettings(), BoardSettings(), TICK_S, 0.1)
+    assert found.ok.all(), found.notes
+
+
 def test_a_line_that_falls_silent_among_firing_slots_is_not_believed() -> None:
     shot = shot_of([6] * 100)
     for slot in range(85):
