@@ -30,10 +30,7 @@ WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece
 PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.4  # so many, this share of all, and of what is near another: echoes
 ECHO = 0.8  # of the height of the pulse before it
 ECHOES, ECHOES_ONLY = 0.93, 0.5  # of the height before them many of one delay are, this share of what is near another
-REST_MOVES, REST_WANDERS = (
-    0.65,
-    1.0,
-)  # of the swing: so far from where it mostly is rest may be, and go little by little
+REST_MOVES, REST_WANDERS = 0.65, 1.0  # of the swing: so far from where it mostly is may rest be, and go bit by bit
 REST_STRIDE = 0.3  # of the swing, from block to block: a line that hums or drifts never takes it
 REST_STEPS = 0.12  # of the swing, from block to block but one
 _SUDDEN = 0.4  # of a step: rest that moves by less before and after it jumps, and does not swing

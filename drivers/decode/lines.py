@@ -15,14 +15,7 @@ from drivers.decode.clipping import check_clipping
 from drivers.decode.levels import Levels, sums_of, track
 from drivers.decode.measured import HIGH, LOW, Reading
 from drivers.decode.pieces import Quiet, pieces, sampled
-from drivers.decode.schmitt import (
-    Edges,
-    Pulses,
-    check_on_screen,
-    code_of,
-    pulses_at,
-    upright,
-)
+from drivers.decode.schmitt import Edges, Pulses, check_on_screen, code_of, pulses_at, upright
 from drivers.decode.shapes import mean_heights, middle_heights
 from drivers.signals import BoolArray, Trace
 
@@ -36,7 +29,7 @@ _SMOOTHED_MOST = 256  # samples: their sum fits 16 bits
 _CHUNK = 1 << 15  # samples averaged at a time
 _NOISY, _NOISY_LONG = 0.13, 0.06  # of the swing: with more noise, neighbours are averaged first; of long pulses sooner
 _UNLIKE = 0.25  # swing and height may differ so far before pulses are looked for again
-_SEARCHED = 1 << 16  # samples searched for edges at a time, which all of a line takes little longer for
+_SEARCHED = 1 << 16  # samples searched for edges at a time: a little slower than more, and in less memory
 _ENOUGH = 2_000  # pulses of a sample: fewer may tell little of the others
 
 

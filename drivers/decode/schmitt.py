@@ -189,7 +189,7 @@ class _Rows:
         self.up = np.ceil(high).astype(np.uint8)
         self.down = np.minimum(np.floor(low).astype(np.uint8), self.up - np.uint8(1))
         self._both = np.stack([low, high], axis=1).astype(np.float32)
-        self._in_turn = np.empty(0, dtype=np.float32)
+        self._alternating = np.empty(0, dtype=np.float32)
 
     def of(self, at: NDArray[np.intp]) -> NDArray[np.intp]:
         """Rows of samples."""
@@ -199,9 +199,9 @@ class _Rows:
         """(n,) the upper and the lower level in turn, at samples (n,); first the upper one if `up`."""
         if not self.one:
             return self._both[self.of(at), (np.arange(len(at)) + up) % 2]
-        if len(self._in_turn) <= len(at):
-            self._in_turn = np.tile(self._both[0], len(at) // 2 + 1)
-        return self._in_turn[int(up) : int(up) + len(at)]
+        if len(self._alternating) <= len(at):
+            self._alternating = np.tile(self._both[0], len(at) // 2 + 1)
+        return self._alternating[int(up) : int(up) + len(at)]
 
 
 def _between(before: Codes, reached: Codes, rows: _Rows, levels: NDArray[np.float32]) -> NDArray[np.float32]:

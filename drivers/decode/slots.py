@@ -34,8 +34,8 @@ def align(measured_s: FloatArray, planned_s: FloatArray, allowed_s: FloatArray) 
 
     A slot that lasted too long is known but not ok. Where a sync edge was lost or added, the slots around it are
     unknown, those before the first and after the last fault are found from either end, and those between by the time
-    at which they were due. Raises CaptureError when time is missing, so that
-    slots cannot have been captured, or when more than one match is possible.
+    at which they were due. Raises CaptureError when time is missing, so that slots cannot have been captured, or when
+    more than one match is possible.
     """
     if len(measured_s) == len(planned_s):
         return _align_equal(measured_s, planned_s, allowed_s)
