@@ -106,6 +106,7 @@ class Board:
         self.revision = (
             0  # changes with whatever makes another thing of what was queued; what is queued behind does not
         )
+        self._promised_ns = now  # until when it was said to be settled that nothing comes
         self._tidied = 0  # level changes taken since history was looked after
 
     # ---- inputs -------------------------------------------------------------------------------------------------
@@ -144,6 +145,7 @@ class Board:
                 raise self.misused("line levels must be in order of time")
             words = np.asarray(levels, dtype=np.uint32)
             last = self._lines.words[-1:].copy()
+            self.revision += int(when[0]) <= self._promised_ns
             asked, self._asked_ns = when, int(when[-1])
             if late_ns is not None:
                 when = np.maximum.accumulate(np.maximum(when + late_ns, before))
@@ -203,14 +205,20 @@ class Board:
         return self._lines.end_ns
 
     def settled_until_ns(self, at_ns: int) -> int:
-        """Until when after a time what comes is settled while `revision` stays as it is: as far as it is worked out, or
-        to before the last reset that is queued and ought to be. Not past that time where nothing is queued.
+        """Until when after a time what comes is settled while `revision` stays as it is: as far as it is worked out,
+        else to before the last reset that is queued and ought to be, else as far as anything is queued. Where nothing
+        is, some time on; what is queued then changes `revision`.
         """
         with self._lock:
-            if self._settled() > at_ns:
+            if self._settled() > at_ns + 1:
                 return self._settled() - 1
-            bounds = self._queued(at_ns)
-            return int(bounds[-1]) - 1 if len(bounds) and bounds[-1] < self._lines.end_ns else at_ns
+            bounds, end_ns = self._queued(at_ns), self._lines.end_ns
+            if len(bounds) and at_ns < bounds[-1] - 1 < end_ns:
+                return int(bounds[-1]) - 1
+            if at_ns < end_ns - 1:
+                return min(end_ns - 1, at_ns + SOON_NS)
+            self._promised_ns = max(self._promised_ns, at_ns + SOON_NS)
+            return at_ns + SOON_NS
 
     def remembered_ns(self) -> int:
         """Since when the board's history can be asked for."""

@@ -65,7 +65,7 @@ class Pins:
         self._outputs = Timeline(now, 0, np.int64)  # which pins are outputs
         self._inputs = Timeline(now, self._driven(), np.int64)  # what the others would show
         self._trains = Trains()
-        self._revision = 0  # as the board's
+        self._revision, self._promised_ns = 0, now  # as the board's
         self._ahead = Foresight(
             lambda: (self._revision, self._board.revision), self._settled_ns, self._looked_at, self._worked_out
         )
@@ -143,7 +143,11 @@ class Pins:
 
     def _settled_ns(self, at_ns: int) -> int:
         """Until when after a time nothing changes what is queued but a write, a halt, a mode, a pull or V_th."""
-        return min(self._latch.end_ns - 1, self._board.settled_until_ns(at_ns))
+        until_ns, end_ns = self._board.settled_until_ns(at_ns), self._latch.end_ns
+        if at_ns < end_ns - 1:
+            return min(end_ns - 1, until_ns)
+        self._promised_ns = max(self._promised_ns, until_ns)
+        return until_ns
 
     def _looked_at(self, at_ns: int) -> int:
         if not self._hears_axon:
@@ -235,6 +239,7 @@ class Pins:
             self.misused(f"a wave drives GPIO {idle[0]}, which is not an output: nothing happens on its line")
         t, words = _expand(t_ns, on, off, int(self._latch.words[-1]))
         t = np.maximum(t, self._latch.end_ns)
+        self._revision += len(t) > 0 and int(t[0]) <= self._promised_ns
         self._latch.append(t, words)
         self._play_on_board(t, words, jitter=True)
 
