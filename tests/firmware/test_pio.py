@@ -379,3 +379,25 @@ def test_count_and_address_stand_in_the_words_of_a_slot() -> None:
     body = np.array(words[1:-3]).reshape(-1, 5)
     assert (body[:, 2] >> 16).tolist() == counts.tolist()
     assert (body[:, 0] >> 16).tolist() == [1 << i % 4 for i in range(16)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.integers(1, 400), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(1, 500), st.integers(1, 60)), max_size=12),
+    st.integers(0, 20),
+    st.integers(0, 600),
+    st.booleans(),
+)
+def test_counting_all_at_once_is_counting_edge_by_edge(
+    gaps: list[int], pulses: list[tuple[int, int]], q: int, late: int, high_first: bool
+) -> None:
+    sync_t = np.cumsum(gaps) * 8
+    high = np.arange(len(gaps)) % 2 == (0 if high_first else 1)
+    bounds = np.cumsum(np.array(pulses, dtype=np.int64).reshape(-1, 2).ravel()) * 8
+    until_ns = int(max(sync_t[-1], bounds[-1] if len(bounds) else 0)) + 8 * late
+    arguments = (sync_t, high, bounds[::2], bounds[1::2], q, 8, until_ns)
+    found = count_words(*arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drivers.mock.pico.models._plain", lambda *_: False)
+        assert count_words(*arguments) == found

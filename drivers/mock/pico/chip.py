@@ -19,6 +19,7 @@ import numpy as np
 from drivers.edges import SYNC
 from drivers.errors import TwinError
 from drivers.mock.board import Board
+from drivers.mock.clock import at_one_time
 from drivers.mock.dac import MockMcp4725, MockMcp4728, Register
 from drivers.mock.pico.models import FIFO_WORDS, PROGRAMS, count_words, play_words, stamp_words
 from drivers.settings import Wiring
@@ -27,7 +28,7 @@ REASON = 0x40058008  # of the watchdog
 TIMED_OUT, FORCED = 1, 2  # its bits
 PIO_ENABLE = {0x50202000: 0, 0x50302000: 1}  # CTRL of PIO 0 and 1, set bits
 WATCHDOG_OFF = 0x4005B000
-PIECE = 1024  # bytes of a FIFO's words that are fetched at a time
+PIECE = 8192  # bytes of a FIFO's words that are fetched at a time: those of a whole shot
 DMA_LATENCY_NS = 2_000
 COUNTED_NS = 5_000_000
 SHOW_COUNT, PUSH = 0xA0C9, 0x8000  # mov isr, ~x; push noblock
@@ -175,10 +176,11 @@ class Chip:
                 return
             if now > self._played_until_ns + COUNTED_NS:
                 self._looked_ns = self._played_until_ns
-            for number, channel in list(self._channels.items()):
-                if not channel.told and self._left(channel) == 0:
-                    channel.told = True
-                    self.interrupt("dma", number)
+            with at_one_time(self.board.clock):  # what it takes to count them is no time of the Pico's
+                ended = [n for n, channel in self._channels.items() if not channel.told and self._left(channel) == 0]
+            for number in ended:
+                self._channels[number].told = True
+                self.interrupt("dma", number)
 
     def _op_pin_irq(self, pin: int, on: bool) -> None:
         (self._falls.add if on else self._falls.discard)(pin)
@@ -404,19 +406,22 @@ class Chip:
     def _op_dma(self, channel: int) -> dict[str, Any]:
         it = self._channels.get(channel)
         if it is None:
-            return {"busy": False, "left": 0, "at": 0, "fifo": b""}
+            return {"busy": False, "left": 0, "at": 0, "more": False, "fifo": b""}
         if it.plays:
-            return {"busy": self.board.clock() < it.until_ns, "left": 0, "at": 0, "fifo": b""}
+            return {"busy": self.board.clock() < it.until_ns, "left": 0, "at": 0, "more": False, "fifo": b""}
         self._left(it)
         new, it.words = it.words[:PIECE], it.words[PIECE:]
         at, it.given = it.given, it.given + len(new) // 4
-        return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "at": at, "fifo": new}
+        left = it.count - it.taken
+        return {"busy": it.on and left > 0, "left": left, "at": at, "more": bool(it.words), "fifo": new}
 
     def _left(self, it: Channel) -> int:
         """How many words a taking channel still waits for; those that are there go to it, and no other channel."""
         machine = self._machines[it.machine]
         if it.plays or not it.on:
             return it.count - it.taken if not it.plays else 1
+        if it.taken == it.count:
+            return 0
         self._catch_up(machine)
         new = [machine.rx.popleft() for _ in range(min(len(machine.rx), it.count - it.taken))]
         it.taken += len(new)

@@ -83,11 +83,14 @@ def count_words(
     Edges of sync (n,) with their levels and axon pulses (m,), in ns. While an axon pulse is looked at, edges wait; two
     of them are lost. A pulse whose width is within the counter's polling time of the minimum is decided by the middle.
     """
+    least, dead = (2 * q + 10) * cycle_ns, (2 * q + 2) * cycle_ns
+    if _plain(sync_t, sync_high, rise, fall + dead, until_ns) and (fall - rise >= least).all():
+        before = np.searchsorted(rise, sync_t, side="right")
+        return np.diff(before, prepend=0).tolist(), len(rise) - int(before[-1])
     edges = iter([*zip(sync_t.tolist(), sync_high.tolist(), strict=True), (until_ns, None)])
     edge = next(edges)
     words: list[int] = []
     count, state, busy_until = 0, False, -1
-    least, dead = (2 * q + 10) * cycle_ns, (2 * q + 2) * cycle_ns
 
     def look(to_ns: int, *, once: bool) -> None:
         """Take the edges before to_ns: each, or only what is left of them in the end."""
@@ -117,6 +120,16 @@ def count_words(
     look(busy_until, once=True)
     look(until_ns, once=False)
     return words, count
+
+
+def _plain(sync_t: Times, sync_high: NDArray[np.bool_], rise: Times, free: Times, until_ns: int) -> bool:
+    """Whether axon pulses, each looked at until `free`, are far enough apart and from edges of sync that none of them,
+    no edge and no part of the time is lost: then what comes before each edge is what was counted.
+    """
+    if not len(rise) or not len(sync_t) or not sync_high[0] or (sync_high[1:] == sync_high[:-1]).any():
+        return False
+    edges = np.searchsorted(sync_t, free) - np.searchsorted(sync_t, rise)
+    return bool(max(free[-1], sync_t[-1] + 1) <= until_ns and (rise[1:] >= free[:-1]).all() and (edges <= 1).all())
 
 
 def stamp_words(rise: Times, start_ns: int, cycle_ns: int) -> Words:
