@@ -290,8 +290,6 @@ class Board:
     def _close(self, starts: Times, stop_ns: int) -> None:
         """Segments that begin at `starts` (n,), the first in hand; the last ends at stop_ns."""
         while len(starts):
-            if not self._ahead:
-                self._work_out(stop_ns)
             run = self._ahead.pop(0) if self._ahead else None
             count = len(starts) if run is None else min(int(np.searchsorted(starts, run.stop_ns)), len(run))
             until_ns = int(starts[count]) if count < len(starts) else stop_ns
