@@ -213,6 +213,8 @@ class Board:
             if self._settled() > at_ns + 1:
                 return self._settled() - 1
             bounds, end_ns = self._queued(at_ns), self._lines.end_ns
+            if self._part is not None and len(resets := self._reset_falls(self._open_ns, end_ns)):
+                return max(at_ns, int(resets[0]) - 1)  # what follows is not worked out together with a part
             if len(bounds) and at_ns < bounds[-1] - 1 < end_ns:
                 return int(bounds[-1]) - 1
             if at_ns < end_ns - 1:

@@ -406,14 +406,13 @@ class Chip:
     def _op_dma(self, channel: int) -> dict[str, Any]:
         it = self._channels.get(channel)
         if it is None:
-            return {"busy": False, "left": 0, "at": 0, "more": False, "fifo": b""}
+            return {"busy": False, "left": 0, "at": 0, "fifo": b""}
         if it.plays:
-            return {"busy": self.board.clock() < it.until_ns, "left": 0, "at": 0, "more": False, "fifo": b""}
+            return {"busy": self.board.clock() < it.until_ns, "left": 0, "at": 0, "fifo": b""}
         self._left(it)
         new, it.words = it.words[:PIECE], it.words[PIECE:]
         at, it.given = it.given, it.given + len(new) // 4
-        left = it.count - it.taken
-        return {"busy": it.on and left > 0, "left": left, "at": at, "more": bool(it.words), "fifo": new}
+        return {"busy": it.on and it.taken < it.count, "left": it.count - it.taken, "at": at, "fifo": new}
 
     def _left(self, it: Channel) -> int:
         """How many words a taking channel still waits for; those that are there go to it, and no other channel."""

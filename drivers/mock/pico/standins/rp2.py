@@ -159,7 +159,6 @@ class DMA:
             # Whoever interrupts before this returns fetches words that come after these: each piece says where it goes.
             state = chip.ask("dma", channel=self.channel)
             new = array("I", state["fifo"])
-            if len(new):
-                into[state["at"] : state["at"] + len(new)] = new
-            if not state["more"]:
+            if not len(new):
                 return state
+            into[state["at"] : state["at"] + len(new)] = new

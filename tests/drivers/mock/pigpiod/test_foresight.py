@@ -119,3 +119,20 @@ def test_a_settled_queue_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> 
         pins.foresee(us * NS, (us + 500) * NS)
     assert len(asked) <= 2
     board.misuse.take()
+
+
+@pytest.mark.parametrize("foresight", [True, False])
+def test_a_look_before_the_first_reset_after_a_rest_hides_no_spike(foresight: bool) -> None:
+    """A neuron that has rested for long is worked out apart from what is queued."""
+    pins, board, clock = header(foresight=foresight, rough=0.0)
+    clock.ns = 5_000 * NS
+    pins.seen(0, clock.ns)
+    clock.ns += 1_000 * NS
+    pins.seen(5_000 * NS, clock.ns)
+    pins.play(*slots(6_010, [20] * 10))
+    clock.ns = 6_012 * NS
+    pins.seen(6_000 * NS, clock.ns)
+    clock.ns = 7_000 * NS
+    _, words = pins.seen(6_012 * NS, clock.ns)
+    assert (np.diff(words >> AXON & 1) == 1).sum() > 10
+    board.misuse.take()
