@@ -58,7 +58,7 @@ class Fetcher:
         NoRecordError, ConnectionLostError.
         """
         channel = self._settings.channels[name]  # type: ignore[index]
-        rate_hz, depth = self._memory = self._memory or self._ask_memory()
+        rate_hz, depth = self.know_memory()
         # Where the shot lies follows from the time base; the preamble's own times have been seen wrong.
         scale = rate_hz / plan.rate_hz
         start = max(1, math.floor((plan.start - 1) * scale) + 1)
@@ -105,6 +105,11 @@ class Fetcher:
         codes, preamble = read_memory(self._link, channel, depth, start, stop, window=window, rate=self.rate)
         self._preambles[channel] = preamble
         return codes, preamble
+
+    def know_memory(self) -> tuple[float, int]:
+        """Sample rate and depth of records, asked once for the settings as they are."""
+        self._memory = self._memory or self._ask_memory()
+        return self._memory
 
     def _ask_memory(self) -> tuple[float, int]:
         """Sample rate and depth of the record; in AUTO the depth follows from rate and time base."""

@@ -24,7 +24,10 @@ WINDOW = 250_000  # samples asked for at a time; blocks of up to 1 000 000 bytes
 _BLOCK_MOST = 1_000_000
 _TELLING = 50_000  # bytes: less says more of commands than of the link
 _MEASURED_EVERY = 16  # reads
-_MEASURED_SHARE, _MEASURED_MOST_S = 0.8, 5.0
+_MEASURED_SHARE, _UNSURE_SHARE = 0.8, 0.5
+_SURE = 200_000  # bytes: by so many the time that a query takes does not matter
+_REST_MOST_S = 5.0
+_LOOKS = 3  # at how much has been copied, until that tells the rate
 _EMPTY_MOST = 20  # blocks in a row without data, after which a window is given up
 _PREAMBLE_TRIES = 10
 _EXECUTION_ERROR = 16  # *ESR? bit 4
@@ -89,19 +92,32 @@ class Rate:
 
     def __init__(self, bytes_per_s: float | None = None) -> None:
         self.copied = self.bytes_per_s = bytes_per_s
+        self.sure = bytes_per_s is not None  # seen in the middle of enough; what is kept is looked at now and then
         self._reads = 0
 
-    def due(self, count: int) -> bool:
-        """Whether a read of so many bytes is one to measure by."""
-        if count < _TELLING:
-            return False
-        self._reads += 1
-        return self.copied is None or self._reads % _MEASURED_EVERY == 1
+    def wait_s(self, count: int, poll_s: float) -> float:
+        """How long to leave so many bytes alone; until the rate is sure, and now and then, not until all is there."""
+        if self.copied is None:
+            return poll_s
+        self._reads += count >= _TELLING
+        share = _UNSURE_SHARE
+        if self.sure:
+            share = 1.0 if self._reads % _MEASURED_EVERY else _MEASURED_SHARE
+        return share * min(count, _BLOCK_MOST) / self.copied
 
-    def tell(self, copied: float, count: int, handed_s: float) -> None:
-        """Bytes a second into the buffer, and how long it took to hand over so many of them."""
-        self.copied = copied
-        self.bytes_per_s = count / (count / copied + max(handed_s, 0.0))
+    def saw(self, count: int, after_s: float, *, more: bool) -> None:
+        """So many bytes had been copied after a time, and `more` were to come: at least, where none were."""
+        if not count or after_s <= 0:
+            return
+        if more and count < _BLOCK_MOST:  # a full buffer waits
+            self.copied, self.sure = count / after_s, count >= _SURE
+        elif count >= _TELLING and (self.copied is None or count / after_s > self.copied):
+            self.copied = count / after_s
+
+    def handed(self, count: int, handed_s: float) -> None:
+        """So many bytes took so long to be handed over out of the buffer."""
+        if self.copied is not None and count >= _TELLING:
+            self.bytes_per_s = count / (count / self.copied + max(handed_s, 0.0))
 
 
 def read_again(
@@ -121,8 +137,8 @@ def read_again(
     """
     window = {":WAV:POIN": depth, ":WAV:STOP": stop, ":WAV:STAR": start}  # the depth may have grown since
     news = [f"{header} {value}" for header, value in window.items() if sent.get(header) != value]
+    begin = () if expected is not None or sent else (":WAV:FORM BYTE", ":WAV:MODE RAW")
     sent.clear()
-    begin = () if expected is not None else (":WAV:FORM BYTE", ":WAV:MODE RAW")
     for command in (f":WAV:SOUR CHAN{channel}", *begin, *news, ":WAV:RES"):
         link.write(command, pause=False)  # the preamble and the count tell whether they were taken
     said = link.ask(":WAV:PRE?")
@@ -221,50 +237,42 @@ def end_reading(link: ScopeLink) -> None:
 
 
 def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
-    """Everything that the reading thread gives; ends when it is idle and has nothing more."""
+    """Everything that the reading thread gives; ends when it is idle and has nothing more.
+
+    Before the first DATA? the number in the status is what has been copied, whether or not it is what is buffered.
+    """
     data = bytearray()
     empty = 0
-    copied = _measured(link, wanted) if rate.due(wanted) else None
-    if copied is None and rate.copied is not None:
-        link.sleep(min(wanted, _BLOCK_MOST) / rate.copied)
-    handed_s = 0.0
+    began_s = time.monotonic()
+    state, ready = _copied(link, wanted, rate, began_s)
+    handed_s, answer_s = 0.0, link.took_s.get("scope_ask_s", 0.0)
     while empty < _EMPTY_MOST and len(data) <= wanted:
-        state, ready = _status(link)
         asked = time.monotonic()
         block = link.block(":WAV:DATA?", _BLOCK_MOST) if ready or state == "IDLE" else b""
-        handed_s += time.monotonic() - asked
+        handed_s += max(0.0, time.monotonic() - asked - answer_s)  # beside what any answer takes
         data += block
         empty = 0 if block else empty + 1
         if state == "IDLE" and (len(data) >= wanted or not block):
             break  # idle, and asked once more
-        if not block:
-            link.sleep(link.pace.poll_s)
-    if copied is not None:
-        rate.tell(copied, wanted, handed_s)
+        if state == "READ":  # asking often slows the copy
+            due_s = 0.0 if rate.copied is None else min(wanted, len(data) + _BLOCK_MOST) / rate.copied
+            rest_s = began_s + due_s - time.monotonic()
+            link.sleep(link.pace.poll_s if rest_s < 0 else min(rest_s, _REST_MOST_S))
+        state, ready = _status(link)
+    rate.handed(len(data), handed_s)
     return bytes(data)
 
 
-def _measured(link: ScopeLink, wanted: int) -> float | None:
-    """Bytes a second that the reading thread copies, told by how its number grows; at least, where it is done at once.
-
-    None where it does not grow: its buffer is full.
-
-    The number is the same before the first DATA?, whether it is what is buffered or what has been copied.
-    """
-    first_s, (state, first) = time.monotonic(), _status(link)
-    if state == "READ" and first < wanted:
-        link.sleep(link.pace.poll_s)
-        second_s, (state, second) = time.monotonic(), _status(link)
-        if second <= first:
-            return None
-        grows = (second - first) / (second_s - first_s)
-        if state == "READ":  # once more, when most of it is there
-            link.sleep(min(_MEASURED_SHARE * (wanted - second) / grows, _MEASURED_MOST_S))
-            third_s, (state, third) = time.monotonic(), _status(link)
-            if third > second and state == "READ":
-                return (third - first) / (third_s - first_s)
-        return grows
-    return wanted / (time.monotonic() - first_s + link.pace.memory_s)
+def _copied(link: ScopeLink, wanted: int, rate: Rate, began_s: float) -> tuple[str, int]:
+    """The status once most of a buffer has been copied, or all; the rate is told by it."""
+    for _ in range(_LOOKS):
+        wait_s = rate.wait_s(wanted, link.pace.poll_s)
+        link.sleep(max(0.0, min(began_s + wait_s - time.monotonic(), _REST_MOST_S)))
+        state, ready = _status(link)
+        rate.saw(min(ready, wanted), time.monotonic() - began_s, more=state == "READ")
+        if state == "IDLE" or rate.sure or not 0 < ready < _BLOCK_MOST:
+            break
+    return state, ready
 
 
 def _status(link: ScopeLink) -> tuple[str, int]:

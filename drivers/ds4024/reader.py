@@ -97,7 +97,7 @@ class ScopeReader:
         self._late_looks = 0  # in a row, at what had gone already
         self._armed_s = 0.0  # when the shot in hand could begin
         self._why = "check the sync line, its probe and its channel"
-        self._spent_s = {"transfer": 0.0, "decoding": 0.0}
+        self._spent_s = {"transfer": 0.0, "beside": 0.0}
 
     @property
     def identity(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class ScopeReader:
 
     @property
     def spent_s(self) -> dict[str, float]:
-        """Where time went while reading, s: transfer, decoding."""
+        """Where time went while reading, s: transfer; beside: decoding, which the next shot does not wait for."""
         return dict(self._spent_s)
 
     @property
@@ -131,7 +131,7 @@ class ScopeReader:
         if self._slot is not None:
             shot = typical_shot(self._slot, self.longest_s, self._tick_s)
             plan = self._strategy.plan(shot, sparse=self._strategy.sparsely(shot))
-            self._persist(lambda: self._configure(plan))
+            self._persist(lambda: self._ready(plan))
             self._plan = plan
 
     @property
@@ -282,6 +282,10 @@ class ScopeReader:
             f"(CHAN{self._settings.channels['sync']}) is quiet before a shot"
         )
 
+    def _ready(self, plan: CapturePlan) -> None:
+        self._configure(plan)
+        self._fetcher.know_memory()
+
     def _configure(self, plan: CapturePlan) -> None:
         wanted = wanted_settings(plan, self._settings, self._spikes)
         changed = {header for header, value in wanted if self._applied.get(header) != value}
@@ -307,6 +311,10 @@ class ScopeReader:
         A shot whose trigger was lost comes back with no slot ok, so that it is played again; the third in a row is
         recorded without a trigger, to see why, and raises CaptureError, as does everything that decoding refuses.
         """
+        return self.take()()
+
+    def take(self) -> Callable[[], Capture]:
+        """As `read`, but returns when memory has been handed over; what it returns decodes."""
         shot, plan, self._shot = self._shot, self._plan, None
         if shot is None or plan is None:
             raise CaptureError("the oscilloscope was not armed for this shot")
@@ -314,13 +322,18 @@ class ScopeReader:
         traces: list[Trace] = []
         try:
             if self._lost == _LOST_MOST - 1:
-                return self._look(shot, plan)
+                looked = self._look(shot, plan)
+                return lambda: looked
             self._persist(lambda: self._stopped(plan))
             traces = self._sparse(shot, plan) if plan.sparse else self._traces(plan)
         except NoRecordError as error:
-            return self._lost_shot(shot, str(error))
+            lost = self._lost_shot(shot, str(error))
+            return lambda: lost
         finally:
             self._spent_s["transfer"] += time.monotonic() - start
+        return lambda: self._decoded(shot, plan, traces)
+
+    def _decoded(self, shot: Frame, plan: CapturePlan, traces: list[Trace]) -> Capture:
         start = time.monotonic()
         try:
             capture = decode(shot, traces, self._spikes, self._board, self._tick_s, self._shot_s(shot))
@@ -335,7 +348,7 @@ class ScopeReader:
             capture = self._nothing(shot, str(error))  # it is played again, and read in full if need be
         self._lost = self._short = self._late_looks = 0
         capture = self._doubting(capture, plan)
-        self._spent_s["decoding"] += time.monotonic() - start
+        self._spent_s["beside"] += time.monotonic() - start
         return capture
 
     def _traces(self, plan: CapturePlan) -> list[Trace]:

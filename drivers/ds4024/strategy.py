@@ -41,18 +41,19 @@ _STOPPING = (0, 1.5)
 _A_CHANNEL = (2, 6)  # BEGin, END; SOURce, STARt and RESet without a pause, PREamble?, STATus?, DATA?
 _AROUND_S = 0.020  # quiet after a memory read
 SLOW_LINK = 1e6  # bytes a second; up to 1.7e6 are reported for the family by LAN (ngscopeclient/scopehal#12)
-_DECODING_S = 2e-8  # a sample: measured on one core of two
 _EXAMPLE = 8  # pulses a slot, where only the timing is known
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a shot takes beside playing, s: arming, the rest of the record after the shot, handing over, decoding."""
+    """What a shot takes beside playing, s: arming, the rest of the record after the shot, handing over.
+
+    It is decoded while the next one plays.
+    """
 
     arming_s: float
     record_s: float
     transfer_s: float
-    decoding_s: float
 
     @property
     def total_s(self) -> float:
@@ -64,7 +65,6 @@ class Cost:
         return {
             "arming": self.arming_s,
             "transfer": self.record_s + self.transfer_s,
-            "decoding": self.decoding_s,
         }
 
 
@@ -131,7 +131,7 @@ class Strategy:
             faster = f"hil doctor --loopback, which proves on the instrument what makes reading it shorter; or {count}"
         elif self.bytes_per_s < SLOW_LINK:
             faster = f"LAN instead of USB, where the link has {self.bytes_per_s / 1e6:.2g} MB/s; or {count}"
-        return {"transfer": faster, "arming": count, "decoding": count}
+        return {"transfer": faster, "arming": count}
 
     def _cost(self, plan: CapturePlan, points: int) -> Cost:
         def took(count: tuple[float, float]) -> float:
@@ -141,7 +141,6 @@ class Strategy:
             arming_s=max(took(_ARMING), plan.pre_s),
             record_s=max(0.0, plan.record_s - plan.pre_s - plan.shot_s) + took(_STOPPING),
             transfer_s=points / self.bytes_per_s + plan.channels * (took(_A_CHANNEL) + _AROUND_S),
-            decoding_s=points * _DECODING_S,
         )
 
     def longest_s(self, timing: SlotTiming) -> float:

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 from drivers.parts.pace import most_helpful
 
-BESIDE = ("compiling", "playing")  # of what a bench says of itself: done while it plays, and what is told by itself
+BESIDE = (
+    "compiling",
+    "playing",
+    "beside",
+)  # of what a bench says of itself: done while it plays, and what is told by itself
 ELSEWHERE = "starting"  # what no part says it spent, is spent between shots
 
 
