@@ -8,8 +8,8 @@ What cannot be told that way twice is played again and read in full.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from drivers.checks import BUSY, Check, failed
 from drivers.decode.slots import SlotsMissingError
 from drivers.decode.spikes import decode, edge_slack_s, expected_lines, sync_by_tail
 from drivers.decode.tail import clock_ratio, is_tail
-from drivers.ds4024.address import instrument
 from drivers.ds4024.fetch import Fetcher
 from drivers.ds4024.known import Known, keep, kept
 from drivers.ds4024.link import Pace, ScopeLink, as_number
@@ -32,15 +31,11 @@ from drivers.ds4024.settings import TIMES, apply_settings, identify, wanted_sett
 from drivers.ds4024.strategy import Strategy, typical_shot
 from drivers.ds4024.trial import prove
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError
-from drivers.parts.kind import Opening, PartKind
-from drivers.parts.pace import Pace as BenchPace
 from drivers.settings import ScopeSettings
 from drivers.signals import CLOCK_RATIO, Capture, SlotTiming, Trace
 from drivers.timing import slot_ticks
-from drivers.wear.passport import passport_folder
 
 if TYPE_CHECKING:
-    from drivers.benchfile import BenchFile
     from drivers.settings import BoardSettings, SpikeSettings
     from drivers.signals import Frame
 
@@ -476,46 +471,3 @@ def _rest_noise(axon: Trace, threshold_v: float) -> float:
     rest_v = (before.mean() - axon.y_origin - axon.y_reference) * axon.y_increment_v
     noise_v = np.diff(before).std() / np.sqrt(2) * abs(axon.y_increment_v)
     return float(noise_v / max(2 * abs(threshold_v - rest_v), abs(axon.y_increment_v)))
-
-
-def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
-    file = opening.file
-    folder: Path | None = None
-    with suppress(InputError):  # nobody has made a place for passports: to look at a bench needs none
-        folder = passport_folder(file.passports)
-    return ScopeReader(settings, file.spikes, file.board, file.tick_s, slot=file.slot, folder=folder)
-
-
-def _check(opening: Opening, settings: ScopeSettings) -> list[Check]:
-    with closing(_open(opening, settings)) as scope:
-        return scope.checks()
-
-
-def _pace(file: BenchFile, settings: ScopeSettings) -> BenchPace:
-    known = Known()
-    with suppress(InputError):  # nobody has made a place for what is known
-        known = kept(passport_folder(file.passports), resource=settings.resource)
-    strategy = Strategy(settings, file.board, file.tick_s, known)
-
-    seen: list[Frame] = []
-
-    def cost(shot: Frame) -> Mapping[str, float]:
-        seen[1:] = [shot]
-        plan = strategy.plan(shot, sparse=strategy.sparsely(shot))
-        told = len(seen) > 1 or known.ratio_now(datetime.now(UTC)) is not None  # else the first shot tells it
-        return strategy.cost(shot, plan, clocks=told).parts()
-
-    def captured(shot: Frame) -> float:
-        return strategy.captured(shot, strategy.plan(shot, sparse=strategy.sparsely(shot)))
-
-    return BenchPace(longest_s=strategy.longest_s(file.slot), cost=cost, helps=strategy.helps(), bytes=captured)
-
-
-PART = PartKind(
-    _open,
-    _check,
-    ScopeSettings,
-    "scope",
-    claims=lambda settings: [f"oscilloscope {instrument(settings.resource)}"],
-    pace=_pace,
-)

@@ -17,7 +17,7 @@ GROUP = "memristive_hil.parts"
 TABLE: dict[Role, dict[str, str]] = {
     "pulse_source": {"pigpio": "drivers.pigpio.source:PART", "pico": "drivers.pico.part:PART"},
     "axon_reader": {
-        "scope": "drivers.ds4024.reader:PART",
+        "scope": "drivers.ds4024.oscilloscope:PART",
         "pico": "drivers.pico.part:PART",
         "gpio": "drivers.pigpio.reader:PART",
         "both": "drivers.audit:PART",

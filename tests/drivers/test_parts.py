@@ -86,7 +86,7 @@ def test_a_check_that_breaks_hides_no_other_part(monkeypatch: pytest.MonkeyPatch
     def breaks(*_: object) -> None:
         raise KeyError(":CHAN1:SCAL")
 
-    monkeypatch.setattr("drivers.ds4024.reader._open", breaks)
+    monkeypatch.setattr("drivers.ds4024.oscilloscope._open", breaks)
     monkeypatch.setattr("drivers.pigpio.source.pigpio_checks", lambda *_: [Check("pigpiod", True, "there")])
     file = load_bench("mock").model_copy(
         update={
