@@ -26,6 +26,7 @@ VTH_SAME_V = 0.01  # 1.5 % in gain on the nominal device, which is within a curv
 MOST_AGE_S = 12 * 3600.0  # a working day: HfO2 states and comparator offsets drift with temperature
 MOST_PULSES = 100_000_000  # applied since
 CLOCK_SLACK_S = 60.0  # by which two clocks may differ
+LONG_S = 365 * 24 * 3600.0  # more than that is rather a clock that was never set than a record that was kept
 NO_RECORD_BEFORE = datetime(2024, 1, 1, tzinfo=UTC)  # this program is younger
 
 
@@ -168,13 +169,19 @@ def _check_age(record: CalibrationRecord, now: datetime, again: str) -> None:
     age_s = (now - record.made_at).total_seconds()
     if age_s < -CLOCK_SLACK_S:
         raise CalibrationError(
-            f"calibration {record.id} is dated {-age_s / 3600:.1f} h from now: the clock of this computer is behind; "
-            "look at it with timedatectl, set it, then try again"
+            f"calibration {record.id} is dated {-age_s / 3600:.1f} h from now: the clock of this computer is behind"
+            f"{', or was ahead when it was made' if -age_s > LONG_S else ''}; look at it with timedatectl, set it, then "
+            "try again"
         )
     if record.made_at < NO_RECORD_BEFORE:
         raise CalibrationError(
             f"calibration {record.id} is dated {record.made_at:%Y-%m-%d}: the clock was wrong when it was made; look "
             f"at it with timedatectl, then {again}"
+        )
+    if age_s > max(record.most_age_s, LONG_S):
+        raise CalibrationError(
+            f"calibration {record.id} is {age_s / 3600:.1f} h old, if the clock of this computer is right: look at it "
+            f"with timedatectl; the record holds for {record.most_age_s / 3600:g} h: {again}"
         )
     if age_s > record.most_age_s:
         raise CalibrationError(

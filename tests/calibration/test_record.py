@@ -142,7 +142,13 @@ def test_a_passport_that_knows_less_than_the_record_is_not_the_one_that_was_kept
 
 
 @pytest.mark.parametrize(
-    ("made_at", "now"), [(NOW, NOW - timedelta(hours=1)), (datetime(1970, 1, 1, 0, 5, tzinfo=UTC), NOW)]
+    ("made_at", "now"),
+    [
+        (NOW, NOW - timedelta(hours=1)),
+        (datetime(1970, 1, 1, 0, 5, tzinfo=UTC), NOW),
+        (NOW, datetime(2083, 1, 1, tzinfo=UTC)),
+        (datetime(2083, 1, 1, tzinfo=UTC), NOW),
+    ],
 )
 def test_an_impossible_age_names_the_clock(record: CalibrationRecord, made_at: datetime, now: datetime) -> None:
     with pytest.raises(CalibrationError, match=r"clock .*timedatectl"):
