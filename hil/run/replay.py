@@ -340,7 +340,7 @@ def _compare(
 ) -> Difference | None:
     now = detail(result, maps)
     moved: dict[str, int] = {}
-    if now["maps"] != row["maps"]:
+    if now["maps"] != row.get("maps"):
         # Another machine may round otherwise: what counts is whether the recorded counts give the same maps here.
         ((_, before),) = recorded_maps(run, weights, {(result.noise, result.index)})
         moved = {name: int(np.count_nonzero(maps[name] != before[name])) for name in maps}
