@@ -170,8 +170,8 @@ def _check_age(record: CalibrationRecord, now: datetime, again: str) -> None:
     if age_s < -CLOCK_SLACK_S:
         raise CalibrationError(
             f"calibration {record.id} is dated {-age_s / 3600:.1f} h from now: the clock of this computer is behind"
-            f"{', or was ahead when it was made' if -age_s > LONG_S else ''}; look at it with timedatectl, set it, then "
-            "try again"
+            f"{', or was ahead when it was made' if -age_s > LONG_S else ''}; look at it with timedatectl, set it, "
+            "then try again"
         )
     if record.made_at < NO_RECORD_BEFORE:
         raise CalibrationError(
