@@ -367,8 +367,18 @@ class Board:
             return known
         starts = np.concatenate([[begun_ns], self._reset_falls(begun_ns, until)])
         if self._part is not None and len(starts) > 1:
-            starts, until = starts[:1], int(starts[1])
+            return [self._respond(starts[:1], int(starts[1]))[0], self._beyond(starts[1:], until)]
         return [*known, self._respond(starts, until)[0]]
+
+    def _beyond(self, starts: Times, until_ns: int) -> Segments:
+        """Whole segments behind the one of which a part is in hand."""
+        part, self._part = self._part, None
+        self._segments += 1
+        try:
+            return self._respond(starts, until_ns)[0]
+        finally:
+            self._part = part
+            self._segments -= 1
 
     def _reset_falls(self, after_ns: int, until_ns: int) -> Times:
         """When a reset pulse ends in (after, until]."""

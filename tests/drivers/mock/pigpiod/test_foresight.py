@@ -121,6 +121,16 @@ def test_a_settled_queue_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> 
     board.misuse.take()
 
 
+def test_what_is_queued_behind_a_part_is_seen_beforehand() -> None:
+    """The neuron rests for so long that it is worked out apart in the very look that sees what is queued."""
+    pins, board, clock = header(foresight=True, rough=0.0)
+    clock.ns = 6_000 * NS
+    pins.play(*slots(6_010, [20] * 10))
+    rise, _ = board.past(6_000 * NS, 8_000 * NS).axon(6_000 * NS, 8_000 * NS)
+    assert len(rise) > 20
+    board.misuse.take()
+
+
 @pytest.mark.parametrize("foresight", [True, False])
 def test_a_look_before_the_first_reset_after_a_rest_hides_no_spike(foresight: bool) -> None:
     """A neuron that has rested for long is worked out apart from what is queued."""
