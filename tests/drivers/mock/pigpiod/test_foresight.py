@@ -139,7 +139,7 @@ def test_a_look_before_the_first_reset_after_a_rest_hides_no_spike(foresight: bo
 
 
 def test_what_is_seen_beforehand_of_a_queue_behind_a_rest_is_what_comes() -> None:
-    """The look itself ends the rest, of which a part is worked out then; what is queued behind it follows all the same."""
+    """The look itself ends the rest, which is worked out apart; what is queued behind it follows all the same."""
     pins, board, clock = header(foresight=True, rough=0.0)
     clock.ns = 6_000 * NS  # long at rest, and nobody has looked
     pins.play(*slots(6_010, [20] * 10))
