@@ -5,11 +5,12 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import AxonReader, Measured, Sized, Watchful
+from drivers.bench import Auditing, AxonReader, Measured, Sized, Watchful
 from drivers.benchfile import BOTH
 from drivers.checks import Provable
 from drivers.errors import CaptureError, InputError
@@ -55,6 +56,8 @@ class AuditedReader:
         self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
         self._auditing = False
+        if every > 1 and isinstance(auditor, Auditing):
+            auditor.audits = True
         self._aside = ThreadPoolExecutor(1, "auditor")
         self._handing: Future[Capture] | None = None  # of the shot audited last
         self._alone: AxonReader | None = None  # the one that is being proven
@@ -101,11 +104,17 @@ class AuditedReader:
 
     @property
     def longest_s(self) -> float:
-        """Of the counter, which sees every shot; a little shorter where that suits the auditor."""
+        """Of the counter, which sees every shot; a little shorter where that suits an auditor of every shot."""
         own, audited = (
             part.longest_s if isinstance(part, Sized) else LONGEST_SHOT_S for part in (self._counter, self._auditor)
         )
-        return _shared(own, audited)
+        return _shared(own, audited, self._every)
+
+    @property
+    def next_s(self) -> float | None:
+        """As suits the auditor, where the next shot is to be audited and others follow that are not."""
+        turn = self._alone is None and self._every > 1 and self._shots % self._every == 0
+        return self._auditor.audited_s if turn and isinstance(self._auditor, Auditing) else None
 
     def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
         """Whichever can, alone."""
@@ -211,9 +220,11 @@ class AuditedReader:
             self._auditor.close()
 
 
-def _shared(counter_s: float, auditor_s: float) -> float:
-    """How long shots are at the most: as suits the auditor, unless that is far shorter than what suits the counter."""
-    return auditor_s if LEAST_SHARE * counter_s <= auditor_s < counter_s else counter_s
+def _shared(counter_s: float, auditor_s: float, every: int) -> float:
+    """How long shots are at the most: as suits an auditor of every shot, unless that is far shorter than what suits the
+    counter.
+    """
+    return auditor_s if every == 1 and LEAST_SHARE * counter_s <= auditor_s < counter_s else counter_s
 
 
 @cache
@@ -239,9 +250,13 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
         first, second = (part_pace(file, *part) for part in uses)
         every = file.audits_every
 
+        shots = count()
+
         def cost(shot: Frame) -> Mapping[str, float]:
-            audited = {name: seconds / every for name, seconds in second.cost(shot).items()}
-            own = first.cost(shot)
+            own, audited = first.cost(shot), second.cost(shot)
+            turn = next(shots) % every == 0
+            if not turn or every > 1:  # then it is handed over while the next one plays
+                audited = {"arming": audited.get("arming", 0.0) * turn}
             return {name: own.get(name, 0.0) + audited.get(name, 0.0) for name in {**own, **audited}}
 
         def captured(shot: Frame) -> float:
@@ -250,7 +265,7 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
 
         rarer = dict.fromkeys(second.helps, f"audit fewer shots: audit_every = {10 * every}")
         helps = {**rarer, **first.helps}
-        longest_s = _shared(first.longest_s, second.longest_s)
+        longest_s = _shared(first.longest_s, second.longest_s, every)
         return Pace(first.most_slots, first.most_pulses, longest_s, cost, helps, captured)
 
     return PartKind(open_, _check, NoSettings, uses=uses, pace=pace)

@@ -120,6 +120,28 @@ class Sized(Protocol):
 
 
 @runtime_checkable
+class Auditing(Protocol):
+    """An axon reader that may look at some shots only, while another one counts: `audits` says so before it starts."""
+
+    audits: bool
+
+    @property
+    def audited_s(self) -> float:
+        """How long such a shot should be at the most: it is handed over while the next one plays."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """An axon reader for which some shots should be shorter than others."""
+
+    @property
+    def next_s(self) -> float | None:
+        """How long the shot that is armed next should be at the most; None: as any other."""
+        ...
+
+
+@runtime_checkable
 class Deferring(Protocol):
     """An axon reader that may go on handing a shot over while the next one plays."""
 

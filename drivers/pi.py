@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 
-from drivers.bench import Deferring
+from drivers.bench import Deferring, Selective
 from drivers.checks import Provable
 from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, claims, open_parts
 from drivers.signals import nothing_played
-from drivers.timing import ramped, shots
+from drivers.timing import begun, ramped, shots
 from drivers.wear.account import Account
 from drivers.wear.passport import passport_folder
 from drivers.witness import Witness
@@ -139,7 +139,9 @@ class PiBench:
             tick_s, reader = parts.source.tick_s, parts.reader
             bounds = {"most_slots": parts.most_slots, "most_pulses": reader.most_pulses}
             for part in ramped(frame, ramp):
-                yield from shots(part, tick_s, longest_s=parts.longest_s, **bounds)
+                for shot in shots(part, tick_s, longest_s=parts.longest_s, **bounds):
+                    next_s = reader.next_s if isinstance(reader, Selective) else None
+                    yield from [shot] if next_s is None else begun(shot, tick_s, next_s)
             ramp = ()
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:

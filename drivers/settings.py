@@ -232,7 +232,7 @@ class ScopeSettings(Section):
     resource: str = Field(description="VISA resource, such as TCPIP0::192.0.2.10::INSTR or USB0::0x1AB1::…::INSTR")
     channels: dict[Literal["axon", "sync", "dendrite", "membrane", "vth"], int] = Field(
         default={"axon": 1, "sync": 3},
-        description="what is on which channel, 1 to 4; axon and sync at least; not both on 1|2 or 3|4: twice memory",
+        description="what is on which channel, 1 to 4; axon and sync at least; 1 and 2 share memory, and 3 and 4",
     )
     probe: Ratio | dict[TraceName, Ratio] = Field(
         default=10.0, description="the probes' switch, as it stands on them; one number, or a table by trace name"

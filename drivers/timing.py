@@ -142,6 +142,15 @@ def ramped(frame: Frame, slots: Sequence[int]) -> Iterator[Frame]:
     yield frame.part(start, len(frame))
 
 
+def begun(shot: Frame, tick_s: float, longest_s: float) -> Iterator[Frame]:
+    """A shot in two: slots that last `longest_s` at the most, one at the least, and the others, if any."""
+    ends = np.cumsum(length_ticks(shot, tick_s))
+    stop = max(1, int(np.searchsorted(ends, int(longest_s / tick_s), side="right")))
+    yield shot.part(0, stop)
+    if stop < len(shot):
+        yield shot.part(stop, len(shot))
+
+
 def shots(
     frame: Frame,
     tick_s: float,

@@ -75,6 +75,7 @@ class ScopeReader:
         self._pace = pace or Pace()
         self._link = ScopeLink(settings.resource, settings.timeout_s, self._pace, sleep=sleep)
         self._slot, self._folder = slot, folder
+        self.audits = False  # whether it looks at some shots only, while another one counts
         self._strategy = Strategy(settings, board, tick_s)
         self._fetcher = Fetcher(self._link, settings, Rate())
         self._ratio: float | None = None  # of the oscilloscope's clock to the pulse source's
@@ -116,6 +117,11 @@ class ScopeReader:
         return self._strategy.longest_s(self._slot or SlotTiming())
 
     @property
+    def audited_s(self) -> float:
+        """How long a shot should be at the most that is handed over while another one plays."""
+        return self._strategy.audited_s(self._slot or SlotTiming())
+
+    @property
     def known(self) -> Known:
         """What is known of the instrument that answers."""
         return self._strategy.known
@@ -124,7 +130,8 @@ class ScopeReader:
         """Connect, check who answers, and make the settings that most shots will need."""
         self._persist(lambda: None)
         if self._slot is not None:
-            shot = typical_shot(self._slot, self.longest_s, self._tick_s)
+            length_s = self.audited_s if self.audits else self.longest_s
+            shot = typical_shot(self._slot, length_s, self._tick_s)
             plan = self._strategy.plan(shot, sparse=self._strategy.sparsely(shot))
             self._persist(lambda: self._ready(plan))
             self._plan = plan

@@ -15,9 +15,11 @@ from drivers.ds4024.known import Known
 from drivers.ds4024.plan import CapturePlan, longest_sparse_s, plan_capture, plan_sparse
 from drivers.errors import LimitError
 from drivers.signals import PROBE_LAYER, probe_frame
-from drivers.timing import length_ticks, seconds, slot_ticks
+from drivers.timing import LONGEST_SHOT_S, length_ticks, seconds, slot_ticks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from drivers.settings import BoardSettings, ScopeSettings
     from drivers.signals import Frame, SlotTiming
 
@@ -146,6 +148,19 @@ class Strategy:
     def longest_s(self, timing: SlotTiming) -> float:
         """How long shots of such slots should be at the most, so that reading them takes the smallest share."""
         best_s, least = LENGTHS_S[0], math.inf
+        for length_s, cost in self._lengths(timing):
+            share = (length_s + cost.total_s) / length_s
+            if share < least * (1 - 1e-9):
+                best_s, least = length_s, share
+        return best_s
+
+    def audited_s(self, timing: SlotTiming) -> float:
+        """How long a shot of such slots should be at the most that is handed over while another one plays."""
+        hidden = [length_s for length_s, cost in self._lengths(timing) if cost.total_s <= LONGEST_SHOT_S]
+        return max(hidden, default=LENGTHS_S[0])
+
+    def _lengths(self, timing: SlotTiming) -> Iterator[tuple[float, Cost]]:
+        """Lengths of shots that may suit its records, and what each costs; as long as its memory holds them."""
         fits_s = longest_sparse_s(self.board.axon_width_s, self.board.gap_s(timing), self.settings)
         more_s = [length_s for length_s in fits_s if length_s <= LENGTHS_S[-1]] if self.known.sparse else []
         for length_s in sorted([*LENGTHS_S, *more_s]):
@@ -153,12 +168,8 @@ class Strategy:
             try:
                 plan = plan or plan_capture(length_s, self.board.axon_width_s, self.settings, self.board.gap_s(timing))
             except LimitError:
-                break
-            points = plan.points if plan.sparse else plan.points * plan.channels
-            share = (length_s + self._cost(plan, points).total_s) / length_s
-            if share < least * (1 - 1e-9):
-                best_s, least = length_s, share
-        return best_s
+                return
+            yield length_s, self._cost(plan, plan.points if plan.sparse else plan.points * plan.channels)
 
     def _sparse(self, shot: Frame) -> CapturePlan | None:
         return self._sparse_of(self.shot_s(shot), shot.timing) if len(shot) and shot.played.any() else None

@@ -114,3 +114,26 @@ def test_the_next_shot_may_begin_while_the_auditor_hands_over_but_not_one_that_i
     assert auditor.armed == 2
     assert finish().spikes.tolist() == [2] * 200
     reader.close()
+
+
+class Looking(Counting):
+    """An auditor that tells how long shots should be for it."""
+
+    audits = False
+    audited_s = 0.13
+
+
+@pytest.mark.parametrize(("every", "short"), [(3, [True, False, False, True]), (1, [False] * 4)])
+def test_shots_that_are_audited_are_as_short_as_the_auditor_hands_over_beside_the_next(
+    every: int, short: list[bool]
+) -> None:
+    auditor = Looking([2] * 200)
+    reader = AuditedReader(Counting([2] * 200), auditor, every)
+    assert auditor.audits == (every > 1)
+    told = []
+    for _ in range(4):
+        told.append(reader.next_s == auditor.audited_s)
+        reader.arm(FRAME)
+        reader.read()
+    assert told == short
+    reader.close()

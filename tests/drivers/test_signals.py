@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drivers.signals import Frame, FrameKey, SlotTiming, Trace, probe_frame
-from drivers.timing import length_ticks, period_ticks, ramped, shots, slot_ticks
+from drivers.timing import begun, length_ticks, period_ticks, ramped, shots, slot_ticks
 
 TICK_S = 1e-6
 counts = st.lists(st.integers(0, 400), min_size=1, max_size=60)
@@ -108,3 +108,12 @@ def test_a_ramp_of_parts_holds_the_whole_frame_in_order() -> None:
     assert [part.first_slot for part in parts] == [0, 3, 7]
     assert [len(part) for part in ramped(frame, ())] == [9]
     assert [len(part) for part in ramped(frame, (100, 200))] == [9]
+
+
+def test_a_shot_is_begun_with_what_lasts_no_longer_than_is_said() -> None:
+    frame = probe_frame("begun", SlotTiming(), np.array([3, 1, 4, 1, 5], dtype=np.int32))
+    ends_s = np.cumsum(length_ticks(frame, 1e-6)) * 1e-6
+    for longest_s, lengths in ((ends_s[1], [2, 3]), (ends_s[2] - 1e-6, [2, 3]), (1e-9, [1, 4]), (1.0, [5])):
+        parts = list(begun(frame, 1e-6, float(longest_s)))
+        assert [len(part) for part in parts] == lengths
+        assert np.concatenate([part.pulses for part in parts]).tolist() == frame.pulses.tolist()

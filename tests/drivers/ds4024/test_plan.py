@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from drivers.ds4024.known import Known
 from drivers.ds4024.plan import (
     DIVISIONS,
     TIMEBASES_S,
@@ -19,8 +20,10 @@ from drivers.ds4024.plan import (
     rate_max_hz,
     soonest,
 )
+from drivers.ds4024.strategy import Strategy, typical_shot
 from drivers.errors import LimitError
-from drivers.settings import ScopeSettings
+from drivers.settings import BoardSettings, ScopeSettings
+from drivers.signals import SlotTiming
 
 LAN = "TCPIP0::scope::INSTR"
 PAIR = ScopeSettings(resource=LAN, channels={"axon": 1, "sync": 2})
@@ -142,3 +145,12 @@ def test_a_depth_that_is_kept_is_sampled_no_slower_than_need_be_and_there_soon()
     assert plan.rate_hz <= kept.rate_hz
     assert kept.record_s + kept.bytes / 0.3e6 < 0.25
     assert at_depth(plan_capture(1.0, 2e-6, PAIR), 7_000, PAIR, 0.3e6) is None
+
+
+def test_a_shot_that_is_audited_is_handed_over_while_the_next_one_plays() -> None:
+    known = Known(sparse=True, vernier=True, bytes_per_s=0.3e6)
+    strategy = Strategy(APART, BoardSettings(), 1e-6, known)
+    length_s = strategy.audited_s(SlotTiming())
+    shot = typical_shot(SlotTiming(), length_s, 1e-6)
+    assert 0.1 < length_s < strategy.longest_s(SlotTiming())
+    assert strategy.cost(shot, strategy.plan(shot, sparse=True)).total_s < 1.0
