@@ -103,9 +103,8 @@ class Board:
         self._planned_ns: Times = np.empty(0, dtype=np.int64)  # resets whose segments were given keys
         self._planned_keys: U64 = np.empty(0, dtype=np.uint64)
         self._asked_ns = now  # when the last level was asked for, which may have come later
-        self.revision = (
-            0  # changes with whatever makes another thing of what was queued; what is queued behind does not
-        )
+        # Changes with whatever makes another thing of what was queued; what is queued behind does not.
+        self.revision = 0
         self._promised_ns = now  # until when it was said to be settled that nothing comes
         self._tidied = 0  # level changes taken since history was looked after
 

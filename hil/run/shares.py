@@ -6,11 +6,8 @@ from collections.abc import Mapping
 
 from drivers.parts.pace import most_helpful
 
-BESIDE = (
-    "compiling",
-    "playing",
-    "beside",
-)  # of what a bench says of itself: done while it plays, and what is told by itself
+# Of what a bench says of itself: done while it plays, and what is told by itself.
+BESIDE = ("compiling", "beside", "playing")
 ELSEWHERE = "starting"  # what no part says it spent, is spent between shots
 
 
