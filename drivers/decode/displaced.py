@@ -33,12 +33,14 @@ _MAD_SIGMA = 1.4826  # the standard deviation of what is normal, of its median d
 _SPIKES_LEAST = 20  # fewer say little of how late spikes usually are
 _BODY = (0.05, 0.5, 0.75)  # quantiles of the lags: of what is late, few may be where nothing is displaced
 _TAIL, _SURE = 12.5, 4.0  # times from the middle to the last: so late may a spike still come, and so late many do
+_BODY_KNOWN = 4.0  # two standard deviations of that, by the root of how many spikes tell it, for lags with a long tail
 _LAG_SAMPLES = 3.0  # what a lag is known to: of two lines, and of a pulse's slow edge
 _SURE_SAMPLES = 1.5  # so near to the body is a spike in step beside one that is not
 _SURE_RUN = 3  # so many slots in a row are not in step by chance
 _ODD, _ODD_OF = 4, 10  # of so many slots with spikes in a row so many are out of step: then no spike is believed
 _WINDOW, _WINDOW_LEAST = 24, 6  # spikes on either side whose lags are compared
 _SHIFT_SAMPLES, _SHIFT_SIGMAS = 3.0, 6.0  # by so much lags move where samples are missing
+_END_SIGMAS = 8.0  # and at either end, where the middle of six lags with a long tail strays further
 _MEDIAN_SIGMA = 1.2533  # the standard deviation of a median, of that of a mean
 _SILENT = 14.0  # spikes that were to be expected where none came: one in a million such stretches
 _LOST = "samples of one line were lost or came twice"
@@ -136,8 +138,11 @@ def _too_many_in_guards(count: int, pulses: int) -> str:
 
 
 def _out_of_step(seen: Lags, step_s: float) -> BoolArray:
-    """(n,) which spikes come sooner or later after their pulse than the others ever do."""
-    return _off(seen, _LAG_SAMPLES * step_s, _TAIL)
+    """(n,) which spikes come sooner or later after their pulse than the others ever do. How late those may come is told
+    badly by few of them, and by samples not to a half.
+    """
+    tail = _TAIL * (1 + _BODY_KNOWN / math.sqrt(max(len(seen.lag_s), 1)))
+    return _off(seen, _LAG_SAMPLES * step_s, tail, step_s / 2)
 
 
 def _beside(seen: Lags, odd: BoolArray, doubtful: BoolArray, step_s: float) -> BoolArray:
@@ -163,14 +168,14 @@ def _beside(seen: Lags, odd: BoolArray, doubtful: BoolArray, step_s: float) -> B
     return spoilt
 
 
-def _off(seen: Lags, slack_s: float, tail: float) -> BoolArray:
+def _off(seen: Lags, slack_s: float, tail: float, least_s: float = 0.0) -> BoolArray:
     """(n,) which lags lie outside the body of all of them, with so much room; above, so many times what lies
-    between its middle and its upper quarter.
+    between its middle and its upper quarter, and that is no less than `least_s`.
     """
     if len(seen.lag_s) < _SPIKES_LEAST:
         return np.zeros(len(seen.lag_s), dtype=np.bool_)
     low, middle, high = np.quantile(seen.lag_s, _BODY)
-    latest = np.minimum(middle + tail * (high - middle), seen.most_s) + slack_s
+    latest = np.minimum(middle + tail * max(high - middle, least_s), seen.most_s) + slack_s
     off: BoolArray = (seen.lag_s < low - slack_s) | (seen.lag_s > latest)
     return off
 
@@ -191,25 +196,31 @@ def _all_out_of_step(seen: Lags, odd: BoolArray, step_s: float) -> str:
 def _moves(lag_s: FloatArray, step_s: float) -> bool:
     """Whether lags move at once and stay where they are, by more than a picture's parts differ in theirs."""
     most = min(_WINDOW, len(lag_s) // 2)
-    moved = [_moved(lag_s, most, most, step_s)]
+    _, spread = _middles(lag_s, most)
+    usual_s = float(np.median(spread))  # of few lags it may come out as nothing
+    moved = [_moved(lag_s, most, most, step_s, usual_s)]
     for few in range(_WINDOW_LEAST, most):  # at either end
-        moved += [_moved(lag_s[: few + most], few, most, step_s), _moved(lag_s[-few - most :], most, few, step_s)]
+        moved.append(_moved(lag_s[: few + most], few, most, step_s, usual_s))
+        moved.append(_moved(lag_s[-few - most :], most, few, step_s, usual_s))
     return any(moved)
 
 
-def _moved(lag_s: FloatArray, before: int, after: int, step_s: float) -> bool:
-    """Whether somewhere the middle of so many lags before differs from that of so many after."""
-    (was, noise), (now, more) = _middles(lag_s[: len(lag_s) - after], before), _middles(lag_s[before:], after)
-    allowed = np.maximum(_SHIFT_SAMPLES * step_s, _SHIFT_SIGMAS * np.hypot(noise, more))
+def _moved(lag_s: FloatArray, before: int, after: int, step_s: float, usual_s: float) -> bool:
+    """Whether somewhere the middle of so many lags before differs from that of so many after, by more than what they
+    are known to: from their own spread, or from the `usual_s` one.
+    """
+    (was, off), (now, more) = _middles(lag_s[: len(lag_s) - after], before), _middles(lag_s[before:], after)
+    noise = np.hypot(np.maximum(off, usual_s) / math.sqrt(before), np.maximum(more, usual_s) / math.sqrt(after))
+    sigmas = (_SHIFT_SIGMAS if before == after else _END_SIGMAS) * _MAD_SIGMA * _MEDIAN_SIGMA
+    allowed = np.maximum(_SHIFT_SAMPLES * step_s, sigmas * noise)
     return bool((np.abs(now - was) > allowed).any())
 
 
 def _middles(lag_s: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """The median of every `count` lags in a row, and what it is known to, one standard deviation."""
+    """The median of every `count` lags in a row, and their median deviation from it."""
     windows = np.lib.stride_tricks.sliding_window_view(lag_s, count)
     middle = np.median(windows, axis=1)
-    off = np.median(np.abs(windows - middle[:, None]), axis=1)
-    return middle, _MAD_SIGMA * _MEDIAN_SIGMA / math.sqrt(count) * off
+    return middle, np.median(np.abs(windows - middle[:, None]), axis=1)
 
 
 def _silent(spikes: NDArray[np.integer], pulses: NDArray[np.integer]) -> str:
