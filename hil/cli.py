@@ -99,15 +99,26 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 when it was asked to stop."""
+    """Run one command; returns 0 on success, 1 on a failed run, 2 on wrong usage, 130 when it was asked to stop.
+
+    Raises SystemExit with such a code where argparse ends it: after help, and for arguments that it cannot read.
+    """
+    left = False
     with ending_alike(), steady_output() as out, warnings.catch_warnings():
         warnings.showwarning = _show
-        code = _ended(sys.argv[1:] if argv is None else argv)
+        try:
+            code = _ended(sys.argv[1:] if argv is None else argv)
+        except SystemExit as ending:
+            left, code = True, int(ending.code or 0)
         if out.broken is None:
             out.flush()
     if out.broken is not None and out.broken.errno != errno.EPIPE:  # the reader of a pipe (head, less) may go
         print(f"hil: standard output: {out.broken.strerror}; what was printed is not complete", file=sys.stderr)
-        return code or 1
+        code = code or 1
+    elif out.unseen:
+        print("hil: standard output is closed; nothing of what was printed is seen", file=sys.stderr)
+    if left:
+        raise SystemExit(code)
     return code
 
 

@@ -15,16 +15,22 @@ from typing import Any, TextIO, cast
 
 
 class SteadyStream:
-    """A text stream whose writes never fail: after the first OSError it is `broken` and takes everything in silence."""
+    """A text stream whose writes never fail: after the first OSError it is `broken` and takes everything in silence.
 
-    def __init__(self, stream: TextIO) -> None:
+    For an output that was `closed` before we began it is `unseen` once something was written.
+    """
+
+    def __init__(self, stream: TextIO, *, closed: bool = False) -> None:
         self._stream = stream
+        self._closed = closed
         self.broken: OSError | None = None
+        self.unseen = False
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
     def write(self, text: str) -> int:
         """Write, or pass over; returns the length either way."""
+        self.unseen |= self._closed and bool(text)
         if self.broken is None:
             try:
                 self._stream.write(text)
@@ -65,7 +71,8 @@ def _nowhere(descriptor: int) -> TextIO:
 def steady_output() -> Iterator[SteadyStream]:
     """Standard output and error are steady within; yields the standard output, to ask whether it broke."""
     before = sys.stdout, sys.stderr
-    out, err = SteadyStream(sys.stdout or _nowhere(1)), SteadyStream(sys.stderr or _nowhere(2))
+    out = SteadyStream(sys.stdout or _nowhere(1), closed=sys.stdout is None)
+    err = SteadyStream(sys.stderr or _nowhere(2), closed=sys.stderr is None)
     sys.stdout, sys.stderr = cast("TextIO", out), cast("TextIO", err)
     try:
         yield out

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.cli import main
+from hil.cli import COMMANDS, main
 from hil.store.runfile import RunFile
 
 HIL = [sys.executable, "-m", "hil"]
@@ -59,6 +59,35 @@ def test_outputs_that_are_closed_from_the_start_end_nothing(tmp_path: Path) -> N
     assert digits(tmp_path / "r.sqlite") == 6
     with RunFile.open(tmp_path / "r.sqlite") as run:
         run.check()
+
+
+def test_a_closed_output_is_noted_and_ends_nothing(tmp_path: Path) -> None:
+    shell = f'exec {shlex.join([*HIL, "--version"])} "$@" >&-'
+    done = subprocess.run(["sh", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        0,
+        "hil: standard output is closed; nothing of what was printed is seen\n",
+    )
+
+
+TEXTS = [["--version"], ["--help"], ["--print-completion", "zsh"], *([name, "--help"] for name in COMMANDS)]
+
+
+@pytest.mark.parametrize("argv", TEXTS, ids=" ".join)
+def test_a_text_that_does_not_get_out_is_told(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Argparse prints help and ends by itself: into a full device that is no success either."""
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        try:
+            code = main(argv)
+        except SystemExit as ending:
+            code = int(ending.code or 0)
+    assert (code, capsys.readouterr().err) == (
+        1,
+        "hil: standard output: No space left on device; what was printed is not complete\n",
+    )
 
 
 FEW = ["--physical", "conv1:0", "--full-scale", "conv1=4"]
