@@ -20,6 +20,7 @@ from drivers.benchfile import load_bench
 from drivers.claims import hold_and_lend
 from drivers.device import load_device
 from drivers.errors import InputError
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -90,7 +91,7 @@ def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -
     for step in acceptance.steps():
         done.append(step)
         status.stop()
-        print(f"  {step.state:<9} {step.name}: {step.detail}", file=sys.stderr, flush=True)
+        print(f"  {step.state:<9} {step.name}: {visible(step.detail)}", file=sys.stderr, flush=True)
     page = write_report(done, file, spent, folder)
     said = supported(done, file)
     if args.json:
@@ -98,8 +99,8 @@ def _accept(args: argparse.Namespace, file: BenchFile, locks: tuple[int, ...]) -
         print(json.dumps({"steps": steps, "claims": dict(said), "report": str(page)}))
     else:
         for text, good in said:
-            print(f"  {'supported' if good else 'not shown'}  {text}")
-        print(f"report: {page}")
+            print(f"  {'supported' if good else 'not shown'}  {visible(text)}")
+        print(f"report: {visible(str(page))}")
     return 1 if any(step.state == "failed" for step in done) else 0
 
 

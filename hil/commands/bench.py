@@ -21,6 +21,7 @@ from drivers.benchfile import BenchFile, load_bench
 from drivers.durable import write_durably
 from drivers.errors import InputError
 from drivers.settings import PigpioSettings
+from hil.terminal.visible import visible
 
 ACTIONS = ("init", "show", "park-dac", "clear", "schema")
 
@@ -65,7 +66,7 @@ def _show(args: argparse.Namespace) -> int:
     from hil.bringup.explain import explain
 
     file = load_bench(args.bench)
-    print(file.model_dump_json() if args.json else "\n".join(explain(file, args.bench)))
+    print(file.model_dump_json() if args.json else "\n".join(map(visible, explain(file, args.bench))))
     return 0
 
 
@@ -89,7 +90,7 @@ def _clear(args: argparse.Namespace) -> int:
 
     def told(reason: str) -> bool:
         if args.yes:
-            print(reason, file=sys.stderr)
+            print(visible(reason), file=sys.stderr)
             return True
         return _confirm(f"{reason} Is it looked into, and may the latch be taken off?")
 
@@ -98,7 +99,7 @@ def _clear(args: argparse.Namespace) -> int:
         print(json.dumps({"parts": [{"name": n, "latch": why or None, "cleared": off} for n, why, off in found]}))
     else:
         for name, why, off in found:
-            print(f"{name}: {'not latched' if not why else 'cleared' if off else f'still latched: {why}'}")
+            print(f"{name}: {'not latched' if not why else 'cleared' if off else f'still latched: {visible(why)}'}")
     return 0 if all(off or not why for _, why, off in found) else 1
 
 
@@ -109,7 +110,7 @@ def _worth_it(question: str) -> bool:
 def _confirm(question: str) -> bool:
     if not sys.stdin.isatty():
         raise InputError(f"{question} There is no terminal to ask; say --yes if you mean it")
-    print(f"{question} [yes/no] ", end="", file=sys.stderr, flush=True)
+    print(f"{visible(question)} [yes/no] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -139,7 +140,7 @@ def _init(args: argparse.Namespace) -> int:
         )
     write_durably(args.out, text, "bench file")
     file = quote(str(args.out))
-    print(f"wrote {args.out}; next: hil bench show --bench {file}, then hil doctor --bench {file}")
+    print(visible(f"wrote {args.out}; next: hil bench show --bench {file}, then hil doctor --bench {file}"))
     return 0
 
 
@@ -184,7 +185,7 @@ def _looked(pigpiod: PigpioSettings) -> dict[str, Any]:
     print("looking at USB, the LAN, pigpiod and I²C …", file=sys.stderr)
     seen = surroundings(pigpiod, 1)
     for one in seen.all:
-        print(f"  {one.what:<20} {'found' if one.there else '—':<6} {one.detail}", file=sys.stderr)
+        print(f"  {one.what:<20} {'found' if one.there else '—':<6} {visible(one.detail)}", file=sys.stderr)
     there = {one.what for one in seen.all if one.there} | ({"dac"} if seen.dac is not None else set())
     found: dict[str, Any] = {"there": there, "scope": seen.scope, "pico_port": seen.pico_port}
     return found if seen.dac is None else found | {"dac_address": seen.dac}

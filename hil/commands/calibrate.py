@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.errors import HilError, InputError
 from hil.commands.runpath import latest_of
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from calibration.record import CalibrationRecord
@@ -124,7 +125,7 @@ def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[CalibrateConfig, 
         bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
         agree(run_file, changed_parts(run_file, bench.identity))
         for line in resumed(run_file):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
         return config, bench, run_file
     config = _settings(args)
     bench = stack.enter_context(make_bench(config.bench, config.device, seed=config.seed))
@@ -196,8 +197,8 @@ def _finish(args: argparse.Namespace, config: CalibrateConfig, found: Findings, 
     _print(args, config, found, vth_v, {"calibration_id": record.id, "file": str(path), "run_file": record.run_file})
     if not args.json:
         at = f" at {record.temperature_c:.1f} °C" if record.temperature_c is not None else ""
-        print(f"calibration {record.id}{at} in {path}, pictures: {', '.join(map(str, figures))}")
-        print(_next(args, record, path))
+        print(visible(f"calibration {record.id}{at} in {path}, pictures: {', '.join(map(str, figures))}"))
+        print(visible(_next(args, record, path)))
     return 0
 
 

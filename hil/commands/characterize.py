@@ -36,6 +36,7 @@ from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from hil.terminal.ending import how_to_go_on, resumable, stopped
 from hil.terminal.interrupt import StopRequest
+from hil.terminal.visible import visible
 from hil.terminal.where import tell_where
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _open(
         benches = _benches(config, stack)
         agree(run_file, changed_parts(run_file, benches[0].identity))
         for line in resumed(run_file):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
         return config, run_file, benches
     file = load_bench(args.bench)
     config = CharacterizeConfig(bench=file, device=load_device(args.device or file.device), seed=args.seed)

@@ -19,6 +19,7 @@ from drivers.device import load_device
 from drivers.durable import write_durably
 from drivers.errors import InputError
 from drivers.wear.passport import Passport, load_passport, passport_file, passport_folder
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.device import DeviceFile
@@ -52,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
             devices = [p.model_dump(mode="json") for p in passports]
             print(json.dumps({"devices": devices, "folder": str(folder)}))
         elif passports:
-            print(f"passports in {folder}")
+            print(f"passports in {visible(str(folder))}")
             print("\n".join(f"{p.device:<20} {p.pulses:>16,} pulses {p.resets:>14,} resets" for p in passports))
         else:
-            print(f"no passports in {folder}: none was played on a real bench yet")
+            print(f"no passports in {visible(str(folder))}: none was played on a real bench yet")
         return 0
     file = load_device(args.device) if args.device.endswith(".toml") else None
     name = file.id if file is not None else args.device
@@ -98,12 +99,12 @@ def _init(args: argparse.Namespace) -> int:
     if out.exists():
         raise InputError(f"{out} is there already: name another with --out, or remove it")
     write_durably(out, text, "device file")
-    print(f"wrote {out}; next: hil bench init --device {quote(str(out))}")
+    print(visible(f"wrote {out}; next: hil bench init --device {quote(str(out))}"))
     return 0
 
 
 def _print(passport: Passport, file: DeviceFile | None, path: Path) -> None:
-    print(f"device {passport.device}, passport {path}")
+    print(visible(f"device {passport.device}, passport {path}"))
     budget = {"pulses": file.endurance_pulses, "resets": file.endurance_resets} if file is not None else {}
     for what, had in (("pulses", passport.pulses), ("resets", passport.resets)):
         used = f"  {had / budget[what]:.3%} of {budget[what]:,}" if budget else ""
@@ -114,8 +115,10 @@ def _print(passport: Passport, file: DeviceFile | None, path: Path) -> None:
         if entry.low_edge_v is not None and entry.high_edge_v is not None:
             gain += f"  window {entry.low_edge_v:.3f}…{entry.high_edge_v:.3f} V"
         print(
-            f"  {entry.at:%Y-%m-%d %H:%M}  {entry.calibration}  V_th {entry.vth_v:g} V  {entry.timing_key}  "
-            f"after {entry.pulses_before:,} pulses  {gain}"
+            visible(
+                f"  {entry.at:%Y-%m-%d %H:%M}  {entry.calibration}  V_th {entry.vth_v:g} V  {entry.timing_key}  "
+                f"after {entry.pulses_before:,} pulses  {gain}"
+            )
         )
 
 

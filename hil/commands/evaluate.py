@@ -27,6 +27,7 @@ from hil.store.notes import Noted
 from hil.terminal.ending import INTERRUPTED, how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
+from hil.terminal.visible import visible
 from hil.terminal.where import tell_where
 from hil.workers.portions import parts_of, recognise_part
 
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(_table(config, levels, software, wall_s))
         for noted in notes:
-            print(f"  {noted}")
+            print(f"  {visible(str(noted))}")
     return 0
 
 
@@ -201,7 +202,7 @@ def _levels(text: str) -> tuple[int, ...]:
 
 def _table(config: RunConfig, levels: list[Level], software: list[Level] | None, wall_s: float) -> str:
     several = len(levels[0].seeds) > 1
-    top = heading(config) + (f", mean of {len(levels[0].seeds)} seeds" if several else "")
+    top = visible(heading(config)) + (f", mean of {len(levels[0].seeds)} seeds" if several else "")
     columns = "zeroed  digits  accuracy  95 % interval     pulses a digit  spikes a digit  bench s a digit"
     columns += "   spread" * several + "  software" * (software is not None)
     beside: Sequence[Level | None] = software or [None] * len(levels)

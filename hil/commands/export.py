@@ -26,6 +26,7 @@ from hil.commands.runpath import run_path
 from hil.run.config import parse_digits
 from hil.store.frozen import kind_of
 from hil.store.runfile import RunFile
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     Told = Callable[[int, int], None]
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"files": [str(path) for path in written]}))
         return 0
     for path in written:
-        print(f"{path}: {size(path.stat().st_size)}")
+        print(f"{visible(str(path))}: {size(path.stat().st_size)}")
     if left_out:
         print("traces are left out; --traces adds them")
     return 0

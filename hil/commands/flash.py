@@ -19,6 +19,7 @@ from drivers.pico.image import MANIFEST, NotCompiledError, compiled, outdated, s
 from drivers.pico.link import PicoLink, find_port
 from firmware import protocol
 from hil.terminal.install import install_extra
+from hil.terminal.visible import visible
 
 LEAST_VERSION = (1, 24, 1)  # rp2.DMA takes a StateMachine from here on: micropython/micropython#14228
 COMMAND_S = 20.0  # a command takes a second or two; mpremote waits for ever where the REPL missed its first bytes
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"hil flash needs mpremote: {install_extra('flash')}")
     port = args.port or find_port()
     found = look(port)
-    print(f"{port}: {found.text()}")
+    print(visible(f"{port}: {found.text()}"))
     if found.version < LEAST_VERSION:
         raise BenchError(
             f"MicroPython {'.'.join(map(str, found.version))} is too old, at least "
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         copy(port, {name: wanted[name] for name in (*changed, "main.py")}, gone)
     _verify(port, wanted)
     _mpremote(port, "reset")
-    print(f"firmware {_running(port)} is there and runs; {len(changed)} files copied")
+    print(f"firmware {visible(str(_running(port)))} is there and runs; {len(changed)} files copied")
     return 0
 
 
@@ -115,7 +116,7 @@ def image(found: Found) -> dict[str, bytes]:
     try:
         return compiled(found.mpy)
     except NotCompiledError as error:
-        print(f"sources will do, but start more slowly: {error}")
+        print(f"sources will do, but start more slowly: {visible(str(error))}")
         return sources()
 
 

@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**recorded, "notes": [str(noted) for noted in notes]}))
         return 0
     many = f"{totals['shots']} recording{'s' if totals['shots'] != 1 else ''}"
-    print(f"{args.out}: {many}, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
+    print(f"{visible(str(args.out))}: {many}, {totals['spikes']} spikes, {totals['bad_slots']} slots doubtful")
     for noted in notes:
-        print(noted)
-    made_file = quote(str(args.out))
+        print(visible(str(noted)))
+    made_file = visible(quote(str(args.out)))
     print(f"next:  hil replay {made_file}    hil report {made_file}    hil export {made_file} --to vcd")
     return 0

@@ -52,6 +52,7 @@ from drivers.mock.status import StatusServer
 from drivers.settings import GpioSettings, PicoSettings, Wiring
 from drivers.witness import ask
 from hil.bringup.template import literal
+from hil.terminal.visible import visible
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
 AXON_PIN = GpioSettings().axon_pin
@@ -219,8 +220,8 @@ def _start(
     print(f"pigpiod   {pigpiod.host}:{pigpiod.port}")
     print(f"DS4024    {scope.vxi11_resource}  or  {scope.socket_resource}")
     print(f"Pico      {pico.port}{'' if micropython() else NO_MICROPYTHON}")
-    print(f"measured  calibration {record.id} in {calibration_path(args.out)}")
-    print(f"wrote {args.out}; try: hil run --digits 0:2 --bench {quote(str(args.out))}", flush=True)
+    print(visible(f"measured  calibration {record.id} in {calibration_path(args.out)}"))
+    print(visible(f"wrote {args.out}; try: hil run --digits 0:2 --bench {quote(str(args.out))}"), flush=True)
 
 
 def _keep_time() -> None:
@@ -243,12 +244,12 @@ class _Teller:
         self._told[kind] += 1
         if self._told[kind] <= ALIKE:
             more = "; more of this kind are only counted: hil mock status" if self._told[kind] == ALIKE else ""
-            print(f"hil: misuse of the board: {what}{more}", file=sys.stderr, flush=True)
+            print(f"hil: misuse of the board: {visible(what)}{more}", file=sys.stderr, flush=True)
 
 
 def _account(board: Board, clock: TwinClock) -> str:
     late = f", {clock.late_s:.2g} s late itself (charged to nobody)" if clock.late_s > 0 else ""
-    return f"{board.pulses_total:,} pulses, {board.misuse.count} misuses{late}"
+    return f"{board.pulses_total:,} pulses, {board.resets_total:,} resets, {board.misuse.count} misuses{late}"
 
 
 def _check_ports(args: argparse.Namespace) -> None:
@@ -384,4 +385,4 @@ def _print_status(status: dict[str, Any]) -> None:
     print(f"{status['pulses']:,} pulses, {status['resets']:,} resets; itself late by {status['late_s']:.2g} s")
     print(f"{status['misuse']} misuses of the board")
     for entry in status["latest"]:
-        print(f"  {entry['at']}  {entry['what']}")
+        print(visible(f"  {entry['at']}  {entry['what']}"))

@@ -18,6 +18,7 @@ from hil.network.physical import parse_physical
 from hil.network.source import DigitSource, folder_source, own_source
 from hil.network.weights import SHIPPED, load_weights
 from hil.run.config import DEFAULT_FULL_SCALE, RunConfig
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.opening import Fidelity
@@ -162,7 +163,7 @@ def source_of(args: argparse.Namespace) -> DigitSource:
         return DigitSource()
     made = [read_own(path) for path in pictures]
     for path, digit in zip(pictures, made, strict=True):
-        print(f"{path}: {digit.made}\n{digit.shown()}", file=sys.stderr)
+        print(f"{visible(str(path))}: {digit.made}\n{digit.shown()}", file=sys.stderr)
     return own_source(made, labels, [path.name for path in pictures])
 
 

@@ -24,6 +24,7 @@ from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
 from hil.run.session import RUNS, device_history, free_bytes
 from hil.run.shares import lines
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from hil.network.weights import Weights
@@ -95,7 +96,7 @@ def table(plan: Plan, config: RunConfig) -> str:
         ("pulses the device has had", "", f"{device_history(config)[0]:,}"),
     ]
     how = "all planned" if plan.planned == plan.digits else f"{plan.planned} planned, the rest scaled up"
-    found = [heading(config), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]
+    found = [visible(heading(config)), f"{'':<37}{'a digit':>14}{f'{plan.digits:,} digits':>18}   ({how})"]
     found += [f"{name:<37}{one:>14}{all_:>18}" for name, one, all_ in rows]
     return "\n".join([*found, "", *_utilisation(plan), *_tradeoff(plan)])
 

@@ -19,6 +19,7 @@ from hil.commands.runpath import run_path
 from hil.commands.sweepfile import is_import
 from hil.run.session import config_of
 from hil.store.runfile import RunFile
+from hil.terminal.visible import visible
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,5 +80,5 @@ def _import(args: argparse.Namespace, out: Path) -> int:
 
 def _written(args: argparse.Namespace, out: Path, page: str) -> int:
     write_durably(out, page, "report")
-    print(json.dumps({"file": str(out)}) if args.json else f"{out}: {out.stat().st_size / 1e6:,.2f} MB")
+    print(json.dumps({"file": str(out)}) if args.json else f"{visible(str(out))}: {out.stat().st_size / 1e6:,.2f} MB")
     return 0

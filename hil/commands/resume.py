@@ -24,6 +24,7 @@ from hil.store.frozen import agree, resumed
 from hil.store.runfile import RunFile, damaged_shots
 from hil.terminal.ending import how_to_go_on
 from hil.terminal.interrupt import StopRequest
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         if bench is not None:
             agree(run_file, bench_changes(run_file, config, bench), anyway=args.anyway)
         for line in resumed(run_file, f"{done} digits were done"):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
         return play(config, weights, bench, run_file, stopping, as_json=args.json)
 
 

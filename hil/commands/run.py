@@ -37,6 +37,7 @@ from hil.store.frozen import begun_words
 from hil.terminal.ending import how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
+from hil.terminal.visible import visible
 from hil.terminal.where import tell_where
 
 if TYPE_CHECKING:
@@ -142,9 +143,11 @@ def play(
         if spent := {name: seconds - spent_before[name] for name, seconds in spent_s(bench).items()}:
             print(*lines(live.bench_s, measured(wall_s, live.bench_s, spent), bench_pace(config.bench).helps), sep="\n")
         for noted in run_file.notes():
-            print(f"  {noted}")
+            print(f"  {visible(str(noted))}")
         run_file.settle()
-        print(f"recorded in {run_file.path}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it")
+        print(
+            f"recorded in {visible(str(run_file.path))}: {run_file.bytes_on_disk / 1e6:,.1f} MB; `hil report` shows it"
+        )
     return 0
 
 
@@ -187,7 +190,7 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
     saturated = sum(r.saturated for r in results)
     simulated = config.bench.kind == "mock"
     share = "simulated" if simulated else f"utilisation {bench_s / wall_s:.0%}"
-    lines = [f"{score}; {heading(config)}", f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, {share}"]
+    lines = [f"{score}; {visible(heading(config))}", f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, {share}"]
     if shots := sum(r.retaken_shots for r in results):
         slots, pulses = sum(r.retaken_slots for r in results), sum(r.retaken_pulses for r in results)
         lines.append(f"{slots:,} slots were late or unreadable and played again in {shots:,} shots, {pulses:,} pulses")

@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"runs": [item.to_dict() for item in found]}))
     elif not found:
-        print(f"no runs in {', '.join(map(str, where))}; `hil run` records one")
+        print(f"no runs in {visible(', '.join(map(str, where)))}; `hil run` records one")
     else:
         console = Console()
         width = console.width if console.is_terminal else WIDE
@@ -93,7 +93,7 @@ def pack(path: Path) -> int:
     RunFile.open(path, write=True).close()
     if log_of(path).exists():
         raise RunFileError(f"run file {path} is being read by another program: close that, then pack it again")
-    print(f"{path} is one file, {path.stat().st_size / 1e6:,.1f} MB")
+    print(f"{visible(str(path))} is one file, {path.stat().st_size / 1e6:,.1f} MB")
     return 0
 
 

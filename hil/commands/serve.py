@@ -18,6 +18,7 @@ from pathlib import Path
 from drivers.errors import InputError
 from hil.run.session import RUNS
 from hil.terminal.install import install_extra
+from hil.terminal.visible import visible
 
 _NICENESS = 10  # the run comes first
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/"
     if not args.runs.is_dir():
-        print(f"{args.runs} is not there yet; runs will be shown as they are recorded", file=sys.stderr)
+        print(f"{visible(str(args.runs))} is not there yet; runs will be shown as they are recorded", file=sys.stderr)
     if alone:
         print(f"{address}  (read-only)", flush=True)
     print(f"{address}?token={token}  (may stop runs)", flush=True)

@@ -87,13 +87,13 @@ def load_folder(folder: Path, stem: Literal["t10k", "train"] = "t10k") -> Digits
     ]
     lacking = [name for name, file in zip(names, found, strict=True) if file is None]
     if lacking:
-        raise InputError(f"--data {folder}: there is no {' and no '.join(lacking)} (with or without .gz)")
+        raise InputError(f"{folder}: there is no {' and no '.join(lacking)} (with or without .gz)")
     files_ = [file for file in found if file is not None]
     digits = read_images(_bytes(files_[0]), str(files_[0])), read_labels(_bytes(files_[1]), str(files_[1]))
     if len(digits[0]) != len(digits[1]):
-        raise InputError(f"--data {folder}: {len(digits[0])} images but {len(digits[1])} labels")
+        raise InputError(f"{folder}: {len(digits[0])} images but {len(digits[1])} labels")
     if not len(digits[0]):
-        raise InputError(f"--data {folder}: there are no images in it")
+        raise InputError(f"{folder}: there are no images in it")
     return digits
 
 
@@ -168,7 +168,10 @@ def _download(name: str, folder: Path, tell: Callable[[str], None]) -> None:
             _keep(raw, folder, name)
             return
         failures.append(f"{mirror}: MD5 {_md5(raw)} is wrong")
-    raise InputError(f"{name} cannot be downloaded ({'; '.join(failures)}); give --data a folder with the MNIST files")
+    raise InputError(
+        f"{name} cannot be downloaded ({'; '.join(failures)}); give a folder with the MNIST files: --data, or "
+        "--training of hil plan"
+    )
 
 
 def _keep(raw: bytes, folder: Path, name: str) -> None:

@@ -31,6 +31,7 @@ from hil.store import frozen
 from hil.store.history import behind
 from hil.store.recording import Reader, RecordingBench, Retaking
 from hil.store.runfile import RunFile
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -119,7 +120,7 @@ def go_on(
     odometer = Odometer(run.fact("odometer"))
 
     def tell(text: str) -> None:
-        print(text, file=sys.stderr)
+        print(visible(text), file=sys.stderr)
         if judge.alarms <= run.count_events("drift"):
             return  # told before the run was stopped
         run.add_event("drift", text)
@@ -227,7 +228,7 @@ def keep_curve(
     run.add_fact(f"recalibration/{number}", fact)
     save_record(record, path)
     run.add_event("recalibrated", f"{record.id} in {path}")
-    print(f"calibrated again: {record.id} in {path}", file=sys.stderr)
+    print(f"calibrated again: {record.id} in {visible(str(path))}", file=sys.stderr)
 
 
 def again(

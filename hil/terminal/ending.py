@@ -9,6 +9,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from drivers.errors import CalibrationError, RunFileError
+from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from hil.store.runfile import RunFile
@@ -40,9 +41,9 @@ def stopped(run: RunFile, error: BaseException, done: str) -> int:
     with suppress(RunFileError):  # a full disk takes no event either
         run.add_event("stopped", "on request" if asked else f"{type(error).__name__}: {error}")
     for noted in run.notes():
-        print(noted, file=sys.stderr)
+        print(visible(str(noted)), file=sys.stderr)
     how = "" if isinstance(error, CalibrationError) else f"; {how_to_go_on(run)}"
-    print(f"{done}{how}", file=sys.stderr)
+    print(visible(f"{done}{how}"), file=sys.stderr)
     if not asked:
         raise error
     return INTERRUPTED

@@ -58,7 +58,9 @@ def test_no_bytes_crash_the_reader(raw: bytes) -> None:
 
 def test_a_folder_is_trained_on_whatever_it_holds(tmp_path: Path) -> None:
     told: list[str] = []
-    with pytest.raises(InputError, match=r"there is no train-images-idx3-ubyte and no train-labels-idx1-ubyte"):
+    with pytest.raises(
+        InputError, match=rf"^{tmp_path}: there is no train-images-idx3-ubyte and no train-labels-idx1-ubyte"
+    ):
         load_training(tmp_path, told.append)
     (tmp_path / "train-images-idx3-ubyte").write_bytes(gzip.decompress(idx(0x803, (3, 28, 28), b"\7" * 3 * 784)))
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(idx(0x801, (3,), b"\1\2\3"))
