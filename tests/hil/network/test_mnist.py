@@ -115,7 +115,7 @@ def test_a_mirror_that_answers_wrongly_leaves_nothing_behind(mirrors: list[Path]
     for name in hil.network.mnist.TRAINING_MD5:
         (mirrors[1] / name).write_bytes(b"<html>not found</html>")
     with pytest.raises(
-        InputError, match=r"cannot be downloaded \(.*No such file.*second/: MD5 \w+ is wrong\); give --data"
+        InputError, match=r"cannot be downloaded \(.*No such file.*second/: MD5 \w+ is wrong\); give a folder"
     ):
         load_training(None, print)
     assert not (tmp_path / "cache").exists()
