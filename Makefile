@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: menu run install test lint bench ratios study soak mutants foreign docs board clean
 
 # Hours rather than minutes, with targets of their own; and parts of other benchmarks.
-LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/wire_table.py benchmarks/__init__.py
+LONG   := benchmarks/server.py benchmarks/readers.py benchmarks/study.py benchmarks/soak.py benchmarks/soak_links.py benchmarks/soak_twin.py benchmarks/soak_fuzz.py benchmarks/soak_kills.py benchmarks/soak_endurance.py benchmarks/mutants.py benchmarks/starts.py benchmarks/upstream.py benchmarks/wire_table.py benchmarks/__init__.py
 
 menu:  ## this menu
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -50,12 +50,13 @@ ratios: $(VENV)/.test  ## all that is measured beside a rival, in one run of som
 study: $(VENV)/.test  ## calibration coverage on 200 simulated devices
 	$(BIN)/python -m benchmarks.study
 
-soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients, and a thousand garbled conversations a link; a million spoilt inputs; two hundred ended commands
+soak: $(VENV)/.test  ## hundreds of killed and resumed runs; a thousand hostile clients, and a thousand garbled conversations a link; a million spoilt inputs; two hundred ended commands; a walk past the endurance
 	$(BIN)/python -m benchmarks.soak
 	$(BIN)/python -m benchmarks.soak_twin
 	$(BIN)/python -m benchmarks.soak_links
 	$(BIN)/python -m benchmarks.soak_fuzz
 	$(BIN)/python -m benchmarks.soak_kills
+	$(BIN)/python -m benchmarks.soak_endurance --steps 100
 
 mutants: $(VENV)/.test  ## do the tests notice when a module is wrong? A seeded sample of mutants of ten modules
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutants]'
