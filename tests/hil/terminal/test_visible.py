@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.bringup.accept import Acceptance, Done
+from hil.bringup.accept import Acceptance
+from hil.bringup.done import Done
 from hil.cli import main
 from hil.store.runfile import RunFile
 from hil.terminal.visible import visible
