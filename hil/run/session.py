@@ -31,7 +31,6 @@ from hil.store import frozen
 from hil.store.history import behind
 from hil.store.recording import Reader, RecordingBench, Retaking
 from hil.store.runfile import RunFile
-from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
     from drivers.bench import Bench
@@ -120,7 +119,7 @@ def go_on(
     odometer = Odometer(run.fact("odometer"))
 
     def tell(text: str) -> None:
-        print(visible(text), file=sys.stderr)
+        print(text, file=sys.stderr)
         if judge.alarms <= run.count_events("drift"):
             return  # told before the run was stopped
         run.add_event("drift", text)
@@ -228,7 +227,7 @@ def keep_curve(
     run.add_fact(f"recalibration/{number}", fact)
     save_record(record, path)
     run.add_event("recalibrated", f"{record.id} in {path}")
-    print(f"calibrated again: {record.id} in {visible(str(path))}", file=sys.stderr)
+    print(f"calibrated again: {record.id} in {str(path)!r}", file=sys.stderr)
 
 
 def again(
