@@ -27,6 +27,7 @@ LOST = 5.2  # σ that no pulse falls short by
 TALL = 3.0  # times the typical height: another line's pulse, not this one's
 FEW, SHORT = 3, 1.3  # with so few samples a pulse, one not wider than so many may be a glitch that fell on one
 WIDE, WIDE_TORN = 1.45, 1.25  # times the typical width; of a pulse in one piece, and of one joined from several
+WIDE_FEW = 1.1  # of few samples: two pulses between which no sample lies are hardly more than twice as wide
 PAIRS, PAIRED, PAIRED_ONLY = 4, 0.2, 0.4  # so many, this share of all, and of what is near another: echoes
 ECHO = 0.8  # of the height of the pulse before it
 ECHOES, ECHOES_ONLY = 0.93, 0.5  # of the height before them many of one delay are, this share of what is near another
@@ -112,9 +113,10 @@ def sort_out(reading: Reading, shape: Shape, usual: Usual | None = None) -> Judg
         middle_s = float(np.median(width_s[real], overwrite_input=True)) if real.any() else 0.0
         usual = Usual(tail, max(shape.width_s, middle_s), _echoes(pulses.rise_s, heights, real, shape, 1.5 * step))
     short = real & (reading.window <= FEW) & (width_s < SHORT * step)
-    wide = (width_s > WIDE * usual.width_s + 2 * step) | (
-        reading.torn & (width_s > WIDE_TORN * usual.width_s + 2 * step)
-    )
+    most_s = WIDE * usual.width_s + 2 * step
+    if reading.window <= FEW:
+        most_s = WIDE_FEW * usual.width_s + 1.1 * step
+    wide = (width_s > most_s) | (reading.torn & (width_s > WIDE_TORN * usual.width_s + 2 * step))
     wide &= real
     del width_s
     if wide.any():

@@ -50,6 +50,15 @@ def test_a_neuron_that_fires_twice_after_one_pulse_is_counted_twice(low_us: floa
     assert capture.ok.all()
 
 
+@pytest.mark.parametrize("step_s", [STEP_S, 0.8e-6, 0.4e-6])
+@pytest.mark.parametrize("low_us", [0.3, 0.5, 0.7, 0.9])  # of a comparator with a large signal
+def test_two_pulses_with_hardly_a_rest_between_them_are_never_counted_as_one(low_us: float, step_s: float) -> None:
+    capture = seen(shot_with((3.3, 33.3), low_us), step_s)
+    played = np.where(np.arange(SLOTS) % RARE == 0, 3, 2)
+    assert (capture.spikes == played)[capture.ok].all()
+    assert capture.ok[played == 2].all()
+
+
 @pytest.mark.parametrize("step_s", [STEP_S, 0.8e-6])
 def test_an_echo_is_none_the_less_doubted(step_s: float) -> None:
     shot = shot_with((3.3, 33.3))
