@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.intp]
 _GUARD, _GUARD_SHARE = 2, 0.005  # pulses, and share of all, that rise in guards, where no neuron of a network fires
 _NEAR = 3  # edges on either side, whose middle one counts: one that is late by itself is no step
+_JITTER_S = 0.4e-6  # edges made by DMA wander by so much, and finer samples tell no more of what belongs together
 _STEP_SAMPLES = 1.5  # an edge is known to a sample
 _STEP_SIGMAS = 5.0  # slow edges in noise of 20 dB pass four in one slot of 16,000
 _MAD_SIGMA = 1.4826  # the standard deviation of what is normal, of its median deviation
@@ -105,17 +106,17 @@ def displaced(
     intervals = max(len(lines.sync) - 1, 0)
     of = np.full(intervals, -1, dtype=np.intp)
     of[slots.interval[known]] = played[known]
-    seen = _lags(lines, of, shot, tick_s)
-    odd = _out_of_step(seen, lines.step_s)
+    seen, step_s = _lags(lines, of, shot, tick_s), max(lines.step_s, _JITTER_S)
+    odd = _out_of_step(seen, step_s)
     at, guards = _in_guards(lines)
     beside = np.zeros(len(shot), dtype=np.bool_)
     near = of[np.concatenate([at[at < intervals], at[at > 0] - 1])] if intervals else of
     beside[near[near >= 0]] = True
     beside[played] |= doubtful
-    beside |= _beside(seen, odd, beside, lines.step_s)
+    beside |= _beside(seen, odd, beside, step_s)
     reason = (
         _too_many_in_guards(guards, len(lines.axon))
-        or _all_out_of_step(seen, odd, lines.step_s)
+        or _all_out_of_step(seen, odd, step_s)
         or _silent(spikes[played[known]], shot.pulses[played[known]])
     )
     return beside[played], reason

@@ -141,8 +141,9 @@ def expected_lines(settings: SpikeSettings, board: BoardSettings, lead_s: float)
 
 
 def shape_of(shot: Frame, settings: SpikeSettings, board: BoardSettings, tick_s: float) -> Shape:
-    """What axon pulses of this shot can be: the one-shot is ready again a comparator's delay after it has ended, and that
-    is shorter the further the neuron is over its threshold.
+    """What axon pulses of this shot can be: the one-shot is ready again a comparator's delay after it has ended.
+
+    That is shorter the further the neuron is over its threshold.
     """
     periods = period_ticks(shot, tick_s)
     periods = periods[periods > 0]
