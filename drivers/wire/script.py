@@ -149,13 +149,14 @@ class Otherwise:
 
 
 class Script:
-    """The calls of a tape, done again on a bench one after the other; `otherwise` is the first that differed.
+    """The calls of a tape, done again on a bench one after the other; `otherwise` is the first that differed, and
+    `over` is called before a bench stops playing for that: what it says then follows from it.
 
     `names` are addresses of parts on the tape by what they are now, for errors name them.
     """
 
-    def __init__(self, calls: list[dict[str, Any]], names: dict[str, str]) -> None:
-        self._calls, self._names = calls, names
+    def __init__(self, calls: list[dict[str, Any]], names: dict[str, str], over: Callable[[], None]) -> None:
+        self._calls, self._names, self._over = calls, names, over
         self._at = 0
         self.otherwise: Otherwise | None = None
         self.captures = 0
@@ -253,14 +254,23 @@ class Script:
             self.last = error
             return
         finally:
-            close = getattr(playing, "close", None)
-            if close is not None:
-                close()
+            self._leave(playing)
         self._skip("frame", "temperature_c")
         if self._next() in ("played", "abandoned"):
             self._take()
         elif self._next() in ("raised", "capture"):
             self._compare("play", str(self._take().get("what", "another capture")), "all was played")
+
+    def _leave(self, playing: Iterator[Capture]) -> None:
+        """Play no more; that this fails too, when something came out otherwise, says nothing more."""
+        if self.otherwise is not None:
+            self._over()
+        try:
+            if (close := getattr(playing, "close", None)) is not None:
+                close()
+        except HilError as error:
+            self._compare("play", "left", raised(error))
+            self.last = error
 
     def _frames(self) -> Iterator[Frame]:
         """The frames of this `play`, wherever between its captures they were pulled."""

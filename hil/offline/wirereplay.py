@@ -123,7 +123,7 @@ class _Run:
         names: dict[str, str],
         conversation: Conversation,
     ) -> None:
-        self.script = Script(calls, names)
+        self.script = Script(calls, names, conversation.over)
         self._file, self._device, self._conversation = file, device, conversation
 
     def run(self) -> None:
