@@ -48,6 +48,25 @@ def outcome(capture: Capture) -> dict[str, Any]:
     }
 
 
+def differing(was: dict[str, Any], now: dict[str, Any]) -> tuple[str, str]:
+    """Two outcomes in words, alike if they are: by the first slot whose count differs, and the first of other trust."""
+    first = int(now["first_slot"])
+    pairs = enumerate(zip(was["spikes"], now["spikes"], strict=False))
+    count = next((i for i, (a, b) in pairs if a != b), None)
+    trust = min(set(was["ok"]) ^ set(now["ok"]), default=None)
+    return _in_words(was, first, count, trust), _in_words(now, first, count, trust)
+
+
+def _in_words(one: dict[str, Any], first: int, count: int | None, trust: int | None) -> str:
+    words = [f"{len(one['spikes'])} slots from {one['first_slot']}"]
+    if count is not None:
+        words.append(f"{one['spikes'][count]} spikes in slot {first + count}")
+    if trust is not None:
+        words.append(f"slot {first + trust} {'not trusted' if trust in one['ok'] else 'trusted'}")
+    words.append(f"{len(one['ok'])} not trusted")
+    return ", ".join(words)
+
+
 def raised(error: BaseException) -> str:
     """The kind of an error and its text."""
     return f"{type(error).__name__}: {error}"
@@ -243,8 +262,7 @@ class Script:
                     break
                 said = self._take()
                 self.captures += 1
-                was = {name: said[name] for name in ("spikes", "ok", "first_slot")}
-                self._compare(f"capture {self.captures}", str(was), str(outcome(capture)))
+                self._compare(f"capture {self.captures}", *differing(said, outcome(capture)))
                 self._skip("frame", "temperature_c")
                 if self.otherwise is not None or self._next() == "abandoned":
                     break

@@ -18,6 +18,7 @@ from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from drivers.signals import SlotTiming, probe_frame
 from drivers.wire.requests import renumbered
+from drivers.wire.script import differing
 from drivers.wire.tape import read_tape, recording
 from drivers.wire.taps import tapped_socket
 from firmware import protocol
@@ -142,6 +143,24 @@ def test_another_count_of_the_pico_is_told(tape: Path, which: int, tmp_path: Pat
     assert found.difference is None
     assert found.otherwise is not None
     assert found.otherwise.call == f"capture {which + 1}"
+    assert found.otherwise.was == f"40 slots from 0, {event['spikes'][3]} spikes in slot 3, 0 not trusted"
+    assert found.otherwise.now == f"40 slots from 0, {event['spikes'][3] - 1} spikes in slot 3, 0 not trusted"
+
+
+def test_outcomes_that_differ_in_anything_are_told_apart() -> None:
+    one = {"spikes": [1, 2, 3], "ok": [0], "first_slot": 5}
+    assert differing(one, dict(one))[0] == differing(one, dict(one))[1]
+    changes: list[dict[str, object]] = [
+        {"spikes": [1, 2, 4]},
+        {"spikes": [1, 2]},
+        {"ok": []},
+        {"ok": [2]},
+        {"first_slot": 4},
+    ]
+    for change in changes:
+        was, now = differing(one, {**one, **change})
+        assert was != now
+    assert differing(one, {**one, "ok": [2]})[1] == "3 slots from 5, slot 5 trusted, 1 not trusted"
 
 
 def test_a_tape_that_a_crash_cut_short_is_played_as_far_as_it_goes(tape: Path, tmp_path: Path) -> None:
