@@ -177,10 +177,11 @@ class Chip:
             if now > self._played_until_ns + COUNTED_NS:
                 self._looked_ns = self._played_until_ns
             with at_one_time(self.board.clock):  # what it takes to count them is no time of the Pico's
-                ended = [n for n, channel in self._channels.items() if not channel.told and self._left(channel) == 0]
-            for number in ended:
-                self._channels[number].told = True
-                self.interrupt("dma", number)
+                ended = [(n, it) for n, it in self._channels.items() if not it.told and self._left(it) == 0]
+            for number, channel in ended:
+                if self._channels.get(number) is channel:  # whoever was interrupted before may have taken it off
+                    channel.told = True
+                    self.interrupt("dma", number)
 
     def _op_pin_irq(self, pin: int, on: bool) -> None:
         (self._falls.add if on else self._falls.discard)(pin)
