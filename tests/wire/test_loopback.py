@@ -37,9 +37,8 @@ def test_a_sound_board_passes_with_an_auditor(source: str) -> None:
     assert "scope few samples" in {check.name for check in found}
 
 
-@pytest.mark.parametrize("source", ["pico", "pigpio"])
-def test_an_ordinary_board_passes_with_an_oscilloscope(source: str) -> None:
+def test_an_ordinary_board_passes_with_an_oscilloscope() -> None:
     """Its comparator is quick where V_th is low and the neuron far above: it fires again at once."""
-    with twin(source, "scope", "nominal", rough=1.0) as (file, _board):
+    with twin("pigpio", "scope", "nominal", rough=1.0) as (file, _board):
         found = [check for check in checks(file, "nominal", loopback=True) if check.name != "calibration"]
     assert [check for check in found if not check.ok] == []
