@@ -51,6 +51,11 @@ def _patience() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow ones first: a minute that is begun last is a minute in which all other processors wait."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bench", metavar="FILE", help="bench file of real hardware to run the bench suite on too")
     parser.addoption("--uf2", metavar="FILE", help="MicroPython for the Pico, to run the firmware in an emulated one")

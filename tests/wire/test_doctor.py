@@ -126,6 +126,7 @@ def test_every_fault_of_the_twin_is_in_the_table() -> None:
     assert set(ADVICE) == {name for faults in PARTS.values() for name in faults}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_faults_are_named_by_the_first_advice(found: dict[str, list[Check]]) -> None:
     wrong = {}

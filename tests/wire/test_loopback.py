@@ -11,7 +11,7 @@ from hil.commands.doctor import checks
 from tests.wire.conftest import Rig
 from tests.wire.twin import twin
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.slow]
 
 
 def verdicts(rig: Rig) -> dict[str, Check]:
