@@ -89,3 +89,11 @@ class Timeline:
         t, words = np.empty(room, dtype=np.int64), np.empty(room, dtype=self._words.dtype)
         t[:size], words[:size] = self.t, self.words
         self._t, self._words, self._first, self._end = t, words, 0, size
+
+
+def in_order(*times: Times) -> Times:
+    """All of some times once, in order; quickest where each of them is in order already."""
+    t = np.sort(np.concatenate(times), kind="stable")
+    first = np.ones(len(t), dtype=np.bool_)
+    np.not_equal(t[1:], t[:-1], out=first[1:])
+    return t[first]

@@ -46,7 +46,7 @@ from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US
+from drivers.mock.pigpiod.samples import SAMPLE_US, SAMPLES_US
 from drivers.mock.roughness import roughness
 from drivers.mock.status import StatusServer
 from drivers.settings import GpioSettings, PicoSettings, Wiring

@@ -1,10 +1,8 @@
-"""What the daemon samples of its pins, and the reports that its clients get of it (`alertEmit` of pigpio.c v79).
+"""The reports that the daemon's clients get of what it samples of its pins (`alertEmit` of pigpio.c v79).
 
-Levels are looked at every 5 µs unless `pigpiod -s` says otherwise, so that a pulse shorter than that may be missed. One
-thread wakes every millisecond and writes the reports of all clients to blocking sockets: a client that does not read
-holds up everybody's reports, and what is older than the ring of samples when it goes on is lost without a sign.
-Commands are answered by other threads all the same. Ticks are those of the samples: that the real daemon puts them
-right every 25 samples is not modelled.
+One thread wakes every millisecond and writes the reports of all clients to blocking sockets: a client that does not
+read holds up everybody's reports, and what is older than the ring of samples when it goes on is lost without a sign.
+Commands are answered by other threads all the same.
 """
 
 from __future__ import annotations
@@ -21,26 +19,25 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.mock.pigpiod.filters import Glitch, Noise
 from drivers.mock.pigpiod.pipe import Pipe
 from drivers.mock.pigpiod.protocol import REPORT_BYTES, Code, Refused
+from drivers.mock.pigpiod.samples import SAMPLE_US, Samples
 
 if TYPE_CHECKING:
-    from drivers.mock.pigpiod.header import Times, Words
+    from drivers.mock.pigpiod.foresight import Stretch
+    from drivers.mock.pigpiod.samples import Times, Words
     from drivers.mock.pigpiod.scripts.run import Script
     from drivers.mock.pigpiod.serial import SerialReader
 
 HANDLES = 32
-SAMPLES_US = (1, 2, 4, 5, 8, 10)  # what -s may be
-SAMPLE_US = 5
 RING_NS = 120_000_000
 ALIVE_US = 60_000_000
 ALIVE, EVENT, WATCHDOG = 1 << 6, 1 << 7, 1 << 5  # flags of a report; the latter two carry a number
 MOST_REPORTS = 341  # in one write: PIPE_BUF / 12
-OFF_MOST = 0.25  # of a sample: a level that lasts two of them is never missed (pigpio.h v79, gpioCfgClock)
 LOSES_EACH_NS = 150_000_000  # of time in which levels change, with a fault
 FAULTS = frozenset({"lost_reports", "lost_samples"})
 _REPORT = np.dtype([("seqno", "<u2"), ("flags", "<u2"), ("tick", "<u4"), ("level", "<u4")])
+_NONE = np.empty(0, dtype=_REPORT)
 
 
 class Listener(Protocol):
@@ -71,10 +68,9 @@ class Handle:
 class Alerts:
     """The handles, and what they have been told. All but `deliver` is called with the daemon's lock held.
 
-    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms: the pacing catches up with what contention
-    delays, so that two samples stay less than one and a half apart, and what lasts two is never missed. `pipes` is the
-    folder of the named pipes, /dev of the real one. Faults: `lost_reports` (a batch never arrives, and the sequence
-    shows it), `lost_samples` (a ring of samples is lost, and nothing shows it).
+    `sample_us` is `pigpiod -s`; `jitter_s` by how much a sample is off, rms. `pipes` is the folder of the named pipes,
+    /dev of the real one. Faults: `lost_reports` (a batch never arrives, and the sequence shows it), `lost_samples` (a
+    ring of samples is lost, and nothing shows it).
     """
 
     def __init__(
@@ -90,17 +86,14 @@ class Alerts:
         self.handles: dict[int, Handle] = {}
         self._pipes = pipes
         self._closing: list[Pipe] = []  # what has been collected for them may still be on its way
-        self._sample_ns, self._jitter_ns = sample_us * 1000, jitter_s * 1e9
-        self._rng = np.random.default_rng([seed, 0x5A3B])
+        self.samples = Samples(sample_us, jitter_s, seed)
         self._faults, self._whole_ns = frozenset(faults) & FAULTS, 0  # time without a loss
         self._blind_until_ns = 0
         self._known = 0  # the level that clients have been told of
-        self._raw = 0  # the same before filters
         self._unseen = True  # nobody listened when levels were looked at last: what they were is not known
-        self._filters: dict[tuple[int, bool], Glitch | Noise] = {}  # pin, whether of noise
         self.serial: dict[int, SerialReader] = {}  # by pin
         self.scripts: dict[int, Script] = {}
-        self.seen_ns = now_ns
+        self.seen_ns = self._whole(now_ns)
         self.lost_ns = 0  # how much was not sampled because somebody did not read
         self.events = 0  # that were triggered since the last look
         self._guards: dict[int, tuple[int, int]] = {}  # watchdogs: pin → longest silence, when it was heard last; µs
@@ -109,8 +102,15 @@ class Alerts:
     def begin(self, levels: Callable[[int], int]) -> None:
         """Somebody is about to listen: what changes is what differs from the levels at the last look."""
         if self._unseen:
-            self._known = self._raw = levels(self.seen_ns)
+            self._begin(levels(self.seen_ns))
             self._unseen = False
+
+    def _begin(self, level: int) -> None:
+        self._known = level
+        self.samples.begin(level)
+
+    def _whole(self, ns: int) -> int:
+        return ns - ns % self.samples.step_ns
 
     def open(self, connection: socket.socket | None, now_us: int) -> int:
         """A new handle at this time, not wrapped as ticks are; raises Refused when there are too many."""
@@ -147,18 +147,6 @@ class Alerts:
         if silence_us:
             self._guards[pin] = (silence_us, now_us)
 
-    def filter_glitches(self, pin: int, steady_us: int) -> None:
-        """Report a level of this pin only once it has been steady for so long; 0 ends that."""
-        self._filters.pop((pin, False), None)
-        if steady_us:
-            self._filters[pin, False] = Glitch(steady_us * 1000, self._sample_ns)
-
-    def filter_noise(self, pin: int, steady_us: int, active_us: int, now_ns: int) -> None:
-        """Report this pin for a while after a change that a steady level came before; 0 ends that."""
-        self._filters.pop((pin, True), None)
-        if steady_us:
-            self._filters[pin, True] = Noise(steady_us * 1000, active_us * 1000, self._sample_ns, now_ns)
-
     def reads_serial(self, pin: int) -> bool:
         """Whether bit-banged serial data are read off this pin."""
         return pin in self.serial
@@ -186,21 +174,23 @@ class Alerts:
             del self.handles[number]
 
     def collect(
-        self, now_ns: int, levels: Callable[[int], int], changes: Callable[[int, int], tuple[Times, Words]]
+        self, now_ns: int, levels: Callable[[int], int], look: Callable[[int, int], Stretch]
     ) -> list[tuple[Handle, bytes]]:
-        """What every client is to be told of the time up to now."""
+        """What every client is to be told of the time up to now: `levels` tells those at a time, `look` what happens
+        from one time to another.
+        """
         while self._closing:
             self._closing.pop().close()
         blocked_ns = 0 if self._writing_ns is None else now_ns - self._writing_ns
         self._writing_ns = None
-        now_ns -= now_ns % self._sample_ns
+        now_ns = self._whole(now_ns)
         if now_ns <= self.seen_ns or self._nobody_listens(now_ns):
             return []
         if blocked_ns > RING_NS:  # this machine's own lateness loses nothing
             self.lost_ns += max(0, now_ns - RING_NS - self.seen_ns)
             self.seen_ns = max(self.seen_ns, now_ns - RING_NS)
         took_ns = now_ns - self.seen_ns
-        before, (ticks, words) = self._sampled(now_ns, levels, changes)
+        before, (ticks, words) = self._known, self._sampled(now_ns, levels, look)
         self._whole_ns += took_ns if len(words) and now_ns >= self._blind_until_ns else 0
         hit = self._hit(now_ns, len(words))
         if hit == "lost_samples":
@@ -245,52 +235,14 @@ class Alerts:
         return due
 
     def _sampled(
-        self, now_ns: int, levels: Callable[[int], int], changes: Callable[[int, int], tuple[Times, Words]]
-    ) -> tuple[int, tuple[Times, Words]]:
-        """The level known so far, and what samples up to now show, when (ns) and what."""
+        self, now_ns: int, levels: Callable[[int], int], look: Callable[[int, int], Stretch]
+    ) -> tuple[Times, Words]:
+        """What samples up to now show, when (ns) and what."""
         since_ns, self.seen_ns = self.seen_ns, now_ns
         if not self._watched():
-            self._known = self._raw = levels(now_ns)
-            return self._known, (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-        t, words = changes(since_ns, now_ns)
-        if self._jitter_ns:
-            most = OFF_MOST * self._sample_ns
-            off = np.clip(self._rng.normal(0.0, self._jitter_ns, len(t)), -most, most).astype(np.int64)
-            t = np.clip(np.maximum.accumulate(t + off), since_ns + 1, now_ns)
-        at_first = levels(since_ns)
-        if at_first != self._raw:  # what was between has not been seen
-            t, words = np.append(since_ns, t), np.append(at_first, words)
-        t, words = sampled(t, words, self._sample_ns)
-        before, self._raw = self._raw, int(words[-1]) if len(words) else self._raw
-        if self._filters:
-            t, words = self._filtered(before, since_ns, now_ns, t, words)
-        return self._known, (t, words)
-
-    def _filtered(self, before: int, since_ns: int, now_ns: int, t: Times, words: Words) -> tuple[Times, Words]:
-        """Samples with what the filters make of their pins; `before` was the level until the first."""
-        shown: dict[int, list[tuple[int, bool]]] = {}
-        for pin in sorted({pin for pin, _ in self._filters}):
-            level = bool(before >> pin & 1)
-            bits = (words >> pin & 1).astype(bool).tolist()
-            changes = list(zip(t.tolist(), bits, strict=True))
-            started = bool(self._known >> pin & 1)
-            for of_noise in (False, True):
-                stage = self._filters.get((pin, of_noise))
-                if stage is not None:
-                    found = stage.run(level, since_ns, changes, now_ns)
-                    level, changes = bool(stage.reported) if not found else not found[0][1], found
-            shown[pin] = [(since_ns, started), *changes]
-        when = np.unique(
-            np.concatenate([t, *(np.array([at for at, _ in rows], dtype=np.int64) for rows in shown.values())])
-        )
-        when = when[when > since_ns]
-        words = np.append(before, words)[np.searchsorted(t, when, side="right")].astype(np.int64)
-        for pin, rows in shown.items():
-            at = np.array([row[0] for row in rows])
-            bits = np.array([row[1] for row in rows], dtype=np.int64)
-            words = words & ~(1 << pin) | bits[np.searchsorted(at, when, side="right") - 1] << pin
-        changed = words != np.append(self._known, words[:-1])
-        return when[changed], words[changed]
+            self._begin(levels(now_ns))
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        return self.samples.shown(since_ns, now_ns, look, self._known)
 
     def _hit(self, now_ns: int, changes: int) -> str:
         """The fault that hits this batch of changes; empty if none does."""
@@ -324,34 +276,29 @@ def deliver(handle: Handle, reports: bytes) -> None:
     handle.broken = True
 
 
-def sampled(t_ns: Times, words: Words, sample_ns: int = SAMPLE_US * 1000) -> tuple[Times, Words]:
-    """Level changes as they are seen every `sample_ns`: when (ns) and what, the last of each interval."""
-    if not len(t_ns):
-        return t_ns, words
-    at = -(-t_ns // sample_ns) * sample_ns
-    last = np.append(at[1:] != at[:-1], True)
-    return at[last], words[last]
-
-
 def _reports(
     handle: Handle, before: int, ticks_ns: Times, words: Words, now_ns: int, flags: list[int]
 ) -> NDArray[np.void]:
     """Level changes that a handle watches, then watchdogs and events, or a sign of life where long nothing came."""
+    now_us = now_ns // 1000
     watched = words & handle.bits
-    changed = watched != np.concatenate([[before & handle.bits], watched[:-1]])
-    count, now_us = int(changed.sum()), now_ns // 1000
+    changed = np.ones(len(words), dtype=np.bool_)
+    if len(words):
+        changed[0] = watched[0] != before & handle.bits
+        np.not_equal(watched[1:], watched[:-1], out=changed[1:])
+    count = int(np.count_nonzero(changed))
     if count == 0 and not flags:
         if now_us - handle.reported_us <= ALIVE_US:
-            return np.empty(0, dtype=_REPORT)
+            return _NONE
         flags = [ALIVE]
     reports = np.zeros(count + len(flags), dtype=_REPORT)
-    level = int(words[-1]) if len(words) else before
     reports["tick"][:count] = (ticks_ns[changed] // 1000) & 0xFFFF_FFFF
     reports["level"][:count] = words[changed] & 0xFFFF_FFFF
-    reports["flags"][count:] = flags
-    reports["tick"][count:] = now_us & 0xFFFF_FFFF
-    reports["level"][count:] = level & 0xFFFF_FFFF
-    reports["seqno"] = (handle.sequence + np.arange(len(reports))) & 0xFFFF
+    if flags:
+        reports["flags"][count:] = flags
+        reports["tick"][count:] = now_us & 0xFFFF_FFFF
+        reports["level"][count:] = (int(words[-1]) if len(words) else before) & 0xFFFF_FFFF
+    reports["seqno"] = np.arange(handle.sequence, handle.sequence + len(reports)) & 0xFFFF
     handle.sequence += len(reports)
     handle.reported_us = now_us
     return reports

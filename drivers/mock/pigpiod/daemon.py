@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from drivers.mock.clock import at_one_time
 from drivers.mock.pigpiod import bitbang, buses, gpio, others, pwm
-from drivers.mock.pigpiod.alerts import SAMPLE_US, Alerts
+from drivers.mock.pigpiod.alerts import Alerts
 from drivers.mock.pigpiod.header import Pins
 from drivers.mock.pigpiod.protocol import REVISION, USER_GPIOS, VERSION, Code, Command, Refused
+from drivers.mock.pigpiod.samples import SAMPLE_US
 from drivers.mock.pigpiod.scripts.run import Scripts
 from drivers.mock.pigpiod.serial import LEAST_BAUD, MOST_BAUD_IN, MOST_BITS, SerialReader, serial_pulses
 from drivers.mock.pigpiod.waves.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.mock.clock import at_one_time
+
 Times = NDArray[np.int64]
 Words = NDArray[np.int64]
 
@@ -44,7 +46,7 @@ class Stretch:
 
 class Foresight:
     """The latest stretch. `revision` tells whether things are as they were, `settled_ns` until when after a time they
-    are known then; `level` and `changes` work them out.
+    are known then; `level` and `changes` work them out. No time passes on the clock while somebody waits for that.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Foresight:
         settled_ns: Callable[[int], int],
         level: Callable[[int], int],
         changes: Callable[[int, int], tuple[Times, Words]],
+        clock: Callable[[], int],
     ) -> None:
         self._revision, self._settled_ns, self._level, self._changes = revision, settled_ns, level, changes
+        self._clock = clock
         self._latest: Stretch | None = None
 
     def level(self, at_ns: int) -> int:
@@ -64,15 +68,16 @@ class Foresight:
             return latest.level(at_ns)
         return self._level(at_ns)
 
-    def changes(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
-        """Level changes in (t0, t1]."""
+    def look(self, t0_ns: int, t1_ns: int) -> Stretch:
+        """What happens from t0 to t1, and perhaps before and after."""
         latest, revision = self._latest, self._revision()
         if latest is None or not latest.holds(revision, t0_ns, t1_ns):
-            until_ns = max(t1_ns, self._settled_ns(t1_ns))
-            before = self.level(t0_ns)
-            latest = Stretch(t0_ns, until_ns, before, *self._changes(t0_ns, until_ns), revision)
+            with at_one_time(self._clock):
+                until_ns = max(t1_ns, self._settled_ns(t1_ns))
+                before = self.level(t0_ns)
+                latest = Stretch(t0_ns, until_ns, before, *self._changes(t0_ns, until_ns), revision)
             self._latest = latest
-        return latest.part(t0_ns, t1_ns)
+        return latest
 
     def extend(self, from_ns: int, soon_ns: int) -> None:
         """Have what comes soon worked out before somebody has to wait for it; nobody asks for before `from_ns`."""

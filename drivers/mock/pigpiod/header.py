@@ -6,32 +6,28 @@ Peripherals, chapter 6). Waves and commands write latches, whatever the pin's mo
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from drivers.errors import TwinError
-from drivers.mock.pigpiod.foresight import Foresight
+from drivers.mock.pigpiod.foresight import Foresight, Stretch
 from drivers.mock.pigpiod.protocol import GPIOS, USER_GPIOS
 from drivers.mock.pigpiod.trains import Trains
-from drivers.mock.timeline import Timeline
+from drivers.mock.pigpiod.wired import Wired
+from drivers.mock.timeline import Timeline, in_order
 from drivers.pins import PULLED_UP_AT_BOOT
 
 if TYPE_CHECKING:
-    from drivers.edges import Levels
     from drivers.mock.board import Board
     from drivers.settings import Wiring
 
 INPUT, OUTPUT = 0, 1
 PULL_OFF, PULL_DOWN, PULL_UP = 0, 1, 2
 
-LATEST_S = 10e-6  # that an edge comes after it is due; by then the DMA engine's queue is full
 TRAINS_AHEAD_NS = 20_000_000  # how far pulses without end are put on the board in advance
 PULLED_UP = frozenset({*PULLED_UP_AT_BOOT, 34, 35, 36, *range(46, 54)})  # BCM2835 ARM Peripherals, table 6-31
-_USUAL = 4.0  # what an edge is late in the mean, in units of the jitter: none comes early
 
 Times = NDArray[np.int64]
 Words = NDArray[np.int64]
@@ -55,9 +51,8 @@ class Pins:
         self._axon_pin = axon_pin
         self._jumpers = tuple(jumpers)
         self._clock = board.clock
-        self._bits = {line.pin: 1 << bit for bit, line in enumerate(wiring.lines())}
+        self._wired = Wired(board, wiring)
         self._outside: dict[int, int] = {}
-        self._rng = np.random.default_rng([board.seed, 0x9190])
         self.modes = [INPUT] * GPIOS
         self.pulls = [PULL_UP if pin in PULLED_UP else PULL_DOWN for pin in range(GPIOS)]
         now = self._clock()
@@ -67,14 +62,18 @@ class Pins:
         self._trains = Trains()
         self._revision, self._promised_ns = 0, now  # as the board's
         self._ahead = Foresight(
-            lambda: (self._revision, self._board.revision), self._settled_ns, self._looked_at, self._worked_out
+            lambda: (self._revision, self._board.revision),
+            self._settled_ns,
+            self._looked_at,
+            self._worked_out,
+            self._clock,
         )
         self._to_board(now)
 
     @property
     def wired(self) -> int:
         """GPIO mask of the pins with a line of the board on them."""
-        return sum(1 << pin for pin in self._bits)
+        return self._wired.mask
 
     def set_mode(self, pin: int, mode: int) -> None:
         """Change a pin's function; an output shows its latch at once."""
@@ -122,7 +121,7 @@ class Pins:
         lines = (self._latch, self._outputs, self._inputs)
         windows = [slice(*np.searchsorted(line.t, [t0_ns, t1_ns], side="right")) for line in lines]
         edges = [line.t[window] for line, window in zip(lines, windows, strict=True)]
-        t = np.unique(np.concatenate([*edges, self._trains.edges(t0_ns, t1_ns)]))
+        t = in_order(*edges, self._trains.edges(t0_ns, t1_ns))
         latch, outputs, inputs = (_at(line, t) for line in lines)
         latch = self._trains.over(t, latch)
         words: Words = self._tied(latch & outputs | inputs & ~outputs, outputs)
@@ -133,9 +132,9 @@ class Pins:
         """The levels of GPIO 0-31 at a time, as somebody sees them who looks: the axon on its pin."""
         return self._ahead.level(at_ns)
 
-    def seen(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
-        """Level changes in (t0, t1] with the axon on its pin, and the lines when their edges really come."""
-        return self._ahead.changes(t0_ns, t1_ns)
+    def seen(self, t0_ns: int, t1_ns: int) -> Stretch:
+        """What happens from t0 to t1, with the axon on its pin, and the lines when their edges really come."""
+        return self._ahead.look(t0_ns, t1_ns)
 
     def foresee(self, from_ns: int, soon_ns: int) -> None:
         """Have what is to be seen soon worked out beforehand; what was before `from_ns` is not asked for again."""
@@ -155,7 +154,7 @@ class Pins:
         past = self._board.past(at_ns, at_ns + 1)
         _, lines = past.lines(at_ns, at_ns + 1)
         _, high = past.axon_levels(at_ns, at_ns + 1)
-        return self._with_axon(self._with_lines(np.array([self.levels(at_ns)]), lines[-1:]), high[-1:]).item()
+        return self._with_axon(self._wired.shown(np.array([self.levels(at_ns)]), lines[-1:]), high[-1:]).item()
 
     def _worked_out(self, t0_ns: int, t1_ns: int) -> tuple[Times, Words]:
         t, words = self.changes(t0_ns, t1_ns)
@@ -164,23 +163,16 @@ class Pins:
         past = self._board.past(t0_ns, t1_ns + 1)
         line_t, levels = past.lines(t0_ns, t1_ns + 1)
         axon_t, high = past.axon_levels(t0_ns, t1_ns + 1)
-        when = np.unique(np.concatenate([t, line_t, axon_t]))
+        when = in_order(t, line_t, axon_t)
         when = when[(when > t0_ns) & (when <= t1_ns)]
         words = np.append(self.levels(t0_ns), words)[np.searchsorted(t, when, side="right")]
-        words = self._with_lines(words, levels[np.maximum(np.searchsorted(line_t, when, side="right") - 1, 0)])
+        words = self._wired.shown(words, levels[np.maximum(np.searchsorted(line_t, when, side="right") - 1, 0)])
         words = self._with_axon(words, high[np.searchsorted(axon_t, when, side="right") - 1])
         return when, words
 
     @property
     def _hears_axon(self) -> bool:
         return self._axon_pin is not None and self.modes[self._axon_pin] == INPUT
-
-    def _with_lines(self, words: Words, levels: Levels) -> Words:
-        """Levels (n,) with the board's lines on their pins as they are, which may come later than latches."""
-        shown = levels.astype(np.int64)
-        for pin, bit in self._bits.items():
-            words = words & ~(1 << pin) | ((shown & bit != 0).astype(np.int64) << pin)
-        return words
 
     def _with_axon(self, words: Words, high: NDArray[np.bool_]) -> Words:
         assert self._axon_pin is not None  # noqa: S101 (asked before)
@@ -197,11 +189,11 @@ class Pins:
         self._revision += 1
         outputs = self._outputs.at(at_ns)
         changed = outputs & (new ^ old)
-        lines = sum(bit for pin, bit in self._bits.items() if changed >> pin & 1)
+        lines = sum(line for pin, line in self._wired.pins.items() if changed >> pin & 1)
         if lines and self._trains.on(self.wired, at_ns):
             self._to_board(self._clock())
         elif lines:
-            self._on_board(lines, level, at_ns)
+            self._wired.write(lines, level, at_ns)
 
     def begin_train(self, pin: int, period_ns: int, high_ns: int) -> None:
         """Pulses without end on a pin, from now on."""
@@ -217,7 +209,7 @@ class Pins:
 
     def _retrained(self, pin: int, now: int) -> None:
         self._revision += 1
-        if pin in self._bits:
+        if pin in self._wired.pins:
             self._board.halt(now)
             self._to_board(now)
             self.keep_up(now)
@@ -226,7 +218,7 @@ class Pins:
         """Put pulses without end on the board's lines, some time ahead."""
         since, until = max(self._board.busy_until_ns(), now - TRAINS_AHEAD_NS), now + TRAINS_AHEAD_NS
         if since + TRAINS_AHEAD_NS // 2 < until and self._trains.on(self.wired, now):
-            t = np.unique(self._trains.edges(since, until))
+            t = in_order(self._trains.edges(since, until))
             self._play_on_board(t, _at(self._latch, t))
 
     def play(self, t_ns: Times, on: Words, off: Words) -> None:
@@ -234,7 +226,7 @@ class Pins:
         whose edges come some time after they are due.
         """
         used = int(np.bitwise_or.reduce(on | off, initial=0)) & self.wired
-        idle = [pin for pin in self._bits if used >> pin & 1 and self.modes[pin] != OUTPUT]
+        idle = [pin for pin in self._wired.pins if used >> pin & 1 and self.modes[pin] != OUTPUT]
         if idle:
             self.misused(f"a wave drives GPIO {idle[0]}, which is not an output: nothing happens on its line")
         t, words = _expand(t_ns, on, off, int(self._latch.words[-1]))
@@ -281,19 +273,12 @@ class Pins:
 
     def _to_board(self, now: int) -> None:
         level = self.levels(now)
-        shown = self._board.levels(now)
-        wanted = sum(bit for pin, bit in self._bits.items() if level >> pin & 1)
-        for bit in self._bits.values():
-            if (shown ^ wanted) & bit:
-                self._on_board(bit, int(wanted & bit != 0), now)
+        for line, wanted in self._wired.differ(level, now):
+            self._wired.write(line, wanted, now)
         later = slice(int(np.searchsorted(self._latch.t, now, side="right")), None)
         if len(self._latch.t[later]):
             self._board.halt(now)
             self._play_on_board(self._latch.t[later].copy(), self._latch.words[later].copy())
-
-    def _on_board(self, lines: int, level: int, at_ns: int) -> None:
-        with contextlib.suppress(TwinError):  # the board has recorded it; the Pi knows nothing of it
-            self._board.write(lines, bool(level), at_ns)
 
     def _play_on_board(self, t: Times, words: Words, *, jitter: bool = False) -> None:
         outputs, inputs = int(self._outputs.words[-1]), int(self._inputs.words[-1])
@@ -301,13 +286,7 @@ class Pins:
             self._board.halt(int(t[0]) - 1)  # what lies after that are pulses without end, and come anew
             t, words = self._with_trains(t, words)
         shown = words & outputs | inputs & ~outputs
-        levels = np.zeros(len(words), dtype=np.uint32)
-        for pin, bit in self._bits.items():
-            levels |= ((shown >> pin) & 1).astype(np.uint32) * np.uint32(bit)
-        changed = levels != np.concatenate([[self._board.levels(self._board.busy_until_ns())], levels[:-1]])
-        t, levels = t[changed], levels[changed]
-        with contextlib.suppress(TwinError):  # likewise
-            self._board.play(0, t, levels, late_ns=self._late_ns(len(t)) if jitter else None)
+        self._wired.play(t, shown, jitter=jitter)
 
     def _with_trains(self, t: Times, words: Words) -> tuple[Times, Words]:
         """A queue with the pulses without end among it; what a pulse does twice at one time is done twice."""
@@ -316,17 +295,6 @@ class Pins:
         words = np.insert(words, at, words[at - 1])
         t = np.insert(t, at, more)
         return t, self._trains.over(t, words)
-
-    def _late_ns(self, count: int) -> Times | None:
-        """By how much each edge comes later: normal, with a heavy tail under load."""
-        rough = self._board.rough
-        if rough.pigpio_jitter_s == 0:
-            return None
-        late = self._rng.normal(_USUAL * rough.pigpio_jitter_s, rough.pigpio_jitter_s, count)
-        tail = self._rng.random(count) < rough.pigpio_tail_share
-        late[tail] += self._rng.exponential(rough.pigpio_tail_s, int(tail.sum()))
-        late = np.clip(late, 0.0, LATEST_S)
-        return np.round(late * 1e9).astype(np.int64)
 
 
 def _at(line: Timeline, t: Times) -> Words:
@@ -337,6 +305,21 @@ def _at(line: Timeline, t: Times) -> Words:
 
 def _expand(t_ns: Times, on: Words, off: Words, before: int) -> tuple[Times, Words]:
     """What the pins show: SET acts before CLEAR, so a pulse that does both shows two levels at one time."""
+    after = _after(on, off, before)
+    was = np.empty_like(after)
+    was[:1], was[1:] = before, after[:-1]
+    t = np.repeat(t_ns, 2)
+    words = np.stack([was | on, after], axis=1).ravel()
+    keep = np.stack([(on != 0) & (off != 0), (on | off) != 0], axis=1).ravel()
+    return t[keep], words[keep]
+
+
+def _after(on: Words, off: Words, before: int) -> Words:
+    """(n,) latches after each pulse that sets and clears some."""
+    moved = on ^ off
+    after: Words = np.bitwise_xor.accumulate(np.append(before, moved))
+    if not (((on & after[:-1]) | (off & ~after[:-1])).any() or (on & off).any()):
+        return after[1:]  # all that is set was low, all that is cleared was high
     used = int(np.bitwise_or.reduce(on | off, initial=0))
     after = np.full(len(on), before & ~used, dtype=np.int64)
     row = np.arange(len(on))
@@ -347,8 +330,4 @@ def _expand(t_ns: Times, on: Words, off: Words, before: int) -> tuple[Times, Wor
         last = np.maximum.accumulate(np.where(acts != 0, row, -1))
         level = np.where(last >= 0, 1 - ((off[last] >> bit) & 1), before >> bit & 1)
         after |= level << bit
-    between = np.concatenate([[before], after[:-1]]) | on
-    t = np.repeat(t_ns, 2)
-    words = np.stack([between, after], axis=1).ravel()
-    keep = np.stack([(on != 0) & (off != 0), (on | off) != 0], axis=1).ravel()
-    return t[keep], words[keep]
+    return after

@@ -56,7 +56,7 @@ def _glitch_filter(daemon: Machine, pin: int, steady_us: int, _: bytes) -> int:
     _user(pin)
     if steady_us > LONGEST_FILTER_US:
         raise Refused(Code.BAD_FILTER)
-    daemon.alerts.filter_glitches(pin, steady_us)
+    daemon.alerts.samples.filter_glitches(pin, steady_us)
     return 0
 
 
@@ -65,7 +65,7 @@ def _noise_filter(daemon: Machine, pin: int, steady_us: int, extension: bytes) -
     active_us = int.from_bytes(extension[:4], "little")
     if steady_us > LONGEST_FILTER_US or active_us > LONGEST_NOISE_US:
         raise Refused(Code.BAD_FILTER)
-    daemon.alerts.filter_noise(pin, steady_us, active_us, daemon.clock())
+    daemon.alerts.samples.filter_noise(pin, steady_us, active_us, daemon.clock())
     return 0
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import InputError
-from drivers.mock.clock import at_one_time
 from drivers.mock.pigpiod import protocol
 from drivers.mock.pigpiod.alerts import FAULTS as ALERT_FAULTS
-from drivers.mock.pigpiod.alerts import SAMPLE_US, SAMPLES_US, deliver
+from drivers.mock.pigpiod.alerts import deliver
 from drivers.mock.pigpiod.daemon import SLOWNESS, Daemon
 from drivers.mock.pigpiod.others import wait_s
+from drivers.mock.pigpiod.samples import SAMPLE_US, SAMPLES_US
 from drivers.mock.roughness import Pauses
 
 if TYPE_CHECKING:
@@ -151,8 +151,9 @@ class PigpiodServer:
     def _alert(self) -> None:
         """Report level changes; a client that does not read stops this thread, and no other."""
         daemon = self._daemon
-        while not self._gone.wait(ALERT_S if daemon.alerts.listening else HOUSEKEEPING_S):
-            with daemon.lock, at_one_time(daemon.clock):  # the real one's sampling takes a few µs
+        while not self._gone.is_set():
+            time.sleep(ALERT_S if daemon.alerts.listening else HOUSEKEEPING_S)  # cheaper than waiting for an event
+            with daemon.lock:
                 found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
                 deliver(handle, reports)

@@ -52,6 +52,10 @@ def header(*, foresight: bool, rough: float) -> tuple[Pins, Board, Clock]:
     return pins, board, clock
 
 
+def shown(pins: Pins, t0_ns: int, t1_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    return pins.seen(t0_ns, t1_ns).part(t0_ns, t1_ns)
+
+
 def looked(*, foresight: bool, rough: float, step_us: int) -> list[tuple[int, int]]:
     """All that is seen of a queue that is added to, touched, stopped and begun again, looked at every so often."""
     pins, board, clock = header(foresight=foresight, rough=rough)
@@ -73,7 +77,7 @@ def looked(*, foresight: bool, rough: float, step_us: int) -> list[tuple[int, in
 
     def look(until_ns: int) -> None:
         nonlocal last_ns
-        seen.extend(zip(*(part.tolist() for part in pins.seen(last_ns, until_ns)), strict=True))
+        seen.extend(zip(*(part.tolist() for part in shown(pins, last_ns, until_ns)), strict=True))
         last_ns = until_ns
 
     for us in range(step_us, 11_000, step_us):
@@ -133,7 +137,7 @@ def test_a_look_before_the_first_reset_after_a_rest_hides_no_spike(foresight: bo
     clock.ns = 6_012 * NS
     pins.seen(6_000 * NS, clock.ns)
     clock.ns = 7_000 * NS
-    _, words = pins.seen(6_012 * NS, clock.ns)
+    _, words = shown(pins, 6_012 * NS, clock.ns)
     assert (np.diff(words >> AXON & 1) == 1).sum() > 10
     board.misuse.take()
 

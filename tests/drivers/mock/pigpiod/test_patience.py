@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 import gpiozero
-import numpy as np
 import pigpio
 import pytest
 from gpiozero.pins.pigpio import PiGPIOFactory
@@ -18,7 +17,6 @@ from gpiozero.pins.pigpio import PiGPIOFactory
 from drivers.device import load_device
 from drivers.mock.board import MANY_EVENTS, Board
 from drivers.mock.pigpiod import PigpiodServer
-from drivers.mock.pigpiod.alerts import Alerts, sampled
 from drivers.mock.pigpiod.protocol import Code, Command
 from drivers.settings import BoardSettings, Wiring
 
@@ -153,29 +151,6 @@ def test_a_trigger_on_an_input_shows_nothing(pi: pigpio.pi, board: Board) -> Non
     assert pi.gpio_trigger(22, 10) == 0
     assert board.levels() == 0
     assert pi.get_mode(22) == pigpio.INPUT
-
-
-def test_short_pulses_are_seen_only_where_a_sample_falls_on_them() -> None:
-    """Of 200 edges of pulses of 1 µs every 7.3 µs the real daemon reports about 40 at its 5 µs."""
-    rise = np.arange(100) * 7_300 + 300
-    t = np.sort(np.concatenate([rise, rise + 1_000]))
-    _, words = sampled(t, np.tile([1, 0], 100))
-    assert 30 <= np.count_nonzero(np.diff(words, prepend=0)) <= 50
-
-
-@pytest.mark.parametrize("sample_us", [1, 5])
-def test_what_lasts_two_samples_is_never_missed_however_rough(sample_us: int) -> None:
-    """Samples come off by contention, but their pacing catches up: every pulse is seen, of any phase."""
-    rises = np.arange(20_000) * (10_037 * sample_us) + 1_000_000
-    t = np.stack([rises, rises + 1_700 * sample_us], axis=1).ravel()  # less the 150 ns pull-up, thrice
-    words = np.tile([1, 0], len(rises)).astype(np.int64)
-    alerts = Alerts(0, sample_us=sample_us, jitter_s=600e-9, seed=7)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        alerts.watch(alerts.open(ours, 0), 1)
-        found = alerts.collect(int(t[-1]) + 100_000, lambda _: 0, lambda _since, _until: (t, words))
-    levels = np.frombuffer(found[0][1], dtype=np.uint32).reshape(-1, 3)[:, 2]
-    assert np.count_nonzero(np.diff(levels.astype(np.int64), prepend=0) == 1) == len(rises)
 
 
 def test_a_client_that_never_reads_holds_up_reports_but_no_command(
