@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,13 @@ from drivers.mock.pigpiod.samples import SAMPLE_US
 from drivers.mock.pigpiod.scripts.run import Scripts
 from drivers.mock.pigpiod.serial import LEAST_BAUD, MOST_BAUD_IN, MOST_BITS, SerialReader, serial_pulses
 from drivers.mock.pigpiod.waves.memory import BLOCKS, MOST_MICROS, MOST_PULSES, WaveMemory, parse
-from drivers.mock.pigpiod.waves.player import Player
+from drivers.mock.pigpiod.waves.player import SYNC, Player
 
 if TYPE_CHECKING:
     from drivers.mock.board import Board
     from drivers.settings import Wiring
 
+LEISURE_NS = 20_000_000  # what plays for so long yet lets nobody wait for us
 HELD_BLOCKS = 20_000  # what another program's waves take with the fault out_of_control_blocks
 SLOWNESS = {"doubled_clock": 2.0, "slow_clock": 1.13}
 
@@ -79,10 +81,19 @@ class Daemon:
             handler = _COMMANDS.get(cmd)
             if handler is None:
                 return int(Code.UNKNOWN_COMMAND)
-            with at_one_time(self.clock):
+            queues = cmd in _MEMORY or (cmd == Command.WVTXM and p2 & SYNC)
+            with self.at_leisure() if queues else at_one_time(self.clock):
                 return handler(self, p1, p2, extension)
         except Refused as refused:
             return int(refused.code)
+
+    def at_leisure(self) -> AbstractContextManager[None]:
+        """For work that changes nothing on the pins before what plays has ended: time goes on meanwhile, as it does
+        for the real daemon, unless that is soon, when our being slow would make a host late that is not.
+        """
+        if self.player.ends_ns - self.clock() > LEISURE_NS:
+            return nullcontext()
+        return at_one_time(self.clock)
 
     def notify(self, connection: socket.socket | None) -> int:
         """A new notification, over a connection or a pipe."""
@@ -244,6 +255,7 @@ def _delete_script(daemon: Daemon, number: int, _p2: int, _: bytes) -> int:
     return 0
 
 
+_MEMORY = frozenset({Command.WVNEW, Command.WVAG, Command.WVCRE, Command.WVCAP, Command.WVDEL})
 _COMMANDS: dict[int, Handler] = {
     **gpio.COMMANDS,
     **pwm.COMMANDS,

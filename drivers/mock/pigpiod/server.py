@@ -153,7 +153,7 @@ class PigpiodServer:
         daemon = self._daemon
         while not self._gone.is_set():
             time.sleep(ALERT_S if daemon.alerts.listening else HOUSEKEEPING_S)  # cheaper than waiting for an event
-            with daemon.lock:
+            with daemon.lock, daemon.at_leisure():
                 found = daemon.alerts.collect(daemon.clock(), daemon.pins.seen_levels, daemon.pins.seen)
             for handle, reports in found:
                 deliver(handle, reports)

@@ -110,6 +110,11 @@ class Player:
         """What WVCLR does to the engine: what plays goes on, but nothing can follow it."""
         self._tail = _NOTHING_SENT
 
+    @property
+    def ends_ns(self) -> int:
+        """When all that is on the pins has ended; 0 where nothing is."""
+        return self._plan[-1].end_ns if self._plan else 0
+
     def busy(self) -> bool:
         """Whether anything plays."""
         self.pump()
