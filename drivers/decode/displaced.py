@@ -194,34 +194,46 @@ def _all_out_of_step(seen: Lags, odd: BoolArray, step_s: float) -> str:
     return ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Middles:
+    """Of every `count` lags in a row their median, and their median deviation from it; s, (n − count + 1,)."""
+
+    count: int
+    middle_s: FloatArray
+    spread_s: FloatArray
+
+    @staticmethod
+    def of(lag_s: FloatArray, count: int) -> _Middles:
+        windows = np.lib.stride_tricks.sliding_window_view(lag_s, count)
+        middle_s = np.median(windows, axis=1)
+        return _Middles(count, middle_s, np.median(np.abs(windows - middle_s[:, None]), axis=1))
+
+    def part(self, first: int, stop: int) -> _Middles:
+        """Those that begin with some of the lags."""
+        return _Middles(self.count, self.middle_s[first:stop], self.spread_s[first:stop])
+
+
 def _moves(lag_s: FloatArray, step_s: float) -> bool:
     """Whether lags move at once and stay where they are, by more than a picture's parts differ in theirs."""
     most = min(_WINDOW, len(lag_s) // 2)
-    _, spread = _middles(lag_s, most)
-    usual_s = float(np.median(spread))  # of few lags it may come out as nothing
-    moved = [_moved(lag_s, most, most, step_s, usual_s)]
+    middles = _Middles.of(lag_s, most)
+    last = len(lag_s) - most
+    usual_s = float(np.median(middles.spread_s))  # of few lags it may come out as nothing
+    beside = [(middles.part(0, last - most + 1), middles.part(most, last + 1))]
     for few in range(_WINDOW_LEAST, most):  # at either end
-        moved.append(_moved(lag_s[: few + most], few, most, step_s, usual_s))
-        moved.append(_moved(lag_s[-few - most :], most, few, step_s, usual_s))
-    return any(moved)
+        beside.append((_Middles.of(lag_s[:few], few), middles.part(few, few + 1)))
+        beside.append((middles.part(last - few, last - few + 1), _Middles.of(lag_s[-few:], few)))
+    return any(_moved(before, after, step_s, usual_s) for before, after in beside)
 
 
-def _moved(lag_s: FloatArray, before: int, after: int, step_s: float, usual_s: float) -> bool:
-    """Whether somewhere the middle of so many lags before differs from that of so many after, by more than what they
-    are known to: from their own spread, or from the `usual_s` one.
+def _moved(before: _Middles, after: _Middles, step_s: float, usual_s: float) -> bool:
+    """Whether somewhere the middle of the lags before differs from that of those after, by more than what they are
+    known to: from their own spread, or from the `usual_s` one.
     """
-    (was, off), (now, more) = _middles(lag_s[: len(lag_s) - after], before), _middles(lag_s[before:], after)
-    noise = np.hypot(np.maximum(off, usual_s) / math.sqrt(before), np.maximum(more, usual_s) / math.sqrt(after))
-    sigmas = (_SHIFT_SIGMAS if before == after else _END_SIGMAS) * _MAD_SIGMA * _MEDIAN_SIGMA
-    allowed = np.maximum(_SHIFT_SAMPLES * step_s, sigmas * noise)
-    return bool((np.abs(now - was) > allowed).any())
-
-
-def _middles(lag_s: FloatArray, count: int) -> tuple[FloatArray, FloatArray]:
-    """The median of every `count` lags in a row, and their median deviation from it."""
-    windows = np.lib.stride_tricks.sliding_window_view(lag_s, count)
-    middle = np.median(windows, axis=1)
-    return middle, np.median(np.abs(windows - middle[:, None]), axis=1)
+    noise_s = [np.maximum(part.spread_s, usual_s) / math.sqrt(part.count) for part in (before, after)]
+    sigmas = (_SHIFT_SIGMAS if before.count == after.count else _END_SIGMAS) * _MAD_SIGMA * _MEDIAN_SIGMA
+    allowed_s = np.maximum(_SHIFT_SAMPLES * step_s, sigmas * np.hypot(*noise_s))
+    return bool((np.abs(after.middle_s - before.middle_s) > allowed_s).any())
 
 
 def _silent(spikes: NDArray[np.integer], pulses: NDArray[np.integer]) -> str:
