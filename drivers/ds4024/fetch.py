@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ds4024.link import ScopeLink, as_number
-from drivers.ds4024.memory import WINDOW, NoRecordError, Preamble, Rate, end_reading, read_again, read_memory
+from drivers.ds4024.memory import AS_BYTES, BOUNDS, WINDOW, NoRecordError, Preamble, Rate, end_reading, read_again, read_memory
 from drivers.ds4024.plan import DIVISIONS
 from drivers.ds4024.settings import CODES_PER_DIV, SETTING_TOLERANCE, Y_REFERENCE
 from drivers.errors import CaptureError, ConnectionLostError
@@ -33,15 +33,29 @@ class Fetcher:
         self._short = True  # whether the short way has led somewhere so far
         self._memory: tuple[float, int] | None = None
         self._preambles: dict[int, Preamble] = {}
-        self._sent: dict[str, int] = {}  # what the window is known to be
-        self._keeps = True  # whether the window has stayed what it was so far
+        self._sent: dict[str, str] = {}  # what is known to be set for reading
+        self._keeps = True  # whether that has stayed so far
 
     def forget(self, *, times_only: bool = False) -> None:
         """Settings have changed, or somebody else may have changed them; `times_only`: volts are what they were."""
         self._memory = None
-        self._sent.clear()
+        self._sent = {header: value for header, value in self._sent.items() if times_only and header not in BOUNDS}
         if not times_only:
             self._preambles.clear()
+
+    def prepare(self) -> None:
+        """Ask and set what can be beforehand, so that the first record is read as soon as any."""
+        self.know_memory()
+        self._link.write(":STOP")  # memory can be chosen in no other state
+        for header, value in AS_BYTES.items():
+            self._link.write(f"{header} {value}")
+        self._sent.update(AS_BYTES)
+
+    @property
+    def selected(self) -> str | None:
+        """The channel that is read soonest, as it is selected already; None: not known."""
+        said = self._sent.get(":WAV:SOUR")
+        return next((name for name, number in self._settings.channels.items() if said == f"CHAN{number}"), None)
 
     def trace(
         self,

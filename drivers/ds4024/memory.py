@@ -7,6 +7,7 @@ because the next channel is read wrongly without it. A channel whose count is wr
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -32,6 +33,11 @@ _EMPTY_MOST = 20  # blocks in a row without data, after which a window is given 
 _PREAMBLE_TRIES = 10
 _EXECUTION_ERROR = 16  # *ESR? bit 4
 _RAW, _BYTE = 2, 0  # the preamble's mode and format fields
+_DUE = "DUE"  # for a status: nobody asked, but by the rate all that can be there is
+
+
+AS_BYTES = {":WAV:FORM": "BYTE", ":WAV:MODE": "RAW"}
+BOUNDS = (":WAV:POIN", ":WAV:STOP", ":WAV:STAR")  # what a shorter memory bounds
 
 
 class NoRecordError(CaptureError):
@@ -95,15 +101,21 @@ class Rate:
         self.sure = bytes_per_s is not None  # seen in the middle of enough; what is kept is looked at now and then
         self._reads = 0
 
-    def wait_s(self, count: int, poll_s: float) -> float:
-        """How long to leave so many bytes alone; until the rate is sure, and now and then, not until all is there."""
+    def due_s(self, count: int) -> float | None:
+        """After how long so many bytes, or a buffer full, are there; None where that has to be looked at: until it is
+        sure, and now and then.
+        """
+        self._reads += count >= _TELLING
+        return self._copying_s(count) if self.sure and self._reads % _MEASURED_EVERY else None
+
+    def look_s(self, count: int, poll_s: float) -> float:
+        """After how long to look whether so many bytes are there, before they are."""
         if self.copied is None:
             return poll_s
-        self._reads += count >= _TELLING
-        share = _UNSURE_SHARE
-        if self.sure:
-            share = 1.0 if self._reads % _MEASURED_EVERY else _MEASURED_SHARE
-        return share * min(count, _BLOCK_MOST) / self.copied
+        return (_MEASURED_SHARE if self.sure else _UNSURE_SHARE) * self._copying_s(count)
+
+    def _copying_s(self, count: int) -> float:
+        return min(count, _BLOCK_MOST) / (self.copied or math.inf)
 
     def saw(self, count: int, after_s: float, *, more: bool) -> None:
         """So many bytes had been copied after a time, and `more` were to come: at least, where none were."""
@@ -128,18 +140,18 @@ def read_again(
     stop: int,
     expected: Preamble | None,
     rate: Rate,
-    sent: dict[str, int],
+    sent: dict[str, str],
 ) -> tuple[NDArray[np.uint8], Preamble]:
     """Samples start…stop of a channel in few commands, one window; `expected` is its preamble, if it has been read
-    before with the same volts, and `sent` what the window's ends and the points are known to be, by their commands.
+    before with the same volts, and `sent` what is known to be set, by its commands.
 
     Raises NoRecordError, and CaptureError where anything is not as it should be; `read_memory` is to be tried instead.
     """
-    window = {":WAV:POIN": depth, ":WAV:STOP": stop, ":WAV:STAR": start}  # the depth may have grown since
-    news = [f"{header} {value}" for header, value in window.items() if sent.get(header) != value]
-    begin = () if expected is not None or sent else (":WAV:FORM BYTE", ":WAV:MODE RAW")
+    window = dict(zip(BOUNDS, map(str, (depth, stop, start)), strict=True))  # the depth may have grown since
+    needed = {":WAV:SOUR": f"CHAN{channel}", **AS_BYTES, **window}
+    news = [f"{header} {value}" for header, value in needed.items() if sent.get(header) != value]
     sent.clear()
-    for command in (f":WAV:SOUR CHAN{channel}", *begin, *news, ":WAV:RES"):
+    for command in (*news, ":WAV:RES"):
         link.write(command, pause=False)  # the preamble and the count tell whether they were taken
     said = link.ask(":WAV:PRE?")
     found = parse_preamble(said)
@@ -158,7 +170,7 @@ def read_again(
         end_reading(link)
     if len(data) != wanted:
         raise CaptureError(f"channel {channel} gave {len(data):,} samples for {start:,}…{stop:,}, expected {wanted:,}")
-    sent.update(window)
+    sent.update(needed)
     return np.frombuffer(data, dtype=np.uint8), found
 
 
@@ -237,7 +249,7 @@ def end_reading(link: ScopeLink) -> None:
 
 
 def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
-    """Everything that the reading thread gives; ends when it is idle and has nothing more.
+    """Everything that the reading thread gives; ends when it is idle and has nothing more, or with all that is wanted.
 
     Before the first DATA? the number in the status is what has been copied, whether or not it is what is buffered.
     """
@@ -252,22 +264,31 @@ def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
         handed_s += max(0.0, time.monotonic() - asked - answer_s)  # beside what any answer takes
         data += block
         empty = 0 if block else empty + 1
-        if state == "IDLE" and (len(data) >= wanted or not block):
+        if state != "READ" and (len(data) >= wanted or (state == "IDLE" and not block)):
             break  # idle, and asked once more
-        if state == "READ":  # asking often slows the copy
+        if state != "IDLE":  # asking often slows the copy
             due_s = 0.0 if rate.copied is None else min(wanted, len(data) + _BLOCK_MOST) / rate.copied
             rest_s = began_s + due_s - time.monotonic()
             link.sleep(link.pace.poll_s if rest_s < 0 else min(rest_s, _REST_MOST_S))
-        state, ready = _status(link)
+        if state == _DUE and len(block) < min(wanted, _BLOCK_MOST):
+            rate.sure = False  # it was slower than that
+        state, ready = (_DUE, wanted) if state == _DUE and rate.sure else _status(link)
     rate.handed(len(data), handed_s)
     return bytes(data)
 
 
 def _copied(link: ScopeLink, wanted: int, rate: Rate, began_s: float) -> tuple[str, int]:
-    """The status once most of a buffer has been copied, or all; the rate is told by it."""
+    """The status once most of a buffer has been copied, or all; the rate is told by it, unless it is sure."""
+
+    def rest(until_s: float) -> None:
+        link.sleep(max(0.0, min(began_s + until_s - time.monotonic(), _REST_MOST_S)))
+
+    due_s = rate.due_s(wanted)
+    if due_s is not None and due_s <= _REST_MOST_S:
+        rest(due_s)
+        return _DUE, wanted
     for _ in range(_LOOKS):
-        wait_s = rate.wait_s(wanted, link.pace.poll_s)
-        link.sleep(max(0.0, min(began_s + wait_s - time.monotonic(), _REST_MOST_S)))
+        rest(rate.look_s(wanted, link.pace.poll_s))
         state, ready = _status(link)
         rate.saw(min(ready, wanted), time.monotonic() - began_s, more=state == "READ")
         if state == "IDLE" or rate.sure or not 0 < ready < _BLOCK_MOST:

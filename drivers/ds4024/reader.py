@@ -286,7 +286,7 @@ class ScopeReader:
 
     def _ready(self, plan: CapturePlan) -> None:
         self._configure(plan)
-        self._fetcher.know_memory()
+        self._fetcher.prepare()
 
     def _configure(self, plan: CapturePlan) -> None:
         wanted = wanted_settings(plan, self._settings, self._spikes)
@@ -359,15 +359,19 @@ class ScopeReader:
 
     def _sparse(self, shot: Frame, plan: CapturePlan) -> list[Trace]:
         """Axon, and of sync the end if that proves when every slot was; else all of it."""
-        axon = self._fetcher.trace("axon", plan, self._armed, more=self._identity)
         tail_s = self._strategy.tail_s(shot)
-        if self._ratio is not None and tail_s is not None and self._mode is None:
-            more = {**self._identity, CLOCK_RATIO: f"{self._ratio:.12g}"}
-            sync = self._fetcher.trace("sync", plan, self._armed, from_s=tail_s * self._ratio, more=more)
-            with suppress(CaptureError):
-                sync_by_tail(shot, sync, self._spikes, self._board, self._tick_s)
-                return [axon, sync]
-        return [axon, self._fetcher.trace("sync", plan, self._armed, more=self._identity)]
+        if self._ratio is None or tail_s is None or self._mode is not None:
+            return self._traces(plan)
+        noted = {**self._identity, CLOCK_RATIO: f"{self._ratio:.12g}"}
+        ways = {"axon": (None, self._identity), "sync": (tail_s * self._ratio, noted)}
+        found: dict[str, Trace] = {}
+        for name in sorted(ways, key=lambda name: name != self._fetcher.selected):
+            from_s, more = ways[name]
+            found[name] = self._fetcher.trace(name, plan, self._armed, from_s=from_s, more=more)
+        with suppress(CaptureError):
+            sync_by_tail(shot, found["sync"], self._spikes, self._board, self._tick_s)
+            return [found["axon"], found["sync"]]
+        return [found["axon"], self._fetcher.trace("sync", plan, self._armed, more=self._identity)]
 
     def _doubting(self, capture: Capture, plan: CapturePlan) -> Capture:
         """Learn how the clocks are related; give few samples up, and say so, where they cannot tell shots."""
