@@ -43,13 +43,16 @@ class Fetcher:
         if not times_only:
             self._preambles.clear()
 
-    def prepare(self) -> None:
-        """Ask and set what can be beforehand, so that the first record is read as soon as any."""
-        self.know_memory()
+    def prepare(self, start: int) -> None:
+        """Ask and set what can be beforehand, so that the first record is read as soon as any, from `start` on."""
+        _, depth = self.know_memory()
         self._link.write(":STOP")  # memory can be chosen in no other state
-        for header, value in AS_BYTES.items():
+        ready = {":WAV:SOUR": f"CHAN{self._settings.channels['axon']}", **AS_BYTES, ":WAV:POIN": str(depth)}
+        for header, value in ready.items():
             self._link.write(f"{header} {value}")
-        self._sent.update(AS_BYTES)
+        if self._link.ask(":WAV:POIN?") == str(depth):  # no more than there is in memory, which may have been empty
+            self._link.write(f":WAV:STAR {start}")
+            self._sent.update(ready, **{":WAV:STAR": str(start)})
 
     @property
     def selected(self) -> str | None:

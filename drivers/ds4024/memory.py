@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TRIES = 3
 WINDOW = 250_000  # samples asked for at a time; blocks of up to 1 000 000 bytes have been seen
 _BLOCK_MOST = 1_000_000
+_BUFFERED_MOST = 900_000  # by then it is fetched
 _TELLING = 50_000  # bytes: less says more of commands than of the link
 _MEASURED_EVERY = 16  # reads
 _MEASURED_SHARE, _UNSURE_SHARE = 0.8, 0.5
@@ -102,8 +103,8 @@ class Rate:
         self._reads = 0
 
     def due_s(self, count: int) -> float | None:
-        """After how long so many bytes, or a buffer full, are there; None where that has to be looked at: until it is
-        sure, and now and then.
+        """After how long so many bytes are there; None where that has to be looked at: until it is sure, and now and
+        then.
         """
         self._reads += count >= _TELLING
         return self._copying_s(count) if self.sure and self._reads % _MEASURED_EVERY else None
@@ -115,7 +116,7 @@ class Rate:
         return (_MEASURED_SHARE if self.sure else _UNSURE_SHARE) * self._copying_s(count)
 
     def _copying_s(self, count: int) -> float:
-        return min(count, _BLOCK_MOST) / (self.copied or math.inf)
+        return count / (self.copied or math.inf)
 
     def saw(self, count: int, after_s: float, *, more: bool) -> None:
         """So many bytes had been copied after a time, and `more` were to come: at least, where none were."""
@@ -255,10 +256,12 @@ def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
     """
     data = bytearray()
     empty = 0
+    part = _part(wanted)
     began_s = time.monotonic()
-    state, ready = _copied(link, wanted, rate, began_s)
+    state, ready = _copied(link, part, rate, began_s)
     handed_s, answer_s = 0.0, link.took_s.get("scope_ask_s", 0.0)
     while empty < _EMPTY_MOST and len(data) <= wanted:
+        due = min(wanted, len(data) + part)
         asked = time.monotonic()
         block = link.block(":WAV:DATA?", _BLOCK_MOST) if ready or state == "IDLE" else b""
         handed_s += max(0.0, time.monotonic() - asked - answer_s)  # beside what any answer takes
@@ -266,19 +269,24 @@ def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
         empty = 0 if block else empty + 1
         if state != "READ" and (len(data) >= wanted or (state == "IDLE" and not block)):
             break  # idle, and asked once more
+        if state == _DUE and len(data) < due:
+            rate.sure = False  # it was slower than that
         if state != "IDLE":  # asking often slows the copy
-            due_s = 0.0 if rate.copied is None else min(wanted, len(data) + _BLOCK_MOST) / rate.copied
+            due_s = 0.0 if rate.copied is None else min(wanted, len(data) + part) / rate.copied
             rest_s = began_s + due_s - time.monotonic()
             link.sleep(link.pace.poll_s if rest_s < 0 else min(rest_s, _REST_MOST_S))
-        if state == _DUE and len(block) < min(wanted, _BLOCK_MOST):
-            rate.sure = False  # it was slower than that
         state, ready = (_DUE, wanted) if state == _DUE and rate.sure else _status(link)
     rate.handed(len(data), handed_s)
     return bytes(data)
 
 
+def _part(wanted: int) -> int:
+    """How many bytes to fetch at a time, all alike: what a full buffer has no room for would be copied later."""
+    return -(-wanted // max(1, math.ceil(wanted / _BUFFERED_MOST)))
+
+
 def _copied(link: ScopeLink, wanted: int, rate: Rate, began_s: float) -> tuple[str, int]:
-    """The status once most of a buffer has been copied, or all; the rate is told by it, unless it is sure."""
+    """The status once most of what is wanted has been copied, or all; the rate is told by it, unless it is sure."""
 
     def rest(until_s: float) -> None:
         link.sleep(max(0.0, min(began_s + until_s - time.monotonic(), _REST_MOST_S)))
@@ -290,7 +298,7 @@ def _copied(link: ScopeLink, wanted: int, rate: Rate, began_s: float) -> tuple[s
     for _ in range(_LOOKS):
         rest(rate.look_s(wanted, link.pace.poll_s))
         state, ready = _status(link)
-        rate.saw(min(ready, wanted), time.monotonic() - began_s, more=state == "READ")
+        rate.saw(min(ready, _BLOCK_MOST), time.monotonic() - began_s, more=state == "READ")
         if state == "IDLE" or rate.sure or not 0 < ready < _BLOCK_MOST:
             break
     return state, ready

@@ -267,7 +267,7 @@ class ScopeReader:
     def _arm(self, plan: CapturePlan) -> None:
         self._configure(plan)
         for _ in range(TRIES):
-            self._link.write(":SING")
+            self._link.write(":SING", pause=False)  # its state tells whether it was taken
             armed = time.monotonic()
             state = self._poll({"WAIT", "STOP", "TD"}, plan.pre_s + self._settings.timeout_s)
             if state != "WAIT":  # it may still speak of the shot before
@@ -286,7 +286,7 @@ class ScopeReader:
 
     def _ready(self, plan: CapturePlan) -> None:
         self._configure(plan)
-        self._fetcher.prepare()
+        self._fetcher.prepare(plan.start)
 
     def _configure(self, plan: CapturePlan) -> None:
         wanted = wanted_settings(plan, self._settings, self._spikes)

@@ -57,13 +57,19 @@ class Reading:
     bytes_per_s: float | None
     idle_after: int = 0  # how many further STATus? say READ when all is done, as a fault
     taken: int = 0
+    _copied: float = 0.0
+    _at_ns: int | None = None  # until when it has been copied
 
     def buffered(self, now_ns: int) -> int:
-        """Bytes ready to be fetched."""
-        copied = self.total
-        if self.bytes_per_s is not None:
-            copied = min(self.total, int((now_ns - self.began_ns) * 1e-9 * self.bytes_per_s))
-        return max(0, min(copied - self.taken, BUFFER))
+        """Bytes ready to be fetched; what a full buffer has no room for is copied later."""
+        most = min(self.total, self.taken + BUFFER)
+        if self.bytes_per_s is None:
+            self._copied = most
+        else:
+            since_ns = now_ns - (self.began_ns if self._at_ns is None else self._at_ns)
+            self._copied = min(most, self._copied + since_ns * 1e-9 * self.bytes_per_s)
+        self._at_ns = now_ns
+        return int(self._copied) - self.taken
 
     def status(self, now_ns: int) -> str:
         """`:WAVeform:STATus?`: READ while samples are still being copied; n is what is buffered."""

@@ -16,7 +16,7 @@ from drivers.device import load_device
 from drivers.errors import InputError
 from drivers.mock.board import Board
 from drivers.mock.ds4024.faults import FAULTS, Faults
-from drivers.mock.ds4024.instrument import DS4024, PROFILES
+from drivers.mock.ds4024.instrument import DS4024, PROFILES, Profile
 from drivers.mock.ds4024.memory import envelope
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.settings import BoardSettings
@@ -299,6 +299,29 @@ def test_raw_is_refused_in_run_and_needs_begin() -> None:
     reply = scope.instrument.message(b":WAV:DATA?")
     assert reply is not None
     assert reply.data == b"#9000000000\n"
+
+
+def test_a_full_buffer_keeps_the_rest_waiting() -> None:
+    """1.4 million samples at 1 MB/s: what is fetched late makes all that follows as much later."""
+    scope = Scope()
+    scope.instrument = DS4024(
+        scope.source,
+        channels={"axon": 1, "sync": 2},
+        probe=10.0,
+        faults=Faults(()),
+        profile=Profile(0.0, 1e6),
+        clock=scope.source.clock,
+        seed=3,
+    )
+    scope.stopped(":TIM:SCAL 1e-3", ":ACQ:MDEP 7000000", wait_s=0.05)
+    scope.tell(":WAV:MODE RAW", ":WAV:STAR 1", ":WAV:POIN 1400000", ":WAV:STOP 1400000", ":WAV:RES", ":WAV:BEG")
+    assert scope.wait(0.9).ask(":WAV:STAT?") == "READ,900000"
+    assert scope.wait(5.0).ask(":WAV:STAT?") == "READ,1000000"
+    assert len(scope.block()) == 1_000_000
+    assert scope.ask(":WAV:STAT?") == "READ,0"
+    assert scope.wait(0.3).ask(":WAV:STAT?") == "READ,300000"
+    assert scope.wait(0.2).ask(":WAV:STAT?") == "IDLE,400000"
+    assert len(scope.block()) == 400_000
 
 
 def test_a_norm_read_caps_the_next_raw_read() -> None:
