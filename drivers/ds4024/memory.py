@@ -25,8 +25,8 @@ WINDOW = 250_000  # samples asked for at a time; blocks of up to 1 000 000 bytes
 _BLOCK_MOST = 1_000_000
 _BUFFERED_MOST = 900_000  # by then it is fetched
 _TELLING = 50_000  # bytes: less says more of commands than of the link
-_MEASURED_EVERY = 16  # reads
-_MEASURED_SHARE, _UNSURE_SHARE = 0.8, 0.5
+_UNSURE_SHARE = 0.5  # of the time that all should take: then a rate is looked at that is not sure
+_EARLY = 0.75  # of the time that an answer takes
 _SURE = 200_000  # bytes: by so many the time that a query takes does not matter
 _REST_MOST_S = 5.0
 _LOOKS = 3  # at how much has been copied, until that tells the rate
@@ -99,24 +99,11 @@ class Rate:
 
     def __init__(self, bytes_per_s: float | None = None) -> None:
         self.copied = self.bytes_per_s = bytes_per_s
-        self.sure = bytes_per_s is not None  # seen in the middle of enough; what is kept is looked at now and then
-        self._reads = 0
+        self.sure = bytes_per_s is not None  # seen in the middle of enough
 
-    def due_s(self, count: int) -> float | None:
-        """After how long so many bytes are there; None where that has to be looked at: until it is sure, and now and
-        then.
-        """
-        self._reads += count >= _TELLING
-        return self._copying_s(count) if self.sure and self._reads % _MEASURED_EVERY else None
-
-    def look_s(self, count: int, poll_s: float) -> float:
-        """After how long to look whether so many bytes are there, before they are."""
-        if self.copied is None:
-            return poll_s
-        return (_MEASURED_SHARE if self.sure else _UNSURE_SHARE) * self._copying_s(count)
-
-    def _copying_s(self, count: int) -> float:
-        return count / (self.copied or math.inf)
+    def due_s(self, count: int) -> float:
+        """After how long so many bytes are there; 0 where that is not known."""
+        return count / self.copied if self.copied else 0.0
 
     def saw(self, count: int, after_s: float, *, more: bool) -> None:
         """So many bytes had been copied after a time, and `more` were to come: at least, where none were."""
@@ -250,55 +237,57 @@ def end_reading(link: ScopeLink) -> None:
 
 
 def _collect(link: ScopeLink, wanted: int, rate: Rate) -> bytes:
-    """Everything that the reading thread gives; ends when it is idle and has nothing more, or with all that is wanted.
+    """Everything that the reading thread gives; ends with all that is wanted, or when it is idle and has nothing more.
 
-    Before the first DATA? the number in the status is what has been copied, whether or not it is what is buffered.
+    Where the rate is sure, nobody asks whether there is something: what is due is fetched in two parts or more, and
+    what the first one has tells when the next is due.
     """
     data = bytearray()
-    empty = 0
-    part = _part(wanted)
+    empty, part = 0, _part(wanted)
     began_s = time.monotonic()
-    state, ready = _copied(link, part, rate, began_s)
     handed_s, answer_s = 0.0, link.took_s.get("scope_ask_s", 0.0)
+    state, ready = (_DUE, part) if rate.sure else _copied(link, wanted, rate, began_s)
     while empty < _EMPTY_MOST and len(data) <= wanted:
-        due = min(wanted, len(data) + part)
-        asked = time.monotonic()
+        if state == _DUE:  # it is answered later than it is asked
+            _rest(link, began_s + rate.due_s(min(wanted, len(data) + part)) - _EARLY * answer_s)
+        asked_s = time.monotonic()
         block = link.block(":WAV:DATA?", _BLOCK_MOST) if ready or state == "IDLE" else b""
-        handed_s += max(0.0, time.monotonic() - asked - answer_s)  # beside what any answer takes
+        handed_s += max(0.0, time.monotonic() - asked_s - answer_s)  # beside what any answer takes
         data += block
         empty = 0 if block else empty + 1
         if state != "READ" and (len(data) >= wanted or (state == "IDLE" and not block)):
             break  # idle, and asked once more
-        if state == _DUE and len(data) < due:
-            rate.sure = False  # it was slower than that
-        if state != "IDLE":  # asking often slows the copy
-            due_s = 0.0 if rate.copied is None else min(wanted, len(data) + part) / rate.copied
-            rest_s = began_s + due_s - time.monotonic()
-            link.sleep(link.pace.poll_s if rest_s < 0 else min(rest_s, _REST_MOST_S))
-        state, ready = (_DUE, wanted) if state == _DUE and rate.sure else _status(link)
+        if state == _DUE and block:
+            if len(data) >= _SURE:
+                rate.saw(len(data), asked_s + answer_s - began_s, more=len(block) < _BLOCK_MOST)
+            continue
+        if state == "READ":  # asking often slows the copy
+            until_s = began_s + rate.due_s(min(wanted, len(data) + part))
+            _rest(link, max(until_s, time.monotonic() + link.pace.poll_s))
+        state, ready = _status(link)
     rate.handed(len(data), handed_s)
     return bytes(data)
 
 
 def _part(wanted: int) -> int:
     """How many bytes to fetch at a time, all alike: what a full buffer has no room for would be copied later."""
-    return -(-wanted // max(1, math.ceil(wanted / _BUFFERED_MOST)))
+    return -(-wanted // max(2 if wanted >= 2 * _SURE else 1, math.ceil(wanted / _BUFFERED_MOST)))
+
+
+def _rest(link: ScopeLink, until_s: float) -> None:
+    """Leave it alone until a time, but not for very long."""
+    link.sleep(max(0.0, min(until_s - time.monotonic(), _REST_MOST_S)))
 
 
 def _copied(link: ScopeLink, wanted: int, rate: Rate, began_s: float) -> tuple[str, int]:
-    """The status once most of what is wanted has been copied, or all; the rate is told by it, unless it is sure."""
-
-    def rest(until_s: float) -> None:
-        link.sleep(max(0.0, min(began_s + until_s - time.monotonic(), _REST_MOST_S)))
-
-    due_s = rate.due_s(wanted)
-    if due_s is not None and due_s <= _REST_MOST_S:
-        rest(due_s)
-        return _DUE, wanted
+    """The status once about half has been copied, which tells the rate; the number in it is what has been copied before
+    the first DATA?, whether or not it is what is buffered.
+    """
     for _ in range(_LOOKS):
-        rest(rate.look_s(wanted, link.pace.poll_s))
+        looked_s = _UNSURE_SHARE * rate.due_s(min(wanted, _BLOCK_MOST)) or link.pace.poll_s
+        _rest(link, began_s + looked_s)
         state, ready = _status(link)
-        rate.saw(min(ready, _BLOCK_MOST), time.monotonic() - began_s, more=state == "READ")
+        rate.saw(min(ready, wanted), time.monotonic() - began_s, more=state == "READ")
         if state == "IDLE" or rate.sure or not 0 < ready < _BLOCK_MOST:
             break
     return state, ready
