@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.ds4024.link import ScopeLink, as_number
-from drivers.ds4024.memory import AS_BYTES, BOUNDS, WINDOW, NoRecordError, Preamble, Rate, end_reading, read_again, read_memory
+from drivers.ds4024.memory import (
+    AS_BYTES,
+    BOUNDS,
+    WINDOW,
+    NoRecordError,
+    Preamble,
+    Rate,
+    end_reading,
+    read_again,
+    read_memory,
+)
 from drivers.ds4024.plan import DIVISIONS
 from drivers.ds4024.settings import CODES_PER_DIV, SETTING_TOLERANCE, Y_REFERENCE
 from drivers.errors import CaptureError, ConnectionLostError
