@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from drivers.ds4024.blocks import Rate
 from drivers.ds4024.link import ScopeLink, as_number
 from drivers.ds4024.memory import (
     AS_BYTES,
@@ -15,7 +16,6 @@ from drivers.ds4024.memory import (
     WINDOW,
     NoRecordError,
     Preamble,
-    Rate,
     end_reading,
     read_again,
     read_memory,

@@ -21,11 +21,12 @@ from drivers.checks import BUSY, Check, failed
 from drivers.decode.slots import SlotsMissingError
 from drivers.decode.spikes import decode, edge_slack_s, expected_lines, sync_by_tail
 from drivers.decode.tail import clock_ratio, is_tail
+from drivers.ds4024.blocks import Rate
 from drivers.ds4024.fetch import Fetcher
 from drivers.ds4024.known import Known, keep, kept
 from drivers.ds4024.link import Pace, ScopeLink, as_number
 from drivers.ds4024.look import why_no_trigger
-from drivers.ds4024.memory import TRIES, NoRecordError, Rate
+from drivers.ds4024.memory import TRIES, NoRecordError
 from drivers.ds4024.plan import DIVISIONS, CapturePlan, Changing, plan_capture, soonest
 from drivers.ds4024.settings import TIMES, apply_settings, identify, wanted_settings
 from drivers.ds4024.strategy import Strategy, typical_shot

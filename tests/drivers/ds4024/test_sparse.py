@@ -165,16 +165,43 @@ def test_the_rate_of_the_link_is_measured(tmp_path: Path) -> None:
     assert kept(tmp_path, serial="DS4A000000001").bytes_per_s == pytest.approx(found, rel=1e-3)
 
 
+def test_where_the_rate_is_known_nobody_asks_how_far_reading_is() -> None:
+    with rig(bytes_per_s=2e6, samples_per_axon=40) as bench:
+        bench.captured(of_network())
+        since = len(bench.log)
+        capture = bench.captured(of_network())
+        said = bench.log[since:]
+    assert capture.spikes.tolist() == of_network().pulses.tolist()
+    assert ":WAV:STAT?" not in said
+    assert said.count(":WAV:DATA?") >= 4  # of each channel in two parts, the first of which tells when the next is due
+
+
+@pytest.mark.parametrize("changed", [0.25, 4.0])
+def test_a_link_of_another_rate_than_is_known_is_read_rightly_and_measured(tmp_path: Path, changed: float) -> None:
+    with rig(folder=tmp_path, bytes_per_s=2e6, samples_per_axon=40) as bench:
+        bench.captured(of_network())
+        before = bench.reader.readings["scope_bytes_per_s"]
+    with rig(folder=tmp_path, bytes_per_s=2e6 * changed, samples_per_axon=40) as bench:
+        for _ in range(2):
+            capture = bench.captured(of_network())
+            assert capture.spikes.tolist() == of_network().pulses.tolist()
+        after = bench.reader.readings["scope_bytes_per_s"]
+    assert (after > before) == (changed > 1)
+
+
 def test_a_shot_of_the_same_settings_is_read_in_few_commands() -> None:
+    """The channel that the last reading was of first: another one need not be selected for it."""
     with rig() as bench:
         bench.reader.prepare()
         bench.reader.learn(ALL)
         bench.captured(of_network())
-        since = len(bench.log)
-        bench.captured(of_network())
-        said = bench.log[since:]
-    assert said[0] == ":SING"
-    assert len([line for line in said if line != ":TRIG:STAT?"]) <= 1 + 2 * 9
+        for selected in (":WAV:SOUR CHAN1", ":WAV:SOUR CHAN3"):
+            since = len(bench.log)
+            assert few_samples(bench.captured(of_network()))
+            said = bench.log[since:]
+            assert said[0] == ":SING"
+            assert [line for line in said if ":WAV:SOUR" in line] == [selected]
+            assert len([line for line in said if line != ":TRIG:STAT?"]) <= 1 + 2 * 8
 
 
 def test_a_shot_of_which_a_part_is_missing_is_played_again_and_the_third_is_refused() -> None:
