@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from drivers.device import configured, parse_toml, read_text
 from drivers.errors import HilWarning, InputError, LimitError
@@ -35,6 +35,8 @@ SWITCH_SETTLING_S = 425e-9  # MAX313 t_on, hot: Maxim 19-0420
 MOCK_TICK_S = 1e-6  # as pigpio: what is planned here can be played there
 _SHIPPED = ("mock",)
 BOTH = ("pico", "scope")  # what axon_reader = "both" stands for
+TWO = 2
+NAME_READERS = 'name one reader, as "gpio", or two, as ["gpio", "scope"], of which the second audits the first'
 
 
 class BenchFile(Section):
@@ -74,6 +76,17 @@ class BenchFile(Section):
     panel: PanelSettings | None = None
     parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
     passports: str = ""
+
+    @field_validator("axon_reader", mode="before")
+    @classmethod
+    def _one_or_two(cls, value: Any) -> Any:
+        """One name, or two; `gpio+scope`, as commands and errors say it, is two."""
+        named = table.apart(value) if isinstance(value, str) else value
+        if isinstance(named, (list, tuple)) and not (len(named) == TWO and all(isinstance(n, str) for n in named)):
+            raise ValueError(NAME_READERS)
+        if named is not None and not isinstance(named, (str, list, tuple)):
+            raise ValueError(NAME_READERS)
+        return named
 
     @model_validator(mode="before")
     @classmethod
@@ -213,6 +226,19 @@ class BenchFile(Section):
         if unknown:
             raise InputError(f"[parts.{unknown[0]}]: bench {self.name!r} names no part {unknown[0]!r}")
 
+    def check_audits(self) -> None:
+        """Raise InputError where how often an auditor looks is stated, and there is none.
+
+        Not of the settings of a run that was recorded: they are as they are.
+        """
+        rarely = [("audit_every", self.audit_every)] if self.audit_every is not None else []
+        if self.scope is not None and self.scope.audit_every != 1:
+            rarely.append(("scope.audit_every", self.scope.audit_every))
+        if rarely and len(self.readers) < TWO:
+            key, value = rarely[0]
+            here = "" if not self.readers else f': axon_reader = "{self.readers[0]}" is one'
+            raise InputError(f"{key} = {value} needs two readers, of which the second audits{here}; leave it out")
+
     def at_addresses_of(self, other: BenchFile) -> BenchFile:
         """The same bench with its parts where another file says that they are."""
         update: dict[str, Section] = {}
@@ -263,6 +289,7 @@ def load_bench(name: str) -> BenchFile:
         file = parse_toml(BenchFile, read_text(path, "bench file"), f"bench file {name}")
         try:
             file.check_parts()
+            file.check_audits()
         except InputError as error:
             raise InputError(f"bench file {name}: {error}") from error
         return _anchored(file, path)

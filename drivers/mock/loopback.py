@@ -10,6 +10,7 @@ from collections.abc import Callable
 from drivers.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+LAST_PORT = 65_535
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -59,6 +60,8 @@ class LoopbackServer:
 
 def check_free(port: int, what: str, *, udp: bool = False) -> None:
     """Raise InputError naming `what` and the port if it cannot be listened on."""
+    if not 0 <= port <= LAST_PORT:
+        raise InputError(f"{what} {port}: allowed 1…{LAST_PORT}, or 0 for a free one")
     kinds = [socket.SOCK_STREAM, *([socket.SOCK_DGRAM] if udp else [])]
     for kind in kinds:
         with socket.socket(socket.AF_INET, kind) as probe:
@@ -72,6 +75,6 @@ def check_free(port: int, what: str, *, udp: bool = False) -> None:
                 raise InputError(
                     f"{what} {port}: ports below 1024 are for root only; use sudo, or leave it out"
                 ) from error
-            except (OSError, OverflowError) as error:
+            except OSError as error:
                 reason = getattr(error, "strerror", None) or error
                 raise InputError(f"{what} {port}: {reason}; end what listens there, or name another port") from error

@@ -40,6 +40,11 @@ def together(names: str | tuple[str, str]) -> str:
     return names if isinstance(names, str) else _PAIR.join(names)
 
 
+def apart(name: str) -> str | tuple[str, ...]:
+    """The name of one reader, or the names of two from their one name."""
+    return tuple(name.split(_PAIR)) if _PAIR in name else name
+
+
 def in_file(role: Role) -> str:
     """What a bench file calls a role."""
     return "threshold.source" if role == "threshold" else role

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from drivers.signals import probe_frame
 from drivers.timing import length_ticks
+from hil.terminal.where import every
 
 if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
@@ -38,7 +39,7 @@ def _parts(file: BenchFile) -> str:
     pulses = {"pigpio": f"pigpiod at {file.pigpio.host}:{file.pigpio.port}"}.get(file.pulse_source or "", "the Pico")
     titles = {"scope": "the oscilloscope", "pico": "the Pico", "gpio": "the Pi's GPIO"}
     counter, *auditor = (titles.get(name, name) for name in file.readers)
-    reads = f"{counter}, with {auditor[0]} auditing" if auditor else counter
+    reads = f"{counter}, with {auditor[0]} auditing {every(file)}" if auditor else counter
     makes = {"pico": "the Pico's DAC", "manual": "a supply that a person sets"}
     threshold = makes.get(file.threshold.source, file.threshold.source.upper())
     return f"pulses from {pulses}; spikes counted by {reads}; V_th from {threshold}"

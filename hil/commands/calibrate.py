@@ -49,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full-scale", type=int, default=32, metavar="N", help="measure up to N pulses (default: 32)")
     parser.add_argument("--slowest", type=float, default=10.0, metavar="HZ", help="slowest clock swept (default: 10)")
     parser.add_argument("--calibration", type=Path, metavar="FILE", help="record to add to: its V_th and its results")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
     parser.add_argument("--out", type=Path, metavar="FILE", help="record to write (default: under calibrations/)")
     which = latest_of("calibrate", FOLDER)
     parser.add_argument(
@@ -59,8 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--replay", type=which, metavar="RUN", help="evaluate a recorded calibration again, or latest, offline"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
-    from hil.commands.options import add_wire_argument
+    from hil.commands.options import add_seed_argument, add_wire_argument
 
+    add_seed_argument(parser)
     add_wire_argument(parser)
 
 

@@ -29,6 +29,7 @@ from drivers.durable import write_durably
 from drivers.errors import HilError, InputError
 from drivers.opening import make_bench
 from hil.calibrate.characterization import STEPS, CharacterizeConfig, Characterized, characterize
+from hil.commands.options import add_seed_argument
 from hil.commands.runpath import latest_of
 from hil.store.frozen import agree, begin, begun_words, changed_parts, resumed, settings_of
 from hil.store.history import behind, known_passport
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--replay", type=which, metavar="RUN", help="evaluate a recorded characterization again, or latest, offline"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
+    add_seed_argument(parser)
     parser.add_argument(
         "--replicates",
         type=int,

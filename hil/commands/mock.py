@@ -16,7 +16,6 @@ import os
 import re
 import sys
 import threading
-import tomllib
 from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from typing import Any
 from calibration.record import CalibrationRecord, save_record
 from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
 from drivers.benchfile import BenchFile, load_bench
-from drivers.device import DeviceFile, load_device
+from drivers.device import DeviceFile, load_device, parse_toml
 from drivers.durable import unfinished, write_durably
 from drivers.errors import InputError, TwinError
 from drivers.mock.bench import MockBench
@@ -52,6 +51,7 @@ from drivers.mock.status import StatusServer
 from drivers.settings import GpioSettings, PicoSettings, Wiring
 from drivers.witness import ask
 from hil.bringup.template import literal
+from hil.commands.options import add_seed_argument
 from hil.terminal.visible import visible
 
 PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
@@ -117,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="jitter, clock errors, slow edges, ringing, crosstalk, hum, noise, pauses; 1 is an ordinary bench "
         "(default: 1 with --profile realistic, else 0)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the simulated neuron")
+    add_seed_argument(parser)
     parser.add_argument(
         "--port-pigpiod", type=int, default=0, metavar="PORT", help="as the real one's: 8888 (default: a free one)"
     )
@@ -152,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     faults, device = _sorted_faults(args.fault), load_device(args.device)
     rough = roughness(args.roughness if args.roughness is not None else float(args.profile == "realistic"))
+    _check_readers(args)
     _check_ports(args)
     if args.scope_rate is not None and not SCOPE_RATES[0] <= args.scope_rate <= SCOPE_RATES[1]:
         raise InputError(f"--scope-rate {args.scope_rate:g}: allowed {SCOPE_RATES[0]:g}…{SCOPE_RATES[1]:g} MB/s")
@@ -213,7 +214,7 @@ def _start(
     )
     status = stack.enter_context(StatusServer(board, lambda: {"profile": args.profile, "faults": args.fault}))
     text = bench_file(args, pigpiod, scope, pico, status)
-    record = calibrate(BenchFile.model_validate(tomllib.loads(text)), device, args.seed)
+    record = calibrate(parse_toml(BenchFile, text, "what hil mock serve writes"), device, args.seed)
     save_record(record, calibration_path(args.out))
     pico.wait_until_up()
     write_durably(args.out, text, "bench file")
@@ -250,6 +251,21 @@ class _Teller:
 def _account(board: Board, clock: TwinClock) -> str:
     late = f", {clock.late_s:.2g} s late itself (charged to nobody)" if clock.late_s > 0 else ""
     return f"{board.pulses_total:,} pulses, {board.resets_total:,} resets, {board.misuse.count} misuses{late}"
+
+
+def _check_readers(args: argparse.Namespace) -> None:
+    """Raise InputError for parts that do not go together, before anything is started."""
+    if "gpio" in args.reader and args.source != "pigpio":
+        raise InputError(
+            f"--reader {args.reader}: pigpiod samples that GPIO, so the Pi makes the pulses: --source pigpio"
+        )
+    if args.audit_every is not None and args.audit_every < 1:
+        raise InputError(f"--audit-every {args.audit_every}: at least 1")
+    if args.audit_every is not None and args.reader in _SINGLE:
+        raise InputError(
+            f"--audit-every {args.audit_every} has no effect with --reader {args.reader}: of two readers the second "
+            "audits, as in --reader gpio+scope"
+        )
 
 
 def _check_ports(args: argparse.Namespace) -> None:

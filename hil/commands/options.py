@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hil.network.physical import Physical
     from hil.network.weights import Weights
 
+MOST_SEED = 10**15  # PyTorch's generator takes a thousand times that
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command that recognises digits takes."""
@@ -72,8 +74,20 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         default="warn",
         help="what to do when the neuron drifts from its calibration (default: warn)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of noise and of the simulated neuron (default: 0)")
+    add_seed_argument(parser, "seed of noise and of the simulated neuron (default: 0)")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def add_seed_argument(parser: argparse.ArgumentParser, text: str = "seed of the simulated neuron (default: 0)") -> None:
+    """What every command takes in which chance has a part."""
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help=text)
+
+
+def seed(text: str) -> int:
+    """A seed, which no generator takes below 0; for argparse."""
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed 0…{MOST_SEED}")
+    return int(text)
 
 
 def add_wire_argument(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.errors import InputError
+from hil.commands.options import add_seed_argument
 from hil.terminal.install import install_extra
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("weights.safetensors"), metavar="FILE", help="weights to write"
     )
-    parser.add_argument("--seed", type=int, default=0, help="decides every random draw (default: 0)")
+    add_seed_argument(parser, "decides every random draw (default: 0)")
     parser.add_argument(
         "--sign",
         choices=("positive", "differential"),

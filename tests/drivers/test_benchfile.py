@@ -175,6 +175,46 @@ def test_a_part_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path
             load_bench(str(file))
 
 
+@pytest.mark.parametrize(
+    ("reader", "message"),
+    [
+        ('["scope"]', r"axon_reader = \['scope'\]: name one reader, as \"gpio\", or two"),
+        ('["scope", "pico", "gpio"]', r"axon_reader = \['scope', 'pico', 'gpio'\]: name one reader"),
+        ("3", "axon_reader = 3: name one reader"),
+        ('["scope", 3]', r"axon_reader = \['scope', 3\]: name one reader"),
+        ('"scope+scope"', "name two different readers"),
+        ('"scope+gpio"', r"axon_reader = gpio needs a \[gpio\] table"),
+        ('"scope"\naudit_every = 20', 'audit_every = 20 needs two readers, .*: axon_reader = "scope" is one; leave'),
+    ],
+)
+def test_readers_that_are_neither_one_nor_two_are_refused_in_one_line(
+    reader: str, message: str, tmp_path: Path
+) -> None:
+    file = Path(pi(tmp_path))
+    file.write_text(file.read_text().replace('"scope"', reader, 1))
+    with pytest.raises(InputError, match=message) as refused:
+        load_bench(str(file))
+    assert "tuple" not in str(refused.value)
+
+
+def test_two_readers_by_their_one_name_are_two(tmp_path: Path) -> None:
+    """As `hil bench init --reader` and `hil mock serve --reader` take it."""
+    file = Path(pi(tmp_path))
+    file.write_text(file.read_text().replace('"scope"', '"gpio+scope"', 1) + "[gpio]\n")
+    bench = load_bench(str(file))
+    assert (bench.axon_reader, bench.readers) == (("gpio", "scope"), ("gpio", "scope"))
+
+
+def test_how_often_an_auditor_looks_that_is_not_there_stays_readable_in_a_run(tmp_path: Path) -> None:
+    """What a version before took is as it is."""
+    bench = load_bench(pi(tmp_path))
+    assert bench.scope is not None
+    rarely = bench.model_copy(update={"scope": bench.scope.model_copy(update={"audit_every": 5})})
+    assert BenchFile.model_validate(rarely.model_dump(mode="json")) == rarely
+    with pytest.raises(InputError, match="scope.audit_every = 5 needs two readers"):
+        rarely.check_audits()
+
+
 def test_a_threshold_that_cannot_be_made_is_refused() -> None:
     with pytest.raises(InputError, match=r"V_th = 3 V cannot be made on bench 'mock': allowed 0.2…2 V"):
         load_bench("mock").check_threshold(3.0)

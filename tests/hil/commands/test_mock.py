@@ -142,6 +142,27 @@ def test_busy_ports_and_bad_places_are_refused_before_anything_else(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--source", "pico", "--reader", "gpio"], "--reader gpio: pigpiod samples that GPIO"),
+        (["--source", "pico", "--reader", "scope+gpio"], "--reader scope+gpio: pigpiod samples that GPIO"),
+        (["--reader", "both", "--audit-every", "0"], "--audit-every 0: at least 1"),
+        (["--reader", "gpio", "--audit-every", "5"], "--audit-every 5 has no effect with --reader gpio"),
+        (["--port-scope", "99999"], "--port-scope 99999: allowed 1…65535"),
+        (["--port-scope", "-1"], "--port-scope -1: allowed 1…65535"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(
+    argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mock", "serve", "--out", str(tmp_path / "b.toml"), *argv]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bench_that_is_not_served_has_no_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mock", "status", "--bench", "mock"]) == 2
     assert "names no witness" in capsys.readouterr().err

@@ -107,6 +107,18 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], 
     assert message in captured.err
 
 
+@pytest.mark.parametrize("command", ["run", "evaluate", "calibrate", "characterize", "mock", "train"])
+@pytest.mark.parametrize("seed", ["-1", "1e3", "9" * 20])
+def test_a_seed_that_no_generator_takes_is_refused(
+    command: str, seed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = {"calibrate": ["threshold"], "mock": ["serve"]}.get(command, [])
+    with pytest.raises(SystemExit) as stop:
+        main([command, *more, "--seed", seed])
+    assert stop.value.code == 2
+    assert f"argument --seed: '{seed}': allowed 0…" in capsys.readouterr().err
+
+
 def test_a_frame_beyond_the_limits_is_a_failed_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--clock", "3e5"]) == 1
     assert "pulse rate = 333333 Hz (300000 Hz in steps of 1e-06 s) exceeds the limit" in capsys.readouterr().err
