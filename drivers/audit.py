@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drivers.bench import Auditing, AxonReader, Measured, Sized, Watchful
+from drivers.bench import Auditing, AxonReader, Deferring, Measured, Sized, Watchful
 from drivers.benchfile import BOTH
 from drivers.checks import Provable
 from drivers.errors import CaptureError, InputError
 from drivers.parts import table
 from drivers.parts.kind import NoSettings, Opening, PartKind
-from drivers.parts.pace import Pace, part_pace
+from drivers.parts.pace import ELSEWHERE, Pace, part_pace
 from drivers.timing import LONGEST_SHOT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from drivers.benchfile import BenchFile
     from drivers.checks import Check
@@ -48,10 +48,10 @@ class AuditedReader:
         every: int,
         names: tuple[str, str] = BOTH,
         *,
-        plays: bool = False,
+        player: AxonReader | None = None,
     ) -> None:
-        """`plays`: the counter makes the pulses too, and counts whatever it plays."""
-        self._plays = plays
+        """`player`: the one that makes the pulses too, and has counts of whatever it plays, which have to be read."""
+        self._player = player
         self._counter, self._auditor, self._every = counter, auditor, every
         self._counts, self._audits = (_TITLES.get(name, name) for name in names)
         self._shots = 0
@@ -68,24 +68,35 @@ class AuditedReader:
         return {**self._counter.identity, **self._auditor.identity}
 
     @property
-    def _limiting(self) -> AxonReader:
-        """Who sees every shot: the counter, or the one that is being proven, unless the counter plays."""
-        return self._counter if self._alone is None or self._plays else self._alone
+    def _each_sees(self) -> bool:
+        """Whether the auditor is there for every shot: to audit it, or because it plays them."""
+        return self._every == 1 or self._auditor is self._player
+
+    @property
+    def _seeing(self) -> list[AxonReader]:
+        """Who sees every shot."""
+        if self._alone is not None:
+            return [part for part in (self._counter, self._auditor) if part in (self._alone, self._player)]
+        return [self._counter, self._auditor] if self._each_sees else [self._counter]
 
     @property
     def most_slots(self) -> int | None:
-        """Of the counter, which sees every shot."""
-        return self._limiting.most_slots
+        """Of those that see every shot."""
+        return _least(part.most_slots for part in self._seeing)
 
     @property
     def most_pulses(self) -> int | None:
-        """Of the counter, which sees every shot."""
-        return self._limiting.most_pulses
+        """Of both: what an auditor has such a bound for is old firmware."""
+        return _least(part.most_pulses for part in (self._counter, self._auditor))
 
     @property
     def spent_s(self) -> dict[str, float]:
-        """Of the auditor: the counter's time is lost in it."""
-        return self._auditor.spent_s
+        """Of those that see every shot: others hand over while the next one plays."""
+        total: dict[str, float] = {}
+        for part in (self._counter, self._auditor) if self._each_sees else (self._counter,):
+            for name, spent in part.spent_s.items():
+                total[name] = total.get(name, 0.0) + spent
+        return total
 
     def prepare(self) -> None:
         """Both."""
@@ -111,10 +122,19 @@ class AuditedReader:
         return _shared(own, audited, self._every)
 
     @property
+    def _turn(self) -> bool:
+        """Whether the next shot is to be audited, and others follow that the auditor does not see."""
+        return self._alone is None and not self._each_sees and self._shots % self._every == 0
+
+    @property
     def next_s(self) -> float | None:
-        """As suits the auditor, where the next shot is to be audited and others follow that are not."""
-        turn = self._alone is None and self._every > 1 and self._shots % self._every == 0
-        return self._auditor.audited_s if turn and isinstance(self._auditor, Auditing) else None
+        """As suits the auditor, where it is its turn."""
+        return self._auditor.audited_s if self._turn and isinstance(self._auditor, Auditing) else None
+
+    @property
+    def next_slots(self) -> int | None:
+        """As many as the auditor takes, where it is its turn."""
+        return self._auditor.most_slots if self._turn else None
 
     def prove(self, play: Callable[[Frame], Capture], timing: SlotTiming) -> Iterator[Check]:
         """Whichever can, alone."""
@@ -133,20 +153,20 @@ class AuditedReader:
                 part.check()
 
     @property
-    def _counts_too(self) -> bool:
-        """Whether the counter has to be read though the other one is being proven."""
-        return self._plays and self._alone is not self._counter
+    def _counts_too(self) -> AxonReader | None:
+        """Who has to be read though another one is being proven."""
+        return self._player if self._player is not self._alone else None
 
     def arm(self, frame: Frame) -> None:
         """Arm the counter, and the auditor when it is its turn."""
         if self._alone is not None:
             self._alone.arm(frame)
-            if self._counts_too:
-                self._counter.arm(frame)
+            if self._counts_too is not None:
+                self._counts_too.arm(frame)
             return
         self._auditing = self._shots % self._every == 0
         self._shots += 1
-        if self._auditing:
+        if self._auditing or self._each_sees:
             if self._handing is not None:
                 wait([self._handing])  # whoever asked for that capture hears what came of it
             self._auditor.arm(frame)
@@ -159,21 +179,26 @@ class AuditedReader:
     def take(self) -> Callable[[], Capture]:
         """Read what has to be read before the next shot, and return what gives the capture once the rest has come.
 
-        The auditor hands over meanwhile: it need not see the next shot, unless that is to be audited too.
+        An auditor that need not see the next shot hands over meanwhile.
         """
         if self._alone is not None:
-            if self._counts_too:
-                self._counter.read()
+            if self._counts_too is not None:
+                self._counts_too.read()
             alone = self._alone.read()
             return lambda: alone
-        counted = self._counter.read()
-        if not self._auditing:
-            return lambda: counted
+        counted, audits = _taken(self._counter), self._auditing
+        if self._each_sees:
+            seen = _taken(self._auditor)
+            return lambda: self._compared(counted(), seen(), audits=audits)
+        if not audits:
+            return counted
         handing = self._handing = self._aside.submit(self._auditor.read)
-        return lambda: self._compared(counted, handing.result())
+        return lambda: self._compared(counted(), handing.result())
 
-    def _compared(self, counted: Capture, seen: Capture) -> Capture:
-        """The auditor's capture, if both agree; raises CaptureError."""
+    def _compared(self, counted: Capture, seen: Capture, *, audits: bool = True) -> Capture:
+        """The auditor's capture, if both agree; the counter's where it is not audited. Raises CaptureError."""
+        if not audits:
+            return counted
         both = counted.ok & seen.ok
         off = np.where(both, np.abs(counted.spikes - seen.spikes), 0)
         differ = np.flatnonzero(off)
@@ -220,6 +245,18 @@ class AuditedReader:
             self._auditor.close()
 
 
+def _taken(part: AxonReader) -> Callable[[], Capture]:
+    """What gives the capture of a part, once it has been read as far as the next shot waits for it."""
+    if isinstance(part, Deferring):
+        return part.take()
+    capture = part.read()
+    return lambda: capture
+
+
+def _least(bounds: Iterable[int | None]) -> int | None:
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
 def _shared(counter_s: float, auditor_s: float, every: int) -> float:
     """How long shots are at the most: as suits an auditor of every shot, unless that is far shorter than what suits the
     counter.
@@ -242,20 +279,19 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
             if not isinstance(part, AxonReader):
                 raise InputError(f"axon_reader names {name!r}, which cannot count spikes")
         assert isinstance(first, AxonReader) and isinstance(second, AxonReader)  # noqa: S101, PT018 (just asked)
-        return AuditedReader(
-            first, second, opening.file.audits_every, (counter, auditor), plays=opening.file.pulse_source == counter
-        )
+        player = {counter: first, auditor: second}.get(opening.file.pulse_source or "")
+        return AuditedReader(first, second, opening.file.audits_every, (counter, auditor), player=player)
 
     def pace(file: BenchFile, _settings: NoSettings) -> Pace:
         first, second = (part_pace(file, *part) for part in uses)
         every = file.audits_every
-
+        each_sees = every == 1 or file.pulse_source == auditor
         shots = count()
 
         def cost(shot: Frame) -> Mapping[str, float]:
             own, audited = first.cost(shot), second.cost(shot)
             turn = next(shots) % every == 0
-            if not turn or every > 1:  # then it is handed over while the next one plays
+            if not each_sees:  # then it is handed over while the next one plays
                 audited = {"arming": audited.get("arming", 0.0) * turn}
             return {name: own.get(name, 0.0) + audited.get(name, 0.0) for name in {**own, **audited}}
 
@@ -263,10 +299,14 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
             own, audited = (part.bytes(shot) if part.bytes else 0.0 for part in (first, second))
             return own + audited / every
 
-        rarer = dict.fromkeys(second.helps, f"audit fewer shots: audit_every = {10 * every}")
+        fewer = f"audit fewer shots: audit_every = {10 * every}"
+        named = second.helps if each_sees else {*second.helps, "reading"}  # to wait for it is a part of reading
+        rarer = {name: fewer for name in named if name != ELSEWHERE and auditor != file.pulse_source}
         helps = {**rarer, **first.helps}
         longest_s = _shared(first.longest_s, second.longest_s, every)
-        return Pace(first.most_slots, first.most_pulses, longest_s, cost, helps, captured)
+        most_slots = _least([first.most_slots, second.most_slots]) if each_sees else first.most_slots
+        most_pulses = _least([first.most_pulses, second.most_pulses])
+        return Pace(most_slots, most_pulses, longest_s, cost, helps, captured)
 
     return PartKind(open_, _check, NoSettings, uses=uses, pace=pace)
 

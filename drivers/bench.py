@@ -140,6 +140,11 @@ class Selective(Protocol):
         """How long the shot that is armed next should be at the most; None: as any other."""
         ...
 
+    @property
+    def next_slots(self) -> int | None:
+        """How many played slots it may have at the most; None: as any other."""
+        ...
+
 
 @runtime_checkable
 class Deferring(Protocol):

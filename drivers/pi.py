@@ -13,7 +13,7 @@ from drivers.claims import claim
 from drivers.errors import BenchError, HilError, UnsafeError
 from drivers.parts.assembly import Parts, claims, open_parts
 from drivers.signals import nothing_played
-from drivers.timing import begun, ramped, shots
+from drivers.timing import begun, length_ticks, ramped, shots
 from drivers.wear.account import Account
 from drivers.wear.passport import passport_folder
 from drivers.witness import Witness
@@ -39,7 +39,7 @@ class PiBench:
         """Open it; raises BusyError where another program has a part or the device, InputError, BenchError."""
         self.file = file
         self.device = device
-        self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0}
+        self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0, "beside": 0.0}
         self._vth_v: float | None = None
         self._closed = False
         self._witness = Witness(file.witness) if file.witness else None
@@ -71,8 +71,10 @@ class PiBench:
 
     @property
     def spent_s(self) -> dict[str, float]:
-        """Where time went so far, s: compiling, arming, playing, reading; of the last, transfer where it is known."""
-        known = self._parts.reader.spent_s
+        """Where time went so far, s: compiling, arming, playing, reading; of the last, transfer where it is known;
+        beside: what was read while the next shot played.
+        """
+        known = {name: spent for name, spent in self._parts.reader.spent_s.items() if name != "beside"}
         spent = self._spent_s | known
         spent["reading"] = max(0.0, spent["reading"] - sum(known.values()))
         return spent
@@ -140,8 +142,10 @@ class PiBench:
             bounds = {"most_slots": parts.most_slots, "most_pulses": reader.most_pulses}
             for part in ramped(frame, ramp):
                 for shot in shots(part, tick_s, longest_s=parts.longest_s, **bounds):
-                    next_s = reader.next_s if isinstance(reader, Selective) else None
-                    yield from [shot] if next_s is None else begun(shot, tick_s, next_s)
+                    if isinstance(reader, Selective):
+                        yield from begun(shot, tick_s, reader.next_s, reader.next_slots)
+                    else:
+                        yield shot
             ramp = ()
 
     def _captures(self, queue: Iterator[Frame]) -> Iterator[Capture]:
@@ -159,8 +163,20 @@ class PiBench:
             finish = self._finish(shot)
             if following is not None and not self._parts.gapless:
                 self._begin(following)
-            yield finish()
+            yield self._rest(finish, following)
             shot = following
+
+    def _rest(self, finish: Callable[[], Capture], following: Frame | None) -> Capture:
+        """What has to be read yet, while the next shot plays: nobody waits for what does not take longer than that."""
+        start = time.monotonic()
+        try:
+            return finish()
+        finally:
+            took_s, plays_s = time.monotonic() - start, 0.0
+            if following is not None:
+                plays_s = float(length_ticks(following, self.tick_s).sum()) * self.tick_s
+            self._spent_s["beside"] += min(took_s, plays_s)
+            self._spent_s["reading"] += max(0.0, took_s - plays_s)
 
     def _load(self, queue: Iterator[Frame]) -> Frame | None:
         shot = next(queue, None)
@@ -187,7 +203,7 @@ class PiBench:
         reader = self._parts.reader
         if isinstance(reader, Deferring):
             rest = self._timed("reading", reader.take)
-            return lambda: self._accounted(self._timed("reading", rest))
+            return lambda: self._accounted(rest())
         capture = self._accounted(self._timed("reading", reader.read))
         return lambda: capture
 

@@ -246,7 +246,9 @@ class ScopeSettings(Section):
     timeout_s: float = Field(default=10.0, gt=0, description="longest wait for a reply")
     transfer_bytes_per_s: float = Field(default=0.3e6, gt=0, description="how fast memory is read, for planning")
     audit_every: int = Field(
-        default=1, ge=1, description="with axon_reader = both: the scope checks one shot in so many"
+        default=1,
+        ge=1,
+        description="where audit_every is not given: the second of two readers checks one shot in so many",
     )
     read_style: Literal["windows", "whole"] = Field(
         default="windows", description="memory by STARt and STOP, or all of it by POINts"

@@ -142,10 +142,16 @@ def ramped(frame: Frame, slots: Sequence[int]) -> Iterator[Frame]:
     yield frame.part(start, len(frame))
 
 
-def begun(shot: Frame, tick_s: float, longest_s: float) -> Iterator[Frame]:
-    """A shot in two: slots that last `longest_s` at the most, one at the least, and the others, if any."""
-    ends = np.cumsum(length_ticks(shot, tick_s))
-    stop = max(1, int(np.searchsorted(ends, int(longest_s / tick_s), side="right")))
+def begun(shot: Frame, tick_s: float, longest_s: float | None = None, most_slots: int | None = None) -> Iterator[Frame]:
+    """A shot in two: slots that last `longest_s` at the most and of which `most_slots` are played, one at the least,
+    and the others, if any.
+    """
+    stop = len(shot)
+    if longest_s is not None:
+        stop = int(np.searchsorted(np.cumsum(length_ticks(shot, tick_s)), int(longest_s / tick_s), side="right"))
+    if most_slots is not None:
+        stop = min(stop, int(np.searchsorted(np.cumsum(shot.played, dtype=np.int64), most_slots, side="right")))
+    stop = max(1, stop)
     yield shot.part(0, stop)
     if stop < len(shot):
         yield shot.part(stop, len(shot))

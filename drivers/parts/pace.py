@@ -23,6 +23,11 @@ FEWER_PULSES = (
     "fewer pulses: hil run --play pooled, --helpings, or another --full-scale (hil evaluate says at what cost)"
 )
 
+LONGER_RUN = "more digits in one run: the way of its first shot comes once"
+ELSEWHERE = "starting"  # what no part says it spent, is spent between shots, and before the first
+_ALWAYS = {"playing": FEWER_PULSES, ELSEWHERE: LONGER_RUN}
+IDLE_SHARE = 0.2  # of playing: what takes more beside it is worth a remedy of its own
+
 
 def _nothing(_shot: Frame) -> Mapping[str, float]:
     return {}
@@ -54,7 +59,7 @@ def bench_pace(file: BenchFile) -> Pace:
     named = dict(file.roles())
     source, reader = (_of(file, role, named[role]) for role in ROLES)
     if table.find("pulse_source", named["pulse_source"]) is table.find("axon_reader", named["axon_reader"]):
-        return replace(source, helps={"playing": FEWER_PULSES, **source.helps})
+        return replace(source, helps={**_ALWAYS, **source.helps})
 
     def cost(shot: Frame) -> Mapping[str, float]:
         total: dict[str, float] = {}
@@ -69,7 +74,7 @@ def bench_pace(file: BenchFile) -> Pace:
         most_pulses=reader.most_pulses,
         longest_s=reader.longest_s,
         cost=cost,
-        helps={"playing": FEWER_PULSES, **source.helps, **reader.helps},
+        helps={**_ALWAYS, **source.helps, **reader.helps},
         bytes=reader.bytes,
     )
 
@@ -94,6 +99,3 @@ def most_helpful(parts_s: Mapping[str, float], bench_s: float, helps: Mapping[st
         return "", 0.0, ""
     name = max(known, key=lambda part: known[part])
     return name, known[name], helps[name]
-
-
-IDLE_SHARE = 0.2  # of playing: what takes more beside it is worth a remedy of its own

@@ -137,7 +137,8 @@ def _reader_tables(answers: Answers) -> list[Table]:
     if answers.reader in PI_COUNTS:
         tables.append(("gpio", GpioSettings, {}))
     if answers.has_scope:
-        tables.append(("scope", ScopeSettings, {"resource": answers.scope}))
+        at_the_top = {"audit_every": None} if "+" in answers.reader else {}
+        tables.append(("scope", ScopeSettings, {"resource": answers.scope, **at_the_top}))
     if answers.reader != "pico":
         tables.append(("spikes", SpikeSettings, {}))
     return tables

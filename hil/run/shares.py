@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.parts.pace import most_helpful
+from drivers.parts.pace import ELSEWHERE, most_helpful
 
 # Of what a bench says of itself: done while it plays, and what is told by itself.
 BESIDE = ("compiling", "beside", "playing")
-ELSEWHERE = "starting"  # what no part says it spent, is spent between shots
 
 
 def measured(wall_s: float, bench_s: float, spent_s: Mapping[str, float]) -> dict[str, float]:

@@ -137,3 +137,55 @@ def test_shots_that_are_audited_are_as_short_as_the_auditor_hands_over_beside_th
         reader.read()
     assert told == short
     reader.close()
+
+
+class Spending(Counting):
+    """A reader that spends, and bounds a shot."""
+
+    def __init__(self, most_slots: int, **spent_s: float) -> None:
+        super().__init__([2] * 200)
+        self.most_slots = most_slots
+        self.spent = spent_s
+
+    @property
+    def spent_s(self) -> dict[str, float]:
+        return self.spent
+
+
+def test_bounds_of_an_auditor_bind_the_shots_that_it_sees() -> None:
+    def bounds(every: int, *, plays: bool = False) -> list[tuple[int | None, int | None]]:
+        counter, auditor = Spending(500), Spending(100)
+        reader = AuditedReader(counter, auditor, every, player=auditor if plays else None)
+        told = []
+        for _ in range(4):
+            told.append((reader.most_slots, reader.next_slots))
+            reader.arm(FRAME)
+            reader.read()
+        reader.close()
+        return told
+
+    assert bounds(1) == [(100, None)] * 4
+    assert bounds(3) == [(500, 100), (500, None), (500, None), (500, 100)]
+    assert bounds(3, plays=True) == [(100, None)] * 4
+
+
+def test_an_auditor_that_plays_is_read_every_shot_and_compared_in_its_turn() -> None:
+    counter, auditor = Counting([2] * 200), Counting([4] * 200)
+    reader = AuditedReader(counter, auditor, 2, player=auditor)
+    reader.arm(FRAME)
+    with pytest.raises(CaptureError):
+        reader.read()
+    reader.arm(FRAME)
+    assert reader.read().spikes.tolist() == [2] * 200
+    assert (counter.armed, auditor.armed) == (2, 2)
+    reader.close()
+
+
+def test_what_those_spent_that_see_every_shot_is_told() -> None:
+    """An auditor of some hands over while other shots play."""
+    counter, auditor = Spending(500, decoding=0.5, transfer=1.0), Spending(100, transfer=3.0)
+    each, some = (AuditedReader(counter, auditor, every) for every in (1, 2))
+    assert each.spent_s == {"decoding": 0.5, "transfer": 4.0}
+    assert some.spent_s == {"decoding": 0.5, "transfer": 1.0}
+    each.close()
+    some.close()

@@ -211,7 +211,7 @@ def test_how_often_an_auditor_looks_that_is_not_there_stays_readable_in_a_run(tm
     assert bench.scope is not None
     rarely = bench.model_copy(update={"scope": bench.scope.model_copy(update={"audit_every": 5})})
     assert BenchFile.model_validate(rarely.model_dump(mode="json")) == rarely
-    with pytest.raises(InputError, match="scope.audit_every = 5 needs two readers"):
+    with pytest.raises(InputError, match=r"scope\.audit_every = 5 needs two readers"):
         rarely.check_audits()
 
 

@@ -117,3 +117,11 @@ def test_a_shot_is_begun_with_what_lasts_no_longer_than_is_said() -> None:
         parts = list(begun(frame, 1e-6, float(longest_s)))
         assert [len(part) for part in parts] == lengths
         assert np.concatenate([part.pulses for part in parts]).tolist() == frame.pulses.tolist()
+
+
+def test_a_shot_is_begun_with_as_many_played_slots_as_are_said() -> None:
+    """Empty slots of adaptive frames are not played."""
+    frame = probe_frame("begun", SlotTiming(), np.array([3, 0, 4, 0, 5], dtype=np.int32))
+    for most_slots, lengths in ((1, [2, 3]), (2, [4, 1]), (3, [5]), (9, [5]), (None, [5])):
+        assert [len(part) for part in begun(frame, 1e-6, most_slots=most_slots)] == lengths
+    assert [len(part) for part in begun(frame, 1e-6, 1e-9, 2)] == [1, 4]

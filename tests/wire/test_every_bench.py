@@ -18,14 +18,16 @@ from drivers.device import load_device
 from drivers.errors import InputError, UnsafeError
 from drivers.mock.bench import MockBench
 from drivers.opening import open_bench
+from drivers.pi import PiBench
 from drivers.signals import Capture, SlotTiming, probe_frame
 from drivers.timing import length_ticks
-from tests.wire.twin import twin_bench
+from tests.wire.twin import twin, twin_bench
 
 pytestmark = pytest.mark.wire
 COUNTS = np.random.default_rng(2).integers(0, 24, 40).astype(np.int32)
 WIRES = [(source, reader) for source in ("pigpio", "pico") for reader in ("scope", "pico", "both")]
 WIRES += [("pigpio", reader) for reader in ("gpio", "gpio+scope", "gpio+pico", "pico+gpio", "scope+gpio")]
+WIRES += [("pico", "scope+pico")]
 BENCHES = ["mock", "mock with traces", *(f"{source}+{reader}" for source, reader in WIRES), "hardware"]
 
 
@@ -62,6 +64,26 @@ def test_ideal_counts_every_pulse_in_both_modes(name: str, request: pytest.Fixtu
         bench.set_threshold(0.7)
         for timing in (SlotTiming(), SlotTiming(mode="fixed", window_s=0.5e-3)):
             assert spikes(play(bench, COUNTS, timing)) == COUNTS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [("pigpio+gpio+pico", 1), ("pigpio+gpio+pico", 3), ("pigpio+scope+pico", 3), ("pico+scope+pico", 3)],
+)
+def test_a_frame_of_more_slots_than_the_auditor_takes_is_cut_for_it(name: str, every: int) -> None:
+    """A Pico listens to 4,096 slots at the most, and counts whatever it plays, whoever asks."""
+    source, reader = name.split("+", 1)
+    counts = np.ones(4_500, dtype=np.int32)
+    with (
+        twin(source, reader) as (file, _),
+        PiBench(file.model_copy(update={"audit_every": every}), load_device("ideal")) as bench,
+    ):
+        bench.set_threshold(0.7)
+        captures = play(bench, counts)
+        spent = bench.spent_s
+    assert np.concatenate([c.spikes for c in captures]).tolist() == counts.tolist()
+    assert all(capture.ok.all() for capture in captures)
+    assert "transfer" in spent or "scope" not in reader
 
 
 @pytest.mark.parametrize("name", BENCHES)

@@ -109,9 +109,7 @@ def test_wrong_usage_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str], 
 
 @pytest.mark.parametrize("command", ["run", "evaluate", "calibrate", "characterize", "mock", "train"])
 @pytest.mark.parametrize("seed", ["-1", "1e3", "9" * 20])
-def test_a_seed_that_no_generator_takes_is_refused(
-    command: str, seed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_seed_that_no_generator_takes_is_refused(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:
     more = {"calibrate": ["threshold"], "mock": ["serve"]}.get(command, [])
     with pytest.raises(SystemExit) as stop:
         main([command, *more, "--seed", seed])
