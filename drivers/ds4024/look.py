@@ -1,4 +1,4 @@
-"""Why an oscilloscope saw no trigger: what its channels show of a shot that was recorded without one."""
+"""What a DS4024's channels show without a trigger: lines at rest, and of a shot why there was none."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivers.checks import Check
 from drivers.signals import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from drivers.decode.lines import Line
+    from drivers.ds4024.link import ScopeLink
     from drivers.settings import ScopeSettings, SpikeSettings
 
 _FEW = 10  # samples; noise alone does not take so many of them far
@@ -50,6 +53,18 @@ def why_no_trigger(
         f"sync on CHAN{channel} stays at {float(np.median(sync.volts)):.2f} V: check the sync wire from its GPIO to "
         "the probe, and the probe's ground"
     )
+
+
+def rest_check(link: ScopeLink, name: str, line: Line, settings: ScopeSettings) -> Check:
+    """Whether a line, axon or sync, rests on its own side of its threshold while the instrument runs."""
+    channel = settings.channels["axon" if name == "axon" else "sync"]
+    low, high = (link.number(f":MEAS:{item}? CHAN{channel}") for item in ("VMIN", "VMAX"))
+    inverted = line.inverted
+    edge = line.threshold_v + (line.hysteresis_v / 2 if inverted else -line.hysteresis_v / 2)
+    ok = low > edge if inverted else high < edge
+    rest = "high" if inverted else "low"
+    advice = "" if ok else f"the {name} wire must be {rest} at rest: check it; --loopback tells more"
+    return Check(f"scope {name} at rest", ok, f"{low:.3g}…{high:.3g} V on CHAN{channel}", advice)
 
 
 def _swing(trace: Trace) -> float:

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from drivers.ds4024.link import as_number
+from drivers.ds4024.plan import DIVISIONS
 from drivers.errors import BenchError, InputError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 FIRMWARE_LEAST = (0, 2, 3)
 CODES_PER_DIV = 32
 Y_REFERENCE = 127
+_BETWEEN_S, _VERNIER = 1.23e-3, 0.005  # a time base between two steps, and how well it has to be made
 SETTING_TOLERANCE = 1e-3  # relative; how well a setting that is read back must agree
 
 
@@ -115,6 +118,17 @@ def apply_settings(
             f"depth {plan.depth:,}; set it by hand once (Acquire, Mem Depth)"
         )
     return True
+
+
+def takes_vernier(link: ScopeLink) -> bool:
+    """Whether a time base between its steps is taken, with the sample rate that belongs to it; changes settings."""
+    link.write(":RUN")
+    link.settle(":TIM:VERN 1")
+    link.settle(f":TIM:SCAL {_BETWEEN_S:g}")
+    made_s, rate_hz = link.number(":TIM:SCAL?"), link.number(":ACQ:SRAT?")
+    said, sampled = link.ask(":ACQ:MDEP?"), rate_hz * _BETWEEN_S * DIVISIONS
+    depth = sampled if said == "AUTO" else as_number(":ACQ:MDEP?", said)
+    return abs(made_s / _BETWEEN_S - 1) < _VERNIER and abs(depth / sampled - 1) < _VERNIER
 
 
 def _step(header: str, applied: dict[str, str]) -> float:

@@ -252,14 +252,14 @@ def looked_at_late(bench: Rig, monkeypatch: pytest.MonkeyPatch, seconds: list[fl
         write(link, command, **more)
 
     monkeypatch.setattr(ScopeLink, "write", late)
-    monkeypatch.setattr("drivers.ds4024.reader._LOOK_S", 0.05)
+    monkeypatch.setattr("drivers.ds4024.lost.LOOK_S", 0.05)
 
 
 def test_who_looks_too_late_for_why_a_trigger_was_lost_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy computer is no broken wire: what was to be seen had left the record."""
     with rig("lost_trigger") as bench:
         looked_at_late(bench, monkeypatch, [0.5])
-        monkeypatch.setattr("drivers.ds4024.reader._LOOK_MORE", 100)  # no machine is as busy as that
+        monkeypatch.setattr("drivers.ds4024.lost._LOOK_MORE", 100)  # no machine is as busy as that
         for _ in range(2):
             bench.captured()
         late = bench.captured()
@@ -270,7 +270,7 @@ def test_who_looks_too_late_for_why_a_trigger_was_lost_looks_again(monkeypatch: 
 
 
 def test_who_always_looks_too_late_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("drivers.ds4024.reader._LOOK_MORE", 1)
+    monkeypatch.setattr("drivers.ds4024.lost._LOOK_MORE", 1)
     with rig("lost_trigger") as bench:
         looked_at_late(bench, monkeypatch, [0.5, 0.5, 0.5])
         for _ in range(4):

@@ -114,7 +114,7 @@ def test_few_samples_are_given_up_in_noise_that_they_do_not_bear() -> None:
         bench.reader.learn(ALL)
         first, second = (bench.captured(of_network()) for _ in range(2))
     assert not first.ok.any()
-    assert any("noise" in note for note in first.notes)
+    assert any("noise" in note and "run hil doctor --loopback" in note for note in first.notes)
     assert (few_samples(first), few_samples(second)) == (True, False)
 
 
