@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from drivers.signals import Capture, Frame
 
 T = TypeVar("T")
+RECENT_S = 0.010  # what a part has said so shortly before need not be asked again
 RAMP = (256, 512)  # slots of the first shots where shots follow without a pause: each is sent while the last one plays
 
 
@@ -42,6 +44,7 @@ class PiBench:
         self._spent_s = {"compiling": 0.0, "arming": 0.0, "playing": 0.0, "reading": 0.0, "beside": 0.0}
         self._vth_v: float | None = None
         self._closed = False
+        self._checked_s = -math.inf  # when parts were asked last
         self._witness = Witness(file.witness) if file.witness else None
         purpose = f"bench {file.name!r}"
         with ExitStack() as stack:
@@ -186,7 +189,8 @@ class PiBench:
         return shot
 
     def _begin(self, shot: Frame) -> None:
-        self._check_parts()
+        if time.monotonic() - self._checked_s > RECENT_S:
+            self._check_parts()
         if shot.played.any():
             self._timed("arming", lambda: self._parts.reader.arm(shot))
             self.account.started()
@@ -215,6 +219,7 @@ class PiBench:
         """Raise UnsafeError where a part has stopped the bench by itself: what it cut short counts for nothing."""
         for part in self._parts.watchful():
             part.check()
+        self._checked_s = time.monotonic()
 
     def _reason(self, error: BenchError) -> BenchError:
         """Why a shot failed: the stop that was pressed in the middle of it, rather than what came of that."""

@@ -74,6 +74,8 @@ class PigpioPulses:
     def load(self, frame: Frame) -> None:
         """Compile the shot that is to be played next; raises LimitError if no waves can play it."""
         self._loaded = plan_waves(frame, self._wiring, self._board)
+        if self._stream is not None and self._stream.playing:
+            self._stream.offer(self._loaded)
 
     def start(self) -> None:
         """Start the loaded shot."""
@@ -84,7 +86,8 @@ class PigpioPulses:
         if self._stream is not None and self._stream.playing:
             raise BenchError("a shot is playing: wait before start")
         waves, self._loaded = self._loaded, None
-        self._stream = WaveStream(self._link, self._clock, waves)
+        made = self._stream.made_of(waves) if self._stream is not None else []
+        self._stream = WaveStream(self._link, self._clock, waves, made)
         try:
             self._stream.begin()
         except BaseException:

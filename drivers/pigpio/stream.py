@@ -2,7 +2,8 @@
 
 Four waves exist at a time, or two of a shot with long slots, each padded to its share of the daemon's memory so that a
 deleted one makes room for exactly one more (`wave_create_and_pad`, pigpio v79). A wave that was sent is never sent
-again: sent twice in sync mode it would repeat for ever (joan2937/pigpio#457).
+again: sent twice in sync mode it would repeat for ever (joan2937/pigpio#457). As a shot's last waves play, the first of
+the next shot are made in the room that is left, so that shots follow each other closely.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from drivers.errors import BenchError, HilError
+from drivers.errors import BenchError, ConnectionLostError, HilError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from drivers.pigpio.link import Clock, PigpioLink
     from drivers.pigpio.waves import Wave
 
 POLL_S = 0.002
+LAG_S = 0.001  # what a wave ends later than reckoned: its way to the daemon, the lead-in, and the two clocks
 LATE_S = 2.0  # a wave still playing so long after its end will never end
 TICKS = 1 << 32  # the daemon's tick, µs, wraps
 EARLY_S = 0.02  # how much a shot may seem to end too soon; the rest of the tolerance is EARLY of its length
@@ -43,16 +45,20 @@ class _Made:
 class WaveStream:
     """Plays the waves of one shot, once: `begin`, then `finish` until it returns or `stop` is called elsewhere.
 
+    The first of them may be `made` already, by the stream before, to which they were offered.
     `underruns` counts how often the daemon had nothing to play because the next wave came too late. Ends are reckoned
     by the daemon's tick, so that a host that was kept from running takes its own lateness for nobody else's.
     """
 
-    def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave]) -> None:
+    def __init__(self, link: PigpioLink, clock: Clock, waves: Sequence[Wave], made: Iterable[_Made] = ()) -> None:
         self._link = link
         self._clock = clock
-        self._waves = deque(waves)
+        self._made: deque[_Made] = deque(made)  # in order of playing; at most so many
+        self._waves = deque(waves[len(self._made) :])
         self._most = waves[0].room.waves if waves else 0
-        self._made: deque[_Made] = deque()  # in order of playing; at most so many
+        self._offered: Sequence[Wave] = ()  # of the next shot
+        self._ahead: list[_Made] = []  # the first of them
+        self._making = threading.Lock()  # held to make and to delete those
         self._stop = threading.Event()
         self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
         self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
@@ -68,7 +74,7 @@ class WaveStream:
 
     def begin(self) -> None:
         """Make and send the first two waves and go on in the background."""
-        for _ in range(min(2, len(self._waves))):
+        for _ in range(min(2 - len(self._made), len(self._waves))):
             self._make()
         for wave in list(self._made):
             self._send(wave)
@@ -90,8 +96,32 @@ class WaveStream:
         if self._thread.ident is not None:
             self._thread.join()
 
+    def offer(self, waves: Sequence[Wave]) -> None:
+        """What is to be played next; of what was offered before nothing is left."""
+        with self._making:
+            self._offered = waves
+            self._delete_ahead()
+
+    def made_of(self, waves: Sequence[Wave]) -> list[_Made]:
+        """The first of these waves that are made already, if these were offered; whoever takes them has to play them.
+
+        Only after `finish` or `join`.
+        """
+        with self._making:
+            if waves is not self._offered:
+                self._delete_ahead()
+            made, self._ahead = self._ahead, []
+            return made
+
+    def _delete_ahead(self) -> None:
+        while self._ahead:
+            self._link.call("wave_delete", self._ahead.pop().wid)
+
     def delete(self) -> None:
         """Delete the waves that are left, the last first, so that the daemon gets all its space back."""
+        with self._making:
+            self._offered = ()
+            self._delete_ahead()
         while self._made:
             self._link.call("wave_delete", self._made.pop().wid)
 
@@ -103,15 +133,31 @@ class WaveStream:
                 self._make()
                 self._send(self._made[-1])
             while self._made:
+                self._make_ahead()
                 self._await_end()
         except HilError as error:
             self._failure = error
 
     def _make(self) -> None:
-        wave = self._waves.popleft()
+        self._made.append(self._created(self._waves.popleft()))
+
+    def _created(self, wave: Wave) -> _Made:
         self._link.call("wave_add_new")
         self._link.add_wave(wave.packed())
-        self._made.append(_Made(self._link.call("wave_create_and_pad", wave.room.percent), wave.duration_us * 1e-6))
+        return _Made(self._link.call("wave_create_and_pad", wave.room.percent), wave.duration_us * 1e-6)
+
+    def _make_ahead(self) -> None:
+        """Make waves of the next shot where there is room of their size."""
+        with self._making:
+            waves = self._offered if self._offered and self._offered[0].room.waves == self._most else ()
+            while len(self._ahead) < min(len(waves), self._most - len(self._made)) and not self._stop.is_set():
+                try:
+                    self._ahead.append(self._created(waves[len(self._ahead)]))
+                except ConnectionLostError:
+                    raise
+                except BenchError:  # this shot can do without; the next will say so when it is started
+                    self._offered = ()
+                    return
 
     def _send(self, wave: _Made) -> None:
         """Send a wave behind the one made before it, or at once if nothing plays."""
@@ -143,12 +189,12 @@ class WaveStream:
             late_s = self._now_s() - wave.end_s
             if late_s > LATE_S:
                 raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
-            if self._clock.wait(self._stop, max(POLL_S, -late_s)):
+            if self._clock.wait(self._stop, max(POLL_S, LAG_S - late_s)):
                 raise BenchError(STOPPED)
         early_s = self._made[-1].end_s - self._now_s()
         if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
             raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")
         if at != NO_WAVE and at not in [made.wid for made in self._made]:
             raise BenchError(f"pigpiod plays wave {at} of another program: stop it, the bench needs it alone")
-        self._made.popleft()
-        self._link.call("wave_delete", wave.wid)
+        for _ in range(len(self._made) if at == NO_WAVE and not self._waves else 1):
+            self._link.call("wave_delete", self._made.popleft().wid)

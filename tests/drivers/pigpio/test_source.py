@@ -150,6 +150,104 @@ def test_shots_follow_each_other_and_the_next_is_loaded_while_one_plays(source: 
     assert board.pulses_total == first.total_pulses + 8
 
 
+def asked(source: PigpioPulses, monkeypatch: pytest.MonkeyPatch, method: str) -> list[str]:
+    """The methods that are called on the source's link from now on; `method` is refused once it is emptied."""
+    calls: list[str] = []
+    call = source._link.call
+
+    def noted(name: str, *arguments: object) -> int:
+        calls.append(name)
+        if name == method:
+            raise BenchError(f"pigpiod refused {name}: No more CBs for waveform")
+        return call(name, *arguments)
+
+    monkeypatch.setattr(source._link, "call", noted)
+    return calls
+
+
+def start_and_load(source: PigpioPulses, time_of_twin: TwinTime, following: Frame) -> None:
+    """Start the loaded shot, and load the next before its waves have ended, however quick or busy this machine is."""
+    loaded = threading.Event()
+    time_of_twin.on_wait = lambda: loaded.wait(30)
+    source.start()
+    source.load(following)
+    loaded.set()
+
+
+def test_the_first_waves_of_the_next_shot_are_made_while_the_last_of_this_one_play(
+    source: PigpioPulses,
+    board: Board,
+    server: PigpiodServer,
+    time_of_twin: TwinTime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shots = [frame(MANY), frame(MANY[:1_500]), frame([4, 4])]
+    source.load(shots[0])
+    for following in shots[1:]:
+        start_and_load(source, time_of_twin, following)
+        source.wait()
+        assert 1 <= len(server._daemon.memory.waves) <= 4
+    with monkeypatch.context() as patch:
+        calls = asked(source, patch, "")
+        source.start()
+        source.wait()
+    assert calls[0] == "wave_tx_at"
+    assert "wave_create_and_pad" not in calls
+    board.set_threshold(0.7)
+    assert board.pulses_total == sum(shot.total_pulses for shot in shots)
+    assert server._daemon.memory.waves == []
+
+
+def test_what_was_made_ahead_and_is_not_played_is_deleted(
+    source: PigpioPulses, board: Board, server: PigpiodServer, time_of_twin: TwinTime
+) -> None:
+    """Whether another shot is loaded instead, or all is stopped."""
+    one, other, last = frame(MANY[:1_500]), frame([7] * 500), frame([3] * 1_500)
+    source.load(one)
+    start_and_load(source, time_of_twin, other)
+    source.wait()
+    assert server._daemon.memory.waves != []
+    source.load(last)
+    start_and_load(source, time_of_twin, other)
+    source.wait()
+    board.set_threshold(0.7)
+    assert board.pulses_total == one.total_pulses + last.total_pulses
+    source.stop()
+    assert server._daemon.memory.waves == []
+    play(source, one)
+
+
+def test_a_shot_is_not_lost_where_the_next_cannot_be_made_ahead(
+    source: PigpioPulses, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.load(frame([5]))
+    source.start()
+    with monkeypatch.context() as patch:
+        asked(source, patch, "wave_create_and_pad")
+        source.load(frame([4, 4]))
+        source.wait()
+        with pytest.raises(BenchError, match="No more CBs"):
+            source.start()
+    board.set_threshold(0.7)
+    assert board.pulses_total == 5
+
+
+def test_waves_of_another_size_are_not_made_ahead(source: PigpioPulses, board: Board, server: PigpiodServer) -> None:
+    """They would find no room of theirs while those of a quarter are there."""
+    small, large = frame(MANY[:500]), frame([2_300, 5])
+    assert len({plan_waves(shot, WIRING, BOARD)[0].room for shot in (small, large)}) == 2
+    for shot, following in ((small, large), (large, small)):
+        source.load(shot)
+        source.start()
+        source.load(following)
+        source.wait()
+        assert server._daemon.memory.waves == []
+        source.start()
+        source.wait()
+    board.set_threshold(0.7)
+    assert board.pulses_total == 2 * (small.total_pulses + large.total_pulses)
+
+
 def test_a_shot_without_pulses_plays_nothing(source: PigpioPulses, board: Board) -> None:
     play(source, frame([0, 0]))
     assert board.resets_total == 0
