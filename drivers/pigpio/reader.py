@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 INPUT = 0
 READ_S = 0.010  # the last reports of a shot, and counting them
 PATIENCE_S = 2.0  # after a shot for its last reports, which are due a few ms after it
+QUIET_S = 0.2  # after the last report, where some are known to be lost, or the shot is seen to have ended
 LOST_MOST = 3  # shots in a row of which nothing can be told before it is an error
+LATE = "reports of pigpiod come late, or are lost: see what else keeps this machine busy"
 _US = 1e6
 
 
@@ -99,7 +101,7 @@ class GpioReader:
         shot, self._shot = self._shot, None
         if shot is None:
             raise CaptureError("the GPIO reader was not armed for this shot")
-        reports = self._reports(int(shot.played.sum()) + 1)
+        reports = self._reports(shot)
         start = time.monotonic()
         hearing = Hearing(
             self._sync_pin,
@@ -118,11 +120,17 @@ class GpioReader:
         self._lost = 0
         return capture
 
-    def _reports(self, edges: int) -> Reports:
-        """What was reported since arming, until sync has risen so often and fallen again, or patience ends."""
+    def _reports(self, shot: Frame) -> Reports:
+        """What was reported since arming, until sync has risen as often as it ought and fallen again, or patience ends.
+
+        Edges that are lost never come: where reports are missing, or come from when the shot was to end, nothing is
+        waited for but those on their way.
+        """
         found: list[Reports] = []
         bit, high, rises = np.uint32(1 << self._sync_pin), bool(self._before >> self._sync_pin & 1), 0
-        until_s = time.monotonic() + PATIENCE_S
+        edges, lasts_us, began = int(shot.played.sum()) + 1, self._lasts_s(shot) * _US, None
+        lost = False
+        until_s = last_s = time.monotonic() + PATIENCE_S
         while (rises < edges or high) and self._stream.wait(max(0.0, until_s - time.monotonic())):
             fresh = self._stream.take()
             fresh = fresh.part((fresh.ticks - np.uint32(self._since_tick)).astype(np.int32) >= 0)  # none of before
@@ -130,9 +138,19 @@ class GpioReader:
                 continue
             found.append(fresh)
             sync = (fresh.levels & bit) != 0
-            rises += int((sync & ~np.append(high, sync[:-1])).sum())
+            rising = np.flatnonzero(sync & ~np.append(high, sync[:-1]))
+            if began is None and len(rising):
+                began = fresh.ticks[rising[0]]
+            rises += len(rising)
             high = bool(sync[-1])
+            lost |= bool(fresh.after_gap.any()) or (began is not None and fresh.ticks[-1] - began >= lasts_us)
+            until_s = min(last_s, time.monotonic() + QUIET_S) if lost else last_s
         return gathered(found)
+
+    def _lasts_s(self, shot: Frame) -> float:
+        """From the first edge of sync to the last, as planned."""
+        ticks = int(length_ticks(shot, self._file.tick_s).sum()) + slot_ticks(shot.timing, self._file.tick_s).lead
+        return ticks * self._file.tick_s
 
     def _lost_shot(self, shot: Frame, reason: str) -> Capture:
         self._lost += 1
@@ -142,8 +160,7 @@ class GpioReader:
                 f"on GPIO {self._sync_pin}? Run hil doctor"
             )
         nothing = np.zeros(len(shot), dtype=np.int32)
-        ticks = int(length_ticks(shot, self._file.tick_s).sum()) + slot_ticks(shot.timing, self._file.tick_s).lead
-        return Capture(shot, nothing, np.zeros(len(shot)), ~shot.played, ticks * self._file.tick_s, notes=(reason,))
+        return Capture(shot, nothing, np.zeros(len(shot)), ~shot.played, self._lasts_s(shot), notes=(reason,))
 
     def checks(self) -> list[Check]:
         """How often pins are sampled, at what cost, whether that suits the one-shot, and the axon at rest.
@@ -182,7 +199,7 @@ def _check(opening: Opening, _settings: GpioSettings) -> Iterator[Check]:
 
 def _pace(_file: BenchFile, _settings: GpioSettings) -> Pace:
     """Reports come while a shot plays; the last of them some milliseconds after it."""
-    return Pace(cost=lambda _shot: {"reading": READ_S})
+    return Pace(cost=lambda _shot: {"reading": READ_S}, helps={"reading": LATE})
 
 
 PART = PartKind(_open, _check, GpioSettings, "gpio", pace=_pace)

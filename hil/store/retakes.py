@@ -121,9 +121,9 @@ def slots_again(shot: Shot) -> Iterator[Frame]:
         a, b = (int(at) for at in np.flatnonzero(bad)[[0, -1]] + (0, 1))
         if had >= MOST_ATTEMPTS:
             why = f" ({shot.why})" if shot.why else ""
+            look = "look at its traces with `hil report`, and at the bench with" if shot.captures[-1].traces else "run"
             raise CaptureError(
-                f"{name(frame.part(a, b))} was late, missing or unreadable in {had} attempts{why}; "
-                "look at its traces with `hil report`, and at the bench with `hil doctor`"
+                f"{name(frame.part(a, b))} was late, missing or unreadable in {had} attempts{why}; {look} `hil doctor`"
             )
         part = frame.part(a, b)
         key = replace(frame.key, attempt=frame.key.attempt + had)

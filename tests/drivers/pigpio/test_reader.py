@@ -159,7 +159,9 @@ def test_a_daemon_that_samples_too_slowly_is_refused_and_doctor_says_which_it_ta
 
 @pytest.mark.wire
 @pytest.mark.parametrize(("fault", "sign"), [("lost_reports", "gaps"), ("lost_samples", "sync shows")])
-def test_what_the_daemon_loses_is_never_counted(fault: str, sign: str) -> None:
+def test_what_the_daemon_loses_is_never_counted(fault: str, sign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor waited for as long as for a daemon that may be late."""
+    monkeypatch.setattr("drivers.pigpio.reader.PATIENCE_S", 600.0)  # a test may take 120 s
     counts = np.random.default_rng(3).integers(1, 20, 2_500).astype(np.int32)
     with twin_bench("pigpio", "gpio", faults={"pigpiod": (fault,)}) as (bench, _):
         bench.set_threshold(0.7)
