@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from calibration.picture import check_drawable
     from hil.calibrate.sweeps import calibrate
     from hil.store.recording import RecordingBench
+    from hil.terminal.again import Again
     from hil.terminal.ending import how_to_go_on, resumable, stopped
     from hil.terminal.interrupt import StopRequest
     from hil.terminal.sweepview import SweepView
@@ -85,10 +86,12 @@ def run(args: argparse.Namespace) -> int:
         def load(row: int) -> Capture:
             return run_file.load(row, ("vth",))  # the one trace that a sweep looks at
 
-        recording = stack.enter_context(RecordingBench(bench, run_file, reader=load, stopping=stopping))
+        again = Again()
+        recording = stack.enter_context(RecordingBench(bench, run_file, reader=load, stopping=stopping, retaking=again))
         view = stack.enter_context(SweepView(quiet=args.json))
         try:
             found, vth_v = calibrate(config, recording, view)
+            again.close()
         except (KeyboardInterrupt, HilError) as error:
             if bench is None:
                 raise

@@ -35,6 +35,7 @@ from hil.store.frozen import agree, begin, begun_words, changed_parts, resumed, 
 from hil.store.history import behind, known_passport
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
+from hil.terminal.again import Again
 from hil.terminal.ending import how_to_go_on, resumable, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.visible import visible
@@ -93,10 +94,14 @@ def run(args: argparse.Namespace) -> int:
                 stopping.advice = how_to_go_on(run_file)
                 tell_where(config.bench, config.device)
             whole = partial(run_file.load, traces=None)
-            traced = stack.enter_context(RecordingBench(benches[0], run_file, reader=whole, stopping=stopping))
-            counting = stack.enter_context(RecordingBench(benches[1], run_file, stopping=stopping))
+            again = Again()
+            traced, counting = (
+                stack.enter_context(RecordingBench(bench, run_file, reader=reader, stopping=stopping, retaking=again))
+                for bench, reader in ((benches[0], whole), (benches[1], None))
+            )
             try:
                 found = characterize(config, traced, counting, show)
+                again.close()
             except (KeyboardInterrupt, HilError) as error:
                 if args.replay is not None:
                     raise

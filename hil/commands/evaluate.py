@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 from drivers.errors import HilError, InputError
 from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, add_wire_argument, settle
-from hil.commands.run import show_plan
+from hil.commands.run import retaken_of, show_plan
 from hil.commands.working import Shown, add_workers_arguments, check_shared, check_workers, crew_of
 from hil.run.accuracy import Level
 from hil.run.digits import DigitResult, heading
 from hil.run.session import RUNS, begin, go_on, results_of
 from hil.store.notes import Noted
+from hil.terminal.again import in_all
 from hil.terminal.ending import INTERRUPTED, how_to_go_on, stopped
 from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
@@ -97,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**what, **known, "notes": [asdict(noted) for noted in notes]}))
     else:
         print(_table(config, levels, software, wall_s))
+        if (retaken := retaken_of([one for some in results.values() for one in some])).shots:
+            print(in_all(retaken))
         for noted in notes:
             print(f"  {visible(str(noted))}")
     return 0
@@ -168,7 +171,15 @@ def _recorded(
         live = stack.enter_context(Live(slots, len(config.images) * len(config.noise), quiet=args.json))
         try:
             for result, _ in go_on(
-                run_file, config, weights, bench, watch=live.watch, gauge=live.gauge, stopping=stopping
+                run_file,
+                config,
+                weights,
+                bench,
+                watch=live.watch,
+                gauge=live.gauge,
+                stopping=stopping,
+                retaking=live.retaking,
+                played=live.played,
             ):
                 live.count(result)
         except (KeyboardInterrupt, HilError) as error:

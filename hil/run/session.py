@@ -29,7 +29,7 @@ from hil.run.loop import Odometer
 from hil.run.recalibration import Recorded
 from hil.store import frozen
 from hil.store.history import behind
-from hil.store.recording import Reader, RecordingBench, Retaking
+from hil.store.recording import Played, Reader, RecordingBench, Retaking
 from hil.store.runfile import RunFile
 
 if TYPE_CHECKING:
@@ -108,12 +108,16 @@ def go_on(
     gauge: Callable[[dict[str, Any]], None] = lambda _reading: None,
     stopping: Callable[[], bool] = lambda: False,
     retaking: Retaking = lambda _frame, _why: None,
+    played: Played = lambda _capture: None,
 ) -> Iterator[tuple[DigitResult, dict[str, Floats]]]:
     """Recognise the digits that the run file lacks, recording every shot and every result as it comes.
 
-    `gauge` is told what the bench says of itself after each digit, and `retaking` of slots that are played again.
+    `gauge` is told what the bench says of itself after each digit, `retaking` of slots that are played again, and
+    `played` of every shot that the bench plays.
     """
-    recording = RecordingBench(bench, run, stopping=stopping, retaking=retaking) if bench is not None else None
+    recording = None
+    if bench is not None:
+        recording = RecordingBench(bench, run, stopping=stopping, retaking=retaking, played=played)
     if recording is not None:
         recording.set_threshold(config.vth_v)
     odometer = Odometer(run.fact("odometer"))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Reader = Callable[[int], Capture]
 Retaking = Callable[[Frame, str], None]  # slots that are about to be played again, and why
+Played = Callable[[Capture], None]  # a shot that the bench inside has played
 
 
 @dataclass
@@ -138,7 +139,8 @@ class RecordingBench:
     `inner` plays what the file lacks; None makes a replay, where a missing slot is a RunFileError. `reader` loads a
     recorded shot (by default its counts, without traces). `stopping` is asked after every recorded shot: true raises
     KeyboardInterrupt there, with the shot safe in the file. Slots that a bench calls not ok are taken again, up to
-    three times in all; then CaptureError; `retaking` is told. Failed attempts stay in the file.
+    three times in all; then CaptureError; `retaking` is told. Failed attempts stay in the file. `played` is told of
+    what the bench inside has played, which what was recorded before is not.
     """
 
     def __init__(
@@ -149,8 +151,9 @@ class RecordingBench:
         reader: Reader | None = None,
         stopping: Callable[[], bool] | None = None,
         retaking: Retaking = lambda _frame, _why: None,
+        played: Played = lambda _capture: None,
     ) -> None:
-        self._retaking = retaking
+        self._retaking, self._has_played = retaking, played
         self._inner = inner
         self._run = run
         self._read = reader or run.load
@@ -254,6 +257,7 @@ class RecordingBench:
         before: tuple[Capture, Future[int]] | None = None
         for capture in captures:
             now = capture, self._run.add_shot(capture)
+            self._has_played(capture)
             if self._stopping is not None and self._stopping():
                 now[1].result()
                 raise KeyboardInterrupt

@@ -19,10 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from calibration.estimate import wilson_interval
-from drivers.signals import Retaken
 from hil.network.layers import LAYERS
-from hil.store.notes import kind_of
-from hil.store.retakes import cost_of
+from hil.terminal.again import Again
 from hil.terminal.pictures import blocks, strip
 
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ class Seen:
 
     spikes: int = 0
     bench_s: float = 0.0
-    retaken: Retaken = field(default_factory=Retaken)
     stray: int = 0
     right: int = 0
     digits: int = 0
@@ -93,7 +90,8 @@ class Live:
         self._task = self._progress.add_task("starting", total=max(slots * images, 1), digits=f"0/{images}")
         self._images = images
         self._quiet = quiet
-        self._told: set[str] = set()
+        self._again = Again(self._say)
+        self._played_s = 0.0
         self._live = live.Live(
             console=self._console,
             transient=True,
@@ -104,8 +102,8 @@ class Live:
 
     @property
     def bench_s(self) -> float:
-        """Time on the bench so far."""
-        return self.seen.bench_s
+        """Time that the bench has played so far; what was recorded before is not counted."""
+        return self._played_s
 
     def __enter__(self) -> Live:
         if not self.disable:
@@ -137,20 +135,22 @@ class Live:
 
     def retaking(self, frame: Frame, why: str) -> None:
         """Slots are about to be played again: counted at once, and told, every kind of reason once."""
-        again = cost_of(frame)
-        self.seen.retaken += again
-        if kind_of(why) not in self._told and not self._quiet:
-            self._told.add(kind_of(why))
-            text = f"digit {frame.key.image}: {again.slots:,} slots are played again" + (f": {why}" if why else "")
+        self._again(frame, why)
+
+    def played(self, capture: Capture) -> None:
+        """The bench has played this shot, which a run file held back or answered from is not."""
+        self._played_s += capture.bench_s
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
             self._console.print(Text(text), highlight=False, soft_wrap=True)
 
     def watch(self, capture: Capture) -> None:
         """Show one shot; what it has to say is told on standard error, every kind once."""
         self.seen.add(capture)
         for note in capture.notes:
-            if kind_of(note) not in self._told and not self._quiet:
-                self._told.add(kind_of(note))
-                self._console.print(Text(f"digit {capture.frame.key.image}: {note}"), highlight=False, soft_wrap=True)
+            if self._again.news(note):
+                self._say(f"digit {capture.frame.key.image}: {note}")
         self._progress.update(self._task, advance=len(capture.frame), description=self.seen.at)
 
     def _picture(self) -> Group:
@@ -158,7 +158,7 @@ class Live:
         if not self._full:
             return Group(self._progress)
         costs = f"{seen.spikes:,} spikes, {seen.bench_s:.2f} s on the bench"
-        again = f"{seen.retaken.slots:,} slots again in {seen.retaken.shots:,} shots"
+        again = f"{self._again.retaken.slots:,} slots again in {self._again.retaken.shots:,} shots"
         troubles = f"{again}, {seen.stray:,} strays"
         if seen.drift is not None:
             troubles += f", drift {seen.drift['statistic']:.1f} of {seen.drift['limit']:.1f}"

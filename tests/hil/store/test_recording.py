@@ -351,3 +351,24 @@ def test_a_disk_that_fails_ends_a_run_with_what_it_had(path: Path, monkeypatch: 
     Disk(monkeypatch, fails_at=total - 1)  # the very last one
     with pytest.raises(RunFileError, match="the disk is full"):
         record(bench(), path, frames())
+
+
+def test_what_was_recorded_before_was_not_played_now(path: Path) -> None:
+    """Of a run that goes on, only what its bench plays makes up its utilisation; what is played again does, too."""
+    played = frames()
+
+    def session(stop_after: int | None) -> tuple[float, float]:
+        seen: list[Capture] = []
+        with RunFile.open(path, write=True) as run:
+            recording = RecordingBench(flaky(), run, stopping=lambda: len(seen) == stop_after, played=seen.append)
+            try:
+                handed_s = sum(capture.bench_s for capture in recording.play(played))
+            except KeyboardInterrupt:
+                handed_s = 0.0
+        return sum(capture.bench_s for capture in seen), handed_s
+
+    first_s, _ = session(3)
+    rest_s, whole_s = session(None)
+    assert first_s > 0
+    assert first_s + rest_s == pytest.approx(whole_s)
+    assert session(None) == (0.0, pytest.approx(whole_s))

@@ -76,7 +76,7 @@ def test_where_there_is_room_everything_is_shown() -> None:
         *("spikes of conv1 kernel 3", "axon, the last 2 ms, 0.0 to 2.0 V", "digit 7: conv1 3", "3/100", "0.75 s on"),
     ):
         assert wanted in text, text
-    assert lines.count("digit 7: 1 slots are played again: late") == 1
+    assert lines.count("digit 7: 1 slot is played again: late") == 1
     assert "▀" * 28 in text
     assert "⣿" in text
     assert "a result [bold]as it is[/bold]" in lines
