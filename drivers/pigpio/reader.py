@@ -156,8 +156,8 @@ class GpioReader:
         self._lost += 1
         if self._lost >= LOST_MOST:
             raise CaptureError(
-                f"of {self._lost} shots in a row no slot can be told ({reason}): is this machine too busy, does another "
-                "program leave its notifications of pigpiod unread, which holds up everybody's, or is sync not on GPIO "
+                f"of {self._lost} shots in a row no slot can be told ({reason}): is this machine too busy, does "
+                "another program leave its notifications of pigpiod unread, which holds up all, or is sync not on GPIO "
                 f"{self._sync_pin}? Run hil doctor"
             )
         nothing = np.zeros(len(shot), dtype=np.int32)
