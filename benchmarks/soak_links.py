@@ -38,9 +38,9 @@ def soak(link: str, conversations: int, seed: int) -> bool:
             if recoverable(link, kind):
                 again += sum(ends.values())
                 well += ends["true"] + ends["retaken"]
-            print(f"{link:7} {kind:7} {', '.join(f'{count} {end}' for end, count in ends.most_common())}", flush=True)
+            print(f"{link:11} {kind:7} {', '.join(f'{count} {end}' for end, count in ends.most_common())}", flush=True)
     print(
-        f"{link:7} {well} of {again} that can be asked for again ended with the true counts; {wrong} wrong", flush=True
+        f"{link:11} {well} of {again} that can be asked for again ended with the true counts; {wrong} wrong", flush=True
     )
     return wrong == 0 and well >= LEAST * again
 

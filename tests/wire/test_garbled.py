@@ -11,7 +11,7 @@ pytestmark = [
     # pyvisa-py 0.8 leaves its socket to the garbage collector when a link breaks while it is made.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROUNDS = {"pico": 5, "scope": 2, "pigpio": 2, "reports": 1}
+ROUNDS = {"pico": 5, "scope": 2, "scope again": 2, "pigpio": 2, "reports": 1}
 
 
 @pytest.mark.parametrize("link", LINKS)

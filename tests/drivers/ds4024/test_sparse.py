@@ -204,6 +204,23 @@ def test_a_shot_of_the_same_settings_is_read_in_few_commands() -> None:
             assert len([line for line in said if line != ":TRIG:STAT?"]) <= 1 + 2 * 8
 
 
+@pytest.mark.parametrize("command", [":WAV:SOUR CHAN1", ":WAV:SOUR CHAN3", ":WAV:STAR 5", ":WAV:FORM WORD"])
+@pytest.mark.parametrize("before", [2, 3])  # then one channel or the other is read first
+def test_what_somebody_else_sets_for_reading_spoils_one_shot_at_the_most(command: str, before: int) -> None:
+    """It is known to be set, and not set again for every shot."""
+    with rig() as bench:
+        bench.reader.prepare()
+        bench.reader.learn(ALL)
+        for seed in range(before):
+            bench.captured(of_network(seed))
+        bench.server.instrument.message(command.encode())
+        shot = of_network(4)
+        seen, again = bench.captured(shot), bench.captured(shot)
+    assert seen.spikes[seen.ok].tolist() == shot.pulses[seen.ok].tolist()
+    assert again.ok.all()
+    assert again.spikes.tolist() == shot.pulses.tolist()
+
+
 def test_a_shot_of_which_a_part_is_missing_is_played_again_and_the_third_is_refused() -> None:
     with rig() as bench:
         shot = of_network(attempt=1)
