@@ -16,7 +16,7 @@ from drivers.checks import Provable
 from drivers.errors import CaptureError, InputError
 from drivers.parts import table
 from drivers.parts.kind import NoSettings, Opening, PartKind
-from drivers.parts.pace import ELSEWHERE, Pace, part_pace
+from drivers.parts.pace import ELSEWHERE, Pace, part_pace, summed
 from drivers.timing import LONGEST_SHOT_S
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
             turn = next(shots) % every == 0
             if not each_sees:  # then it is handed over while the next one plays
                 audited = {"arming": audited.get("arming", 0.0) * turn}
-            return {name: own.get(name, 0.0) + audited.get(name, 0.0) for name in {**own, **audited}}
+            return summed(own, audited)
 
         def captured(shot: Frame) -> float:
             own, audited = (part.bytes(shot) if part.bytes else 0.0 for part in (first, second))
@@ -306,7 +306,8 @@ def pair(counter: str, auditor: str) -> PartKind[NoSettings]:
         longest_s = _shared(first.longest_s, second.longest_s, every)
         most_slots = _least([first.most_slots, second.most_slots]) if each_sees else first.most_slots
         most_pulses = _least([first.most_pulses, second.most_pulses])
-        return Pace(most_slots, most_pulses, longest_s, cost, helps, captured)
+        once = summed(first.once, second.once)
+        return Pace(most_slots, most_pulses, longest_s, cost, once, helps, captured)
 
     return PartKind(open_, _check, NoSettings, uses=uses, pace=pace)
 

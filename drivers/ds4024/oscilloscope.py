@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
     from drivers.signals import Frame
 
+FIRST_S = 0.11  # to set all of it for the first record, which nothing plays meanwhile
+
 
 def _open(opening: Opening, settings: ScopeSettings) -> ScopeReader:
     file = opening.file
@@ -54,7 +56,13 @@ def _pace(file: BenchFile, settings: ScopeSettings) -> Pace:
     def captured(shot: Frame) -> float:
         return strategy.captured(shot, strategy.plan(shot, sparse=strategy.sparsely(shot)))
 
-    return Pace(longest_s=strategy.longest_s(file.slot), cost=cost, helps=strategy.helps(), bytes=captured)
+    return Pace(
+        longest_s=strategy.longest_s(file.slot),
+        cost=cost,
+        once={"arming": FIRST_S},
+        helps=strategy.helps(),
+        bytes=captured,
+    )
 
 
 PART = PartKind(

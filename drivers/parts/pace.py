@@ -37,6 +37,7 @@ def _nothing(_shot: Frame) -> Mapping[str, float]:
 class Pace:
     """Of a part, or of a bench. `cost`: a shot → seconds beside playing, by what is done, as `Bench.spent_s` names it.
 
+    `once`: the same for what comes before the first shot of a run and after the last, when nothing plays meanwhile.
     `helps`: the same names → what would make that shorter. `bytes`: a shot → what is captured of it.
     """
 
@@ -44,6 +45,7 @@ class Pace:
     most_pulses: int | None = None
     longest_s: float = LONGEST_SHOT_S
     cost: Cost = _nothing
+    once: Mapping[str, float] = field(default_factory=dict)
     helps: Mapping[str, str] = field(default_factory=dict)
     bytes: Callable[[Frame], float] | None = None
 
@@ -61,22 +63,25 @@ def bench_pace(file: BenchFile) -> Pace:
     if table.find("pulse_source", named["pulse_source"]) is table.find("axon_reader", named["axon_reader"]):
         return replace(source, helps={**_ALWAYS, **source.helps})
 
-    def cost(shot: Frame) -> Mapping[str, float]:
-        total: dict[str, float] = {}
-        for part in (source, reader):
-            for name, seconds in part.cost(shot).items():
-                total[name] = total.get(name, 0.0) + seconds
-        return total
-
     slots = [most for most in (source.most_slots, reader.most_slots) if most is not None]
     return Pace(
         most_slots=min(slots, default=None),
         most_pulses=reader.most_pulses,
         longest_s=reader.longest_s,
-        cost=cost,
+        cost=lambda shot: summed(source.cost(shot), reader.cost(shot)),
+        once=summed(source.once, reader.once),
         helps={**_ALWAYS, **source.helps, **reader.helps},
         bytes=reader.bytes,
     )
+
+
+def summed(*parts_s: Mapping[str, float]) -> dict[str, float]:
+    """Seconds by name, of all together."""
+    total: dict[str, float] = {}
+    for part_s in parts_s:
+        for name, seconds in part_s.items():
+            total[name] = total.get(name, 0.0) + seconds
+    return total
 
 
 def part_pace(file: BenchFile, role: table.Role, name: str) -> Pace:

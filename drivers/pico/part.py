@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 START_S = 0.006  # between shots, the next one being there
+FIRST_S = 0.045  # to send a shot over USB while nothing plays
+LAST_S = 0.105  # to fetch what the last shot came to
 REQUEST_S = 0.0065  # PROTOCOL.md: a request on the chip
 COUNTS_A_REPLY, STAMPS_A_REPLY = 400, 300
 SLOT_S = 20e-6  # of a count and a stamp by USB
@@ -65,7 +67,8 @@ def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
     helps = (
         {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio, "starting": by_gpio} if asked else {}
     )
-    return Pace(Pico.most_slots, cost=cost, helps=helps)
+    once = ({"starting": FIRST_S} if plays else {}) | ({"reading": LAST_S} if counts else {})
+    return Pace(Pico.most_slots, cost=cost, once=once, helps=helps)
 
 
 PART = PartKind(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from drivers.signals import Frame
 
 INPUT = 0
-READ_S = 0.010  # the last reports of a shot, and counting them
+READ_S = 0.003  # the last reports of a shot, and counting them
 PATIENCE_S = 2.0  # after a shot for its last reports, which are due a few ms after it
 QUIET_S = 0.2  # after the last report, where some are known to be lost, or the shot is seen to have ended
 LOST_MOST = 3  # shots in a row of which nothing can be told before it is an error

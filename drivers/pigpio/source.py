@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from drivers.settings import BoardSettings, Wiring
     from drivers.signals import Frame
 
-START_S = 0.025  # from the end of a shot to the first pulse of the next
+START_S = 0.010  # from the end of a shot to the first pulse of the next, whose waves are made
+FIRST_S = 0.040  # to compile a shot and make its waves while nothing plays
 LEFTOVER_S = 2.5  # what a killed host leaves playing ends within 2 s
 
 
@@ -175,8 +176,8 @@ def _claims(settings: PigpioSettings) -> list[str]:
 
 
 def _pace(_file: BenchFile, _settings: PigpioSettings) -> Pace:
-    """Two waves are made and sent before a shot plays, and its end is looked for every 2 ms."""
-    return Pace(cost=lambda _shot: {"starting": START_S})
+    """A shot's end is looked for every 2 ms, its waves are deleted, and those of the next are sent."""
+    return Pace(cost=lambda _shot: {"starting": START_S}, once={"starting": FIRST_S})
 
 
 PART = PartKind(_open, _check, PigpioSettings, "pigpio", tick_s=TICK_S, claims=_claims, pace=_pace)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from drivers.pigpio.link import Clock, PigpioLink
     from drivers.pigpio.waves import Wave
 
+AT_ONCE = 3  # waves that are there before the first plays: with fewer, a host that is paused then is late
 POLL_S = 0.002
 LAG_S = 0.001  # what a wave ends later than reckoned: its way to the daemon, the lead-in, and the two clocks
 LATE_S = 2.0  # a wave still playing so long after its end will never end
@@ -60,6 +61,7 @@ class WaveStream:
         self._ahead: list[_Made] = []  # the first of them
         self._making = threading.Lock()  # held to make and to delete those
         self._stop = threading.Event()
+        self._stirred = threading.Event()  # stopped, or something was offered: no more waiting
         self._sending = threading.Lock()  # held to send and to stop: nothing is sent once stop has returned
         self._thread = threading.Thread(target=self._run, name="pigpio waves", daemon=True)
         self._failure: HilError | None = None
@@ -73,8 +75,8 @@ class WaveStream:
         return self._thread.is_alive()
 
     def begin(self) -> None:
-        """Make and send the first two waves and go on in the background."""
-        for _ in range(min(2 - len(self._made), len(self._waves))):
+        """Make and send the first waves and go on in the background."""
+        for _ in range(min(AT_ONCE - len(self._made), self._most - len(self._made), len(self._waves))):
             self._make()
         for wave in list(self._made):
             self._send(wave)
@@ -90,6 +92,7 @@ class WaveStream:
         """Send no more waves; what was sent goes on."""
         with self._sending:
             self._stop.set()
+        self._stirred.set()
 
     def join(self) -> None:
         """Wait until the background thread has ended; bounded by the link's time-out."""
@@ -101,6 +104,7 @@ class WaveStream:
         with self._making:
             self._offered = waves
             self._delete_ahead()
+        self._stirred.set()
 
     def made_of(self, waves: Sequence[Wave]) -> list[_Made]:
         """The first of these waves that are made already, if these were offered; whoever takes them has to play them.
@@ -133,7 +137,6 @@ class WaveStream:
                 self._make()
                 self._send(self._made[-1])
             while self._made:
-                self._make_ahead()
                 self._await_end()
         except HilError as error:
             self._failure = error
@@ -147,7 +150,9 @@ class WaveStream:
         return _Made(self._link.call("wave_create_and_pad", wave.room.percent), wave.duration_us * 1e-6)
 
     def _make_ahead(self) -> None:
-        """Make waves of the next shot where there is room of their size."""
+        """Make waves of the next shot, once all of this one are made, where there is room of their size."""
+        if self._waves:
+            return
         with self._making:
             waves = self._offered if self._offered and self._offered[0].room.waves == self._most else ()
             while len(self._ahead) < min(len(waves), self._most - len(self._made)) and not self._stop.is_set():
@@ -185,12 +190,16 @@ class WaveStream:
     def _await_end(self) -> None:
         """Wait until the wave that plays first has ended, and delete it."""
         wave = self._made[0]
+        self._make_ahead()
         while (at := self._link.call("wave_tx_at")) in (wave.wid, UNKNOWN_WAVE):
             late_s = self._now_s() - wave.end_s
             if late_s > LATE_S:
                 raise BenchError(f"a wave still plays {late_s:.1f} s after its end: restart pigpiod, then `hil doctor`")
-            if self._clock.wait(self._stop, max(POLL_S, LAG_S - late_s)):
-                raise BenchError(STOPPED)
+            if self._clock.wait(self._stirred, max(POLL_S, LAG_S - late_s)):
+                self._stirred.clear()  # before the look: what stirs from now on is noticed at the next
+                if self._stop.is_set():
+                    raise BenchError(STOPPED)
+                self._make_ahead()
         early_s = self._made[-1].end_s - self._now_s()
         if at == NO_WAVE and early_s > EARLY_S + EARLY * wave.duration_s:
             raise BenchError(f"the waves ended {early_s:.3g} s too soon: does another program use pigpiod? stop it")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drivers.errors import LimitError
-from drivers.parts.pace import Pace, bench_pace
+from drivers.parts.pace import Pace, bench_pace, summed
 from drivers.signals import Frame, FrameKey
 from drivers.timing import length_ticks, period_ticks, shots, slot_ticks
 from hil.network.encode import gain_for, slot_identities, to_frame, to_pulses
@@ -35,7 +35,6 @@ PACKED_BYTES_A_SAMPLE = 0.24  # of traces on disk, measured on the twin
 PACKED_BYTES_A_SLOT = 0.2  # of counts, lengths and places on disk, measured on the twin
 MEASURED_BYTES_A_SLOT = 1.8  # more, where lengths come from traces and no two are alike
 ROW_BYTES = 1_500  # of a shot or a result without its arrays
-FIRST_S = 0.15  # to work out, compile and send the first shot; all others are made while one plays
 FILE_BYTES = 40_000  # of a run file before its first shot
 
 
@@ -136,8 +135,7 @@ def make_plan(
     traces = len(traced(config))
     capture_bytes = total.captured if pace.bytes is not None else total.samples * traces
     parts_s = {name: seconds * scale for name, seconds in total.parts_s.items()}
-    if pace.helps:
-        parts_s["starting"] = parts_s.get("starting", 0.0) + FIRST_S
+    parts_s = summed(parts_s, pace.once)
     slot_bytes = PACKED_BYTES_A_SLOT + (MEASURED_BYTES_A_SLOT if traces else 0)
     disk = capture_bytes * PACKED_BYTES_A_SAMPLE + total.slots * slot_bytes + total.shots * ROW_BYTES
     return Plan(

@@ -181,7 +181,7 @@ def test_the_first_waves_of_the_next_shot_are_made_while_the_last_of_this_one_pl
     time_of_twin: TwinTime,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shots = [frame(MANY), frame(MANY[:1_500]), frame([4, 4])]
+    shots = [frame(MANY), frame(MANY[:1_500]), frame([4, 4]), frame([2] * 40)]
     source.load(shots[0])
     for following in shots[1:]:
         start_and_load(source, time_of_twin, following)

@@ -216,21 +216,23 @@ def test_a_plan_knows_what_is_proven_of_the_oscilloscope_and_how_fast_its_link_i
 
 
 @pytest.mark.parametrize(
-    ("reader", "digits", "told"),
+    ("reader", "full_scale", "told"),
     [
-        ('"scope"', "0:1", "(transfer, %): hil doctor --loopback, which proves"),
-        ('"pico"', "0:1", "(starting, %): count with the Pi itself"),
-        ('["gpio", "pico"]', "0:1", "(starting, %): more digits in one run"),
-        ('["gpio", "scope"]', "0:1", "(transfer, %): audit fewer shots: audit_every = 10"),
-        ('"gpio"', "0:1", "(starting, %): more digits in one run"),
-        ('"gpio"', "0:9", "(playing, %): fewer pulses"),
+        ('"scope"', 32, "(transfer, %): hil doctor --loopback, which proves"),
+        ('"pico"', 32, "(playing, %): fewer pulses"),
+        ('"pico"', 4, "(reading, %): count with the Pi itself"),
+        ('["gpio", "pico"]', 4, "(reading, %): audit fewer shots: audit_every = 10"),
+        ('["gpio", "scope"]', 32, "(transfer, %): audit fewer shots: audit_every = 10"),
+        ('"gpio"', 4, "(starting, %): more digits in one run"),
+        ('"gpio"', 32, "(playing, %): fewer pulses"),
     ],
 )
 def test_a_plan_says_what_would_help_most(
-    capsys: pytest.CaptureFixture[str], reader: str, digits: str, told: str
+    capsys: pytest.CaptureFixture[str], reader: str, full_scale: int, told: str
 ) -> None:
     Path("bench.toml").write_text(WIRED.format(reader=reader))
-    assert main(["plan", "--bench", "bench.toml", "--digits", digits]) == 0
+    fewer = ["--play", "pooled", "--full-scale", f"conv1={full_scale}"] if full_scale < 32 else []
+    assert main(["plan", "--bench", "bench.toml", "--digits", "0:1", *fewer]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "what would help most" in line]
     assert told in re.sub(r"\d+%", "%", line)
 
