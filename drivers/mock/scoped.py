@@ -37,11 +37,11 @@ class ScopedBoard:
     def play(self, shot: Frame, vth_v: float, keys: U64) -> Capture:
         """Play one shot; `keys` (played slots,) decide the neuron's draws. Returns the decoded capture with traces."""
         self._now_ns = 0
-        board = Board(self._device, self._file.board, clock=lambda: self._now_ns)
+        before = shot.pulses_before
+        board = Board(self._device, self._file.board, clock=lambda: self._now_ns, pulses_before=before)
         ticks, levels = compile_levels(shot, self._file.board, TICK_S)
         self._now_ns = board.busy_until_ns() + 1_000_000
         board.set_threshold(vth_v)
-        board.pulses_total = shot.pulses_before
         start_ns = self._now_ns + round(MARGIN_S * 1e9)
         board.play(start_ns, np.round(ticks * (TICK_S * 1e9)).astype(np.int64), levels, keys)
         bench_s = (board.busy_until_ns() - start_ns) * 1e-9

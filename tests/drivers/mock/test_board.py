@@ -105,12 +105,12 @@ def test_what_is_worked_out_beside_counts_only_while_things_are_as_they_were(mon
     clock.ns = 2_000
 
     def interrupted(*args: object) -> object:
-        monkeypatch.setattr("drivers.mock.board.fire", fire)
+        monkeypatch.setattr("drivers.mock.physics.response.fire", fire)
         found = fire(*args)  # type: ignore[arg-type]
         board.set_threshold(0.5)
         return found
 
-    monkeypatch.setattr("drivers.mock.board.fire", interrupted)
+    monkeypatch.setattr("drivers.mock.physics.response.fire", interrupted)
     board.foresee()
     plain, other = playing("nominal", counts)
     other.ns = 2_000
