@@ -128,7 +128,12 @@ def test_an_auditor_that_would_go_on_listening_is_read_before_the_next_shot_begi
     counter, auditor = Counting([2] * 200), Counting([2] * 200)
     reads: list[int] = []
     read = auditor.read
-    auditor.read = lambda: (reads.append(1), read())[1]  # type: ignore[method-assign]
+
+    def noted() -> Capture:
+        reads.append(1)
+        return read()
+
+    auditor.read = noted  # type: ignore[method-assign]
     reader = AuditedReader(counter, auditor, 2)
     reader.arm(FRAME)
     finish = reader.take()
