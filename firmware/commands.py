@@ -69,13 +69,18 @@ def _limits(station, args):
     ]
 
 
+def _latch(station):
+    return "latch", station.latch or "none"
+
+
 def _beat(station, args):
     playing = station.player.playing
     return [
         ("boot", station.boot),
-        ("latch", station.latch or "none"),
+        _latch(station),
         ("playing", playing.shot if playing else 0),
         ("done", station.player.done),
+        ("last", station.player.banks.shot),
     ]
 
 
@@ -169,7 +174,7 @@ def _data(station, args):
         raise ProtocolError("args", "%d characters, not %s" % (len(args[4]), args[2]))
     runs = protocol.from_base64(args[4])
     bank = station.player.banks.data(shot, piece, runs)
-    return [("piece", bank.piece), ("slots_left", bank.registers[quick.SLOTS]), ("ticks", bank.ticks)]
+    return [("piece", bank.piece), ("slots_left", bank.registers[quick.SLOTS]), ("ticks", bank.ticks), _latch(station)]
 
 
 def _play(station, args):
@@ -201,20 +206,25 @@ def _finished(station, text: str):
 
 
 def _counts(station, args):
-    bank = _finished(station, args[0])
+    player, banks = station.player, station.player.banks
+    bank = banks.find(integer("shot", args[0], 0, 65535))
     if bank.stamped and bank.timing is not None:
         raise ProtocolError("state", "shot %d has time stamps, not counts" % bank.shot)
+    if bank is player.playing and bank.timing is not None and player.listener.counting >= 0:
+        told = player.slots_counted()
+        strays = [("before", 0), ("guard", 0), ("after", 0), ("elapsed_ms", 0)]
+    else:
+        told = _finished(station, args[0]).played
+        strays = [
+            ("before", banks.seen[bank.seen_at]),
+            ("guard", banks.strays(bank)),
+            ("after", bank.after),
+            ("elapsed_ms", bank.elapsed_ms),
+        ]
     begin = integer("from", args[1], 0, bank.played)
-    end = min(begin + COUNTS_A_LINE, bank.played)
-    banks = station.player.banks
+    end = max(begin, min(begin + COUNTS_A_LINE, told))
     bank.fetched = bank.fetched or end == bank.played
-    fields = [
-        ("slots", end - begin),
-        ("before", banks.seen[bank.seen_at]),
-        ("guard", banks.strays(bank)),
-        ("after", bank.after),
-        ("elapsed_ms", bank.elapsed_ms),
-    ]
+    fields = [("slots", end - begin), ("over", told)] + strays + [_latch(station)]
     return fields, banks.counts(bank, begin, end - begin)
 
 

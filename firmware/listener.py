@@ -13,8 +13,8 @@ from buffers import STAMPS
 class Listener:
     """The counter lives in PIO 1. The stampers do too, in its place, while PIO 0 plays; else in PIO 0 beside it.
 
-    Two channels take the counts of shots by turns, so that the one for the next shot is ready before this one ends.
-    `on_counted` is what the interrupt calls when all words of a shot have come.
+    Two channels take the counts of shots by turns: the second is made ready for the next shot before this one ends, and
+    `chain` has it go on by itself. `on_counted` is what the interrupt calls when all words of a shot have come.
     """
 
     def __init__(self, clock_hz: int, on_counted):
@@ -24,6 +24,7 @@ class Listener:
         self.stamper = counter.program(counter.stamps)
         self.held = [None, None]  # the program of ours in each PIO block
         self.counts = [rp2.DMA(), rp2.DMA()]
+        self.chained = 0  # what the first of them is told to have the second follow
         self.times = [rp2.DMA(), rp2.DMA()]  # of spikes, of sync
         self.counter = rp2.StateMachine(4)
         self.counting = self.stamping = -1  # state machine in use, -1 for none
@@ -62,8 +63,14 @@ class Listener:
         self.counting = 4
 
     def prepare(self, into: "array[int]", at: int, words: int) -> None:
-        """Get the other channel ready for the counts of the next shot, the counter going on; `counts[1]` starts it."""
+        """Get the other channel ready for the counts of the next shot, the counter going on."""
         self._take(self.counts[1], self.counter, 12, into, at, words, trigger=False)
+        first, second = self.counts
+        self.chained = first.pack_ctrl(size=2, inc_read=False, treq_sel=12, irq_quiet=False, chain_to=second.channel)
+
+    def chain(self) -> None:
+        """Have it start when all words of this shot have come. Takes no memory."""
+        self.counts[0].ctrl = self.chained
 
     def swap(self) -> None:
         """What was prepared is what counts now."""
@@ -101,6 +108,7 @@ class Listener:
         """Words that are missing, words too many, and the count since the last edge; ends the counting."""
         edges = self.counter
         edges.active(0)
+        self.counts[1].active(0)  # whatever it waits for is not for it
         missing, extra = self.counts[0].count, edges.rx_fifo()
         after = 0
         if missing == 0 and extra == 0:

@@ -1,8 +1,11 @@
 """Shots played by DMA and PIO with no CPU in the loop, and what was counted meanwhile.
 
 A queued shot is made ready while the one before it plays: its words are expanded, a second pair of DMA channels is set
-up, and the interrupt that comes when the last count of a shot has arrived only has to start them. Interrupts take no
-memory: nothing they call makes an object.
+up, and each of the first pair is told to have one of them follow (CHAIN_TO, RP2040 datasheet 2.5.2.2). So it follows to
+the tick whatever the processor does, a settling time after the closing sync pulse. Nothing stops between them to be
+looked at: that no edge of sync was lost or made up is seen by comparing how many edges have been counted of the second
+shot with how many its words make, and before that has been seen no count of the first is told as the last. Interrupts
+take no memory: nothing they call makes an object.
 """
 
 import time
@@ -16,6 +19,10 @@ from listener import Listener
 from protocol import ProtocolError
 
 LATE_MS = 500  # how long after its time a shot may end before it counts as stalled
+LEAST_LEFT = 40  # words of a shot that are still to be fed, eight slots, when another is chained to it
+TICKS_A_MS = sequencer.TICK_HZ // 1000
+LATE_END_MS = 100  # how late the end of a shot may be told, so that its length is still believed
+LOOKS = 10  # for a moment without an edge
 
 
 class Player:
@@ -24,14 +31,15 @@ class Player:
     def __init__(self, settings):
         if machine.freq() % sequencer.TICK_HZ:
             machine.freq(125_000_000)
-        self.following = None  # the queued bank that the interrupt is to start
-        self.followed = None  # the one that it has started
-        self.followed_ms = 0
+        self.following = None  # the queued bank that DMA goes on with
+        self.follows_at = 0  # where that reads first
+        self.ended_ms = -1  # when the interrupt said that the shot in hand was counted
+        self.rest_ticks = 0  # of the shots before in this row, less than a millisecond
         self.halted = False  # an interrupt has stopped everything; until the latch is cleared
         self.banks = Banks()
         self.feeds = [rp2.DMA(), rp2.DMA()]
         self.machine = rp2.StateMachine(0)
-        self.listener = Listener(machine.freq(), self._follow)
+        self.listener = Listener(machine.freq(), self._counted)
         self.program = None
         self.loaded = False  # the program is in PIO 0
         self.settings = settings
@@ -76,7 +84,7 @@ class Player:
 
     def rest(self) -> None:
         """Stop at once: nothing plays or is queued, all lines are low. Idempotent."""
-        self.following = self.followed = None
+        self.following = None
         self.machine.active(0)
         self.lines_low()
         for feed in self.feeds:
@@ -114,6 +122,7 @@ class Player:
         self.playing = bank
         self._feed(bank.words_at, bank.end)
         self.began_ms = time.ticks_ms()  # what setting up took is none of its time
+        self.ended_ms, self.rest_ticks = -1, 0
 
     def _feed(self, begin: int, end: int) -> None:
         """Start the sequencer on the words begin…end−1."""
@@ -137,29 +146,27 @@ class Player:
         )
 
     def _prepare(self, bank: Bank) -> None:
-        """Have the interrupt start this bank, where one comes and the sequencer need not be set up anew."""
+        """Have DMA go on with this bank, unless the sequencer has to be set up anew or the shot in hand is as good as
+        over: then `advance` begins it.
+        """
         if self.listener.counting < 0 or bank.timing.width != self.playing.timing.width:
             return
+        first, second = self.feeds
         self.listener.prepare(self.banks.seen, bank.seen_at, 2 * bank.played + 2)
-        self._fill(self.feeds[1], bank.words_at + 1, bank.end, False)
-        self.following = bank
+        self._fill(second, bank.words_at + 1, bank.end, False)
+        self.follows_at = second.read
+        chained = first.pack_ctrl(size=2, inc_write=False, treq_sel=0, chain_to=second.channel)
+        interrupts = machine.disable_irq()  # so that what is left now still is when they are told
+        if first.count > LEAST_LEFT and not self.halted:
+            self.listener.chain()
+            first.ctrl = chained
+            self.following = bank
+        machine.enable_irq(interrupts)
 
-    def _follow(self, _channel) -> None:
-        """All counts of the shot in hand have come: start the prepared one. An interrupt.
-
-        Unless something is wrong: with an edge too many on sync the counts would be there too early, while the
-        sequencer still plays. Then `advance` finds out what it was.
-        """
-        bank = self.following
-        if bank is None or self.halted or self.machine.tx_fifo() or self.listener.counter.rx_fifo():
-            return
-        if self.feeds[0].active() or self.lines[2].value():
-            return
-        self.listener.counts[1].active(1)
-        self.feeds[1].active(1)
-        self.followed_ms = time.ticks_ms()
-        self.followed = bank
-        self.following = None
+    def _counted(self, _channel) -> None:
+        """All counts of the shot in hand have come. An interrupt."""
+        if self.ended_ms < 0:
+            self.ended_ms = time.ticks_ms()
 
     def _count(self, bank: Bank, axon: int, sync: int) -> None:
         qualify_ns = self.settings["qualify_ns"]
@@ -190,23 +197,19 @@ class Player:
 
     def advance(self) -> bool:
         """Notice the end of a shot and begin the queued one; False when a shot has stalled and must be stopped."""
-        if self.followed is not None:
-            self._went_on()
         bank = self.playing
         if bank is None or bank.timing is None:
             return True
         elapsed_ms = time.ticks_diff(time.ticks_ms(), self.began_ms)
-        planned_ms = bank.ticks // (sequencer.TICK_HZ // 1000)
-        if elapsed_ms < planned_ms:
+        late_ms = elapsed_ms - bank.ticks // TICKS_A_MS
+        if late_ms < 0:
             return True
-        if self.feeds[0].active() or self.machine.tx_fifo():
-            if self.followed is None:  # else the next shot's words
-                return elapsed_ms < planned_ms + LATE_MS
-            return True
+        busy = self.feeds[0].active() or self.machine.tx_fifo()  # asked first: not busy, DMA has gone on
+        if self.following is not None and self.feeds[1].read != self.follows_at:
+            return self._go_on(bank, self.following) or late_ms < LATE_MS
+        if busy:
+            return late_ms < LATE_MS
         self.following = None
-        if self.followed is not None:  # just before that
-            self._went_on()
-            return True
         bank.elapsed_ms = elapsed_ms
         self._end(bank)
         for other in self.banks.banks:
@@ -214,19 +217,60 @@ class Player:
                 self._begin(other)
         return True
 
-    def _went_on(self) -> None:
-        """The interrupt has started the queued shot: the one before it is done, all its counts are there.
-
-        What came after its last edge is in the first count of the shot that followed, as `before`.
-        """
-        bank = self.playing
-        bank.elapsed_ms = time.ticks_diff(self.followed_ms, self.began_ms)
+    def _go_on(self, bank: Bank, following: Bank) -> bool:
+        """The words of the next shot are being fed: has this one ended? False where that cannot be told yet."""
+        taken = self._taken(following)
+        missing = self.listener.counts[0].count
+        if missing:
+            if taken > 0:
+                self._give_up(bank, following, "edges of sync: %d missing" % missing)
+            return taken > 0
+        step = self._step(following)
+        if step is None:
+            return False
+        if not 0 <= step <= 1:  # the last may be on its way
+            self._give_up(bank, following, "edges of sync: %d %s" % (abs(step), "missing" if step > 0 else "too many"))
+            return True
+        ended_ms = self.ended_ms if self.ended_ms >= 0 else time.ticks_ms()
+        bank.elapsed_ms = time.ticks_diff(ended_ms, self.began_ms)
         self.listener.swap()
         self.feeds = self.feeds[::-1]
-        self.playing, self.began_ms = self.followed, self.followed_ms
-        self.playing.state = PLAYING
-        self.followed = None
-        self._done(bank)
+        length_ms, self.rest_ticks = divmod(bank.ticks + bank.timing.settle + self.rest_ticks, TICKS_A_MS)
+        began_ms = time.ticks_add(self.began_ms, length_ms)
+        if time.ticks_diff(ended_ms, began_ms) > LATE_END_MS:
+            began_ms, self.rest_ticks = ended_ms, 0
+        self.playing, self.began_ms = following, began_ms
+        self.ended_ms = -1
+        self.following = None
+        following.state = PLAYING
+        self._done(bank)  # what came after its last edge is in the first count of the shot that followed, as `before`
+        return True
+
+    def _taken(self, following: Bank) -> int:
+        """How many words of the next shot the sequencer has taken; less than 1 before it plays."""
+        return following.end - following.words_at - 1 - self.feeds[1].count - self.machine.tx_fifo()
+
+    def _step(self, following: Bank) -> "int | None":
+        """Edges of sync that the next shot has made and that have not been counted; None where they come too fast, and
+        before it has begun.
+        """
+        counts, words = self.listener.counts[1], 2 * following.played + 2
+        for _ in range(LOOKS):
+            interrupts = machine.disable_irq()
+            before = counts.count
+            taken = self._taken(following)
+            after = counts.count
+            machine.enable_irq(interrupts)
+            if before == after and taken >= 0:
+                return sequencer.edges(taken, following.played) - (words - before)
+        return None
+
+    def _give_up(self, bank: Bank, following: Bank, fault: str) -> None:
+        """Stop: neither what was counted of this shot nor what would be of the next can be told."""
+        for one in (bank, following):
+            one.fault = fault
+            self._done(one)
+        self.rest()
 
     def _end(self, bank: Bank) -> None:
         if self.listener.counting >= 0:
@@ -246,6 +290,12 @@ class Player:
         bank.state = DONE
         bank.fetched = self.settings["axon"] is None  # nothing was counted
         self.done = bank.shot
+
+    def slots_counted(self) -> int:
+        """Slots of the shot in hand of which all is counted, never all of them: that is told when it has ended."""
+        bank = self.playing
+        words = 2 * bank.played + 2 - self.listener.counts[0].count
+        return min(max(0, words - 1) // 2, bank.played - 1)
 
     def sync_test(self, ticks: int) -> str:
         """One sync pulse from the sequencer through its pin to the counter: `ok`, what is wrong, or `none`.

@@ -13,7 +13,7 @@ Numbers are integers in SI units with the unit in the field's name, so that noth
 import binascii
 
 VERSION = 1
-FIRMWARE = "1.5.0"
+FIRMWARE = "1.6.0"
 
 MAX_LINE = 2400  # bytes, without the line's end
 MAX_NUMBER = 65535  # requests are numbered 1 to this, then from 1 again; 0 is for lines typed by hand

@@ -8,7 +8,8 @@ whole ticks. Dendrite, reset and sync are the side-set pins, three in a row, so 
 are; the selects are the out pins that follow.
 
 A shot is one word, the pulse width, then five words a slot, then three words for the closing sync pulse. A shot that
-follows another with the same width leaves its first word out: the machine has it, and waits for the first slot's.
+follows another with the same width leaves its first word out: the machine has it, and takes the first slot's. With its
+words there in time, it begins as long after the closing sync pulse as a slot settles, to the tick.
 
     W   width − 2                                 once
     0   select code << 16 | break − 2
@@ -153,8 +154,18 @@ def slot_registers(timing: Timing) -> "tuple[int, ...]":
 
 
 def close_words(words: "array[int]", at: int, timing: Timing) -> int:
-    """The closing sync pulse, as long as a lead; returns where the shot ends."""
+    """The closing sync pulse, as long as a lead, and then what a slot has to settle; returns where the shot ends."""
     words[at] = timing.break_ - 2
     words[at + 1] = timing.lead - timing.break_ - 6
-    words[at + 2] = 0
+    words[at + 2] = timing.settle - 5
     return at + 3
+
+
+def edges(taken: int, slots: int) -> int:
+    """Edges of sync that a shot has made, or makes within two ticks, when so many of its words have been taken, the
+    first, the width, not counted.
+    """
+    whole, some = divmod(taken, 5)
+    if whole == slots and some == 3:  # the last of the closing pulse
+        some = 4
+    return 2 * whole + (0, 1, 1, 1, 2)[some]

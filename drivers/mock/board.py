@@ -157,6 +157,14 @@ class Board:
             self.play(start_ns, t_ns, levels)
             return start_ns
 
+    def play_at(self, start_ns: int, t_ns: Times, levels: Levels) -> bool:
+        """Play from a time on that is still to come; False, and nothing, where it is not. Raises what `play` raises."""
+        with self._lock:
+            if self.clock() >= start_ns:
+                return False
+            self.play(start_ns, t_ns, levels)
+            return True
+
     def write(self, mask: int, high: bool, at_ns: int | None = None) -> None:
         """Set lines by hand, until what is queued changes them. Raises TwinError on misuse, as play does."""
         with self._lock:

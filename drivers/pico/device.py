@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from drivers.checks import Check
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError, LimitError
+from drivers.pico.counting import stamps
 from drivers.pico.link import NOT_OURS_TO_CLEAR, PicoLink, find_port, latched
-from drivers.pico.packing import pack_pieces, unpack_counts, unpack_varints
-from drivers.pico.setup import check_timing, firmware_digest, settings_of
-from drivers.signals import Capture, FloatArray, IntArray, Stray
+from drivers.pico.packing import pack_pieces
+from drivers.pico.setup import check_timing, settings_of
+from drivers.pico.startup import start_checks
+from drivers.pico.underway import Shot, Underway
+from drivers.signals import Capture, FloatArray, IntArray, probe_frame
 from drivers.timing import length_ticks, seconds, slot_ticks
 from firmware import protocol
 
@@ -23,28 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from drivers.benchfile import BenchFile
+    from drivers.checks import Check
     from drivers.signals import Frame, SlotTiming
 
-POLL_S = 1e-3
 SYNC_ALONE = (1, 5, 0)  # firmware that need not stamp the spikes that it counts
+COUNTS_EARLY = (1, 6, 0)  # firmware that tells counts while their shot plays
 _LOOKS = 8  # at a level, before it is believed to be at rest
-LATE_S = 1.0  # a shot that has not ended so long after its time never will
-PICO_2 = "; on a Pico 2, fit 8.2 kΩ or less from it to ground (RP2350 erratum E9)"
 VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
 _LIMITS = (
     *("tick_hz", "banks", "bank_slots", "break_ticks", "guard_ticks", "reset_ticks"),
     *("width_ticks", "low_ticks", "settle_ticks", "lead_ticks"),
 )
 _LISTENED_TICK_S = 1e-6  # the step of the slot times that are compared with the plan where pigpio makes the pulses
-
-
-@dataclass(frozen=True)
-class _Shot:
-    """A shot that the Pico holds: its number there, and how long it plays."""
-
-    frame: Frame
-    number: int
-    ticks: int
 
 
 class Pico:
@@ -68,13 +58,13 @@ class Pico:
         self._plays = file.pulse_source == "pico"
         self._counts = "pico" in file.readers
         self._timing: SlotTiming | None = None
-        self._loaded: _Shot | None = None
-        self._started: deque[tuple[_Shot, float]] = deque()  # not waited for yet, and when each ought to end
-        self._unread: deque[_Shot] = deque()
+        self._loaded: Shot | None = None
+        self._unread: deque[Shot] = deque()
         self._prepared = self._closed = False
         self._clock_hz: int | None = None
         self.elapsed_s = 0.0  # of the shot read last, as the Pico timed it: up to the start of a queued one; 1 ms steps
         self.link = PicoLink(file.pico.port or find_port(), file.pico.reply_s)
+        self._underway = Underway(self.link)
         try:
             self._greet(file.pico.heartbeat_timeout_s / 4)
         except BaseException:
@@ -114,6 +104,13 @@ class Pico:
         self.link.ask("abort")  # whatever a dead host left playing
         self.set_up()
         self.link.ask("clear")
+        if self._plays:
+            self._expect(self._file.slot)
+
+    def _expect(self, timing: SlotTiming) -> None:
+        """Tell it a slot timing before a shot has it, where it can have that: no time for it is lost then."""
+        with suppress(LimitError):  # a shot that has it is refused
+            self._set_timing(probe_frame("expected", timing, [1]))
 
     def vanish(self) -> None:
         """Let go of it without a word, as a host does that dies: what plays goes on, until the Pico notices."""
@@ -162,8 +159,11 @@ class Pico:
     @property
     def _stamps_sync_alone(self) -> bool:
         """Whether the firmware counts spikes without stamping them."""
-        version = tuple(int(part) for part in self._id["firmware"].split(".") if part.isdigit())
-        return version >= SYNC_ALONE
+        return self._version >= SYNC_ALONE
+
+    @property
+    def _version(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self._id["firmware"].split(".") if part.isdigit())
 
     @property
     def spent_s(self) -> dict[str, float]:
@@ -202,56 +202,31 @@ class Pico:
         self.link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
         self._timing = timing
 
-    def _upload(self, frame: Frame, played: int, *, stamps: bool) -> _Shot:
+    def _upload(self, frame: Frame, played: int, *, stamps: bool) -> Shot:
         args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
-        number = self.link.ask("load", *args).number("shot")
-        ticks = 0
-        for piece, runs in enumerate(pack_pieces(frame.pulses)):
-            ticks = self.link.send_runs(number, piece, runs).number("ticks")
-        return _Shot(frame, number, ticks)
+        number, reply = self.link.send_shot(args, pack_pieces(frame.pulses))
+        return self._shot(frame, number, reply.number("ticks"))
+
+    def _shot(self, frame: Frame, number: int, ticks: int = 0) -> Shot:
+        return Shot.of(self.link, frame, number, ticks, self.tick_s)
 
     def start(self) -> None:
         """Start the loaded shot, or have it follow the one that plays."""
         if self._loaded is None:
             raise BenchError("no shot is loaded: load before start")
         shot, self._loaded = self._loaded, None
-        self.link.ask("play", shot.number)
-        begins = max(time.monotonic(), self._started[-1][1] if self._started else 0.0)
-        self._started.append((shot, begins + shot.ticks * self.tick_s))
+        self._underway.start(shot)
         if self._counts:
             self._unread.append(shot)
 
     def wait(self) -> None:
         """Return when the oldest started shot has ended; raises ConnectionLostError, UnsafeError, BenchError."""
-        if not self._started:
-            raise BenchError("no shot was started: start before wait")
-        shot, ends = self._started.popleft()
-        while (left := ends - time.monotonic()) > 0:
-            if self.link.lost is not None:
-                raise self.link.lost
-            time.sleep(min(left, 0.05))
-        while not self._ended(shot):
-            if time.monotonic() > ends + LATE_S:
-                raise BenchError(
-                    f"shot {shot.number} did not end: the Pico's sequencer has stalled; unplug it and retry"
-                )
-            time.sleep(POLL_S)
-
-    def _ended(self, shot: _Shot) -> bool:
-        state = self.link.ask("beat")
-        later = {following.number for following, _ in self._started}
-        if state.number("done") in {shot.number} | later or state.number("playing") in later:
-            return True
-        if state["latch"] != "none":
-            raise latched(state["latch"])
-        if state.number("playing") != shot.number:
-            raise BenchError(f"shot {shot.number} was stopped before its end")
-        return False
+        self._underway.wait(counts=self._counts and self._version >= COUNTS_EARLY)
 
     def stop(self) -> None:
         """Stop at once, all lines low, V_th parked; idempotent."""
         self._loaded = None
-        self._started.clear()
+        self._underway.forget()
         self._unread.clear()
         if self._prepared and not self._closed and self.link.lost is None:
             self.link.ask("abort")
@@ -265,7 +240,7 @@ class Pico:
         played = int(frame.played.sum())
         spikes = ("0",) if self._stamps_sync_alone else ()
         number = self.link.ask("listen", played, *spikes).number("shot")
-        self._unread.append(_Shot(frame, number, 0))
+        self._unread.append(self._shot(frame, number))
 
     def read(self) -> Capture:
         """The capture of the oldest shot not read yet; raises CaptureError."""
@@ -278,40 +253,25 @@ class Pico:
         shot = self._unread.popleft()
         return lambda: self._capture(shot)
 
-    def _capture(self, shot: _Shot) -> Capture:
+    def _capture(self, shot: Shot) -> Capture:
         try:
-            counts, stray = self._counted(shot)
+            counts = shot.counting.result()
         except CaptureError as error:
             raise CaptureError(f"{error}; {self._axon_hint()}") from error
-        frame = shot.frame
+        frame, self.elapsed_s = shot.frame, shot.counting.elapsed_s
         spikes = np.zeros(len(frame), dtype=np.int32)
         spikes[frame.played] = counts
         slot_s = seconds(length_ticks(frame, self.tick_s if self._plays else _LISTENED_TICK_S), 1.0)
         slot_s *= self.tick_s if self._plays else _LISTENED_TICK_S
         ok = np.ones(len(frame), dtype=np.bool_)
-        bench_s = shot.ticks * self.tick_s
+        bench_s = shot.length_s
         if not self._plays:
             planned, slot_s = slot_s, self._measured(shot)
             settings = self._file.spikes
             # A pulse too many or too few is a whole period, a host that was late 20 µs and more (pigpio's lead-in).
             ok = np.abs(slot_s - planned) <= settings.slot_tolerance * planned + settings.edge_slack_s
             bench_s = float(slot_s.sum())
-        return Capture(frame, spikes, slot_s, ok, bench_s, stray)
-
-    def _counted(self, shot: _Shot) -> tuple[IntArray, Stray]:
-        total = int(shot.frame.played.sum())
-        counts: list[NDArray[np.int32]] = []
-        begin, stray = 0, Stray()
-        while begin < total:
-            reply = self.link.ask("counts", shot.number, begin)
-            got = unpack_counts(reply["data"], reply.number("slots"))
-            if begin + len(got) > total:
-                raise BenchError(f"the Pico sent counts of {begin + len(got)} slots, and {total} were played")
-            counts.append(got)
-            begin += len(got)
-            stray = Stray(*(reply.number(name) for name in ("before", "guard", "after")))
-            self.elapsed_s = reply.number("elapsed_ms") * 1e-3
-        return np.concatenate(counts), stray
+        return Capture(frame, spikes, slot_s, ok, bench_s, shot.counting.stray)
 
     def _axon_hint(self) -> str:
         # A neuron that fires by itself all the time is high now and then only.
@@ -319,7 +279,7 @@ class Pico:
             return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
         return "check the sync and axon lines, then run hil doctor"
 
-    def _measured(self, shot: _Shot) -> FloatArray:
+    def _measured(self, shot: Shot) -> FloatArray:
         """(slots,) lengths from the stamps of sync, 0 where not played."""
         times = self._stamped(shot, "sync")
         if len(times) != int(shot.frame.played.sum()) + 1:
@@ -349,23 +309,11 @@ class Pico:
             raise CaptureError("spikes before the first or after the last slot; run hil doctor")
         return np.flatnonzero(frame.played)[at].astype(np.int32), spikes - slots[at]
 
-    def _stamped(self, shot: _Shot, what: str) -> FloatArray:
+    def _stamped(self, shot: Shot, what: str) -> FloatArray:
         """(edges,) times of one line, s since the Pico began to listen."""
-        rounds: list[NDArray[np.int64]] = []
-        begin, total = 0, 1
         if self._clock_hz is None:  # of a chip that runs it does not change
             self._clock_hz = self.link.ask("status").number("clock_hz")
-        clock_hz = self._clock_hz
-        while begin < total:
-            reply = self.link.ask("stamps", shot.number, what, begin)
-            steps = unpack_varints(reply["data"])
-            rounds.append(np.cumsum(steps))
-            begin, total = begin + len(steps), reply.number("of")
-            if len(steps) == 0:
-                break
-        together = np.concatenate(rounds) if rounds else np.empty(0, dtype=np.int64)
-        wraps = np.cumsum(np.diff(together, prepend=together[:1]) < 0)
-        return seconds(together + (wraps << 32), 3 / clock_hz)
+        return stamps(self.link, shot.number, what, self._clock_hz)
 
     # ---- threshold source ---------------------------------------------------------------------------------------
 
@@ -392,34 +340,7 @@ class Pico:
 
     def checks(self) -> list[Check]:
         """The start-up checks, after `prepare`; one sync pulse is made, nothing reaches the neuron."""
-        test, status = self.link.ask("test"), self.link.ask("status")
-        ours = firmware_digest()
-        found = [
-            Check(
-                "Pico firmware",
-                self._id["digest"] == ours,
-                f"{self._id['firmware']}, digest {self._id['digest']}, ours {ours}",
-                "run `hil flash`",
-            ),
-            Check("Pico clock", test["clock"] == "ok", f"{status['clock_hz']} Hz", "must be a multiple of 25 MHz"),
-            Check("Pico lines", test["lines"] == "low", f"at rest they are {test['lines']}", "look for a short"),
-        ]
-        if self._file.pico is not None and self._file.pico.dac != "none":
-            advice = "check SDA on GPIO 0, SCL on GPIO 1, the DAC's supply and its address"
-            found.append(Check("Pico DAC", test["dac"] == "ok", f"{self._file.pico.dac} is {test['dac']}", advice))
-        if self._counts:
-            advice = "check the axon wire and the comparator: at rest the axon is low; its inputs may be exchanged"
-            advice += PICO_2 if "RP2350" in self._id["machine"] else ""
-            found.append(Check("Pico axon at rest", status["axon"] == "0", f"level {status['axon']}", advice))
-        if self._plays and self._counts:
-            advice = "sync did not reach the counter: is the line shorted?"
-            high = status["axon"] != "0"  # the counter waits for a low axon, whatever sync does
-            told = "not to be told while the axon is high" if high else test["path"]
-            found.append(Check("Pico sequencer to counter", high or test["path"] == "ok", told, advice))
-        if self._file.pico is not None and self._file.pico.estop_pin is not None:
-            advice = "release it" + (PICO_2 if "RP2350" in self._id["machine"] else "")
-            found.append(Check("Pico e-stop", status["estop"] == "0", f"pressed: {status['estop']}", advice))
-        return found
+        return start_checks(self.link, self._id, self._file)
 
     def close(self) -> None:
         """Make it safe and let go; idempotent."""

@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from drivers.errors import (
@@ -24,6 +24,7 @@ from firmware import protocol
 USB_VENDOR = 0x2E8A  # Raspberry Pi
 USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
 BEAT_S = 0.25
+FRESH_S = 0.02  # for so long what a reply says of the latch is believed
 SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
 GREETINGS = 8  # the same for the first request: a Pico that has just been plugged in takes up to 2.5 s to begin
 
@@ -121,6 +122,10 @@ class PicoLink:
         self._pending = b""
         self._beat_s = BEAT_S
         self._boot = ""
+        self._asked_s = time.monotonic()  # last
+        self._repeated = 0  # requests
+        self._last_shot = 0  # the number of the last that the Pico has begun, as far as it has said
+        self._latch: tuple[str, float] = ("", -1.0)  # what a reply said of it last, and when
         self._lost: ConnectionLostError | None = None
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -138,40 +143,69 @@ class PicoLink:
 
     def greet(self) -> Fields:
         """The fields of `id`, also of a firmware that is only just starting."""
-        return self._ask("id", lambda _: [], most_silent=GREETINGS)
+        return self._ask("id", [], most_silent=GREETINGS)
 
     def ask(self, verb: str, *args: object) -> Fields:
         """The fields of the reply; raises what the Pico's error means."""
-        return self._ask(verb, lambda _: [str(a) for a in args])
+        return self._ask(verb, [str(a) for a in args])
 
-    def send_runs(self, shot: int, piece: int, runs: bytes) -> Fields:
-        """One piece of a shot, at most protocol.CHUNK bytes of packed runs."""
-        return self._ask("data", lambda number: protocol.data_args(number, shot, piece, runs))
-
-    def _ask(self, verb: str, args: Callable[[int], list[str]], most_silent: int = SILENT) -> Fields:
-        """Send a request, and the very same line again while it is not answered legibly: it is carried out once."""
+    def send_shot(self, args: tuple[object, ...], pieces: Sequence[bytes]) -> tuple[int, Fields]:
+        """Begin a shot and send its packed runs, each piece at most protocol.CHUNK bytes: all at once, by the number
+        that the shot is expected to get, so that no reply has to be waited for. Returns its number and the last reply.
+        """
         with self._lock:
-            if self._lost is not None:
-                raise self._lost
-            self._number = self._number % protocol.MAX_NUMBER + 1
-            line = protocol.request(self._number, verb, args(self._number))
-            silent = garbled = 0
-            while garbled < GARBLED and silent < most_silent:
+            expected = self._last_shot % protocol.MAX_NUMBER + 1
+            repeated = self._repeated
+            begin = self._line_of("load", lambda _: [str(a) for a in args])
+            lines = [self._data_line(expected, piece, runs) for piece, runs in enumerate(pieces)]
+            if self._lost is None:
+                self._send(b"".join(line for _, line in (begin, *lines)))
+            reply = self._settle("load", *begin, sent=True)
+            self._last_shot = reply.number("shot")
+            for piece, runs in enumerate(pieces):
+                if self._last_shot == expected:  # what was answered before something was repeated has been skipped
+                    reply = self._settle("data", *lines[piece], sent=repeated == self._repeated)
+                else:
+                    reply = self._settle("data", *self._data_line(self._last_shot, piece, runs))
+            return self._last_shot, reply
+
+    def _data_line(self, shot: int, piece: int, runs: bytes) -> tuple[int, bytes]:
+        return self._line_of("data", lambda number: protocol.data_args(number, shot, piece, runs))
+
+    def _line_of(self, verb: str, args: Callable[[int], list[str]]) -> tuple[int, bytes]:
+        """The number of a request, which its arguments may need, and its line."""
+        self._number = self._number % protocol.MAX_NUMBER + 1
+        return self._number, protocol.request(self._number, verb, args(self._number))
+
+    def _ask(self, verb: str, args: list[str], most_silent: int = SILENT) -> Fields:
+        with self._lock:
+            return self._settle(verb, *self._line_of(verb, lambda _: args), most_silent=most_silent)
+
+    def _settle(self, verb: str, number: int, line: bytes, *, sent: bool = False, most_silent: int = SILENT) -> Fields:
+        """Send a request, and the very same line again while it is not answered legibly: it is carried out once."""
+        if self._lost is not None:
+            raise self._lost
+        self._asked_s = time.monotonic()
+        silent = garbled = 0
+        while garbled < GARBLED and silent < most_silent:
+            if not sent:
                 self._send(line)
-                reply = self._reply(self._number)
-                if reply is None:
-                    silent += 1
-                    continue
-                fields, code, text = reply
-                if code == "":
-                    self._see_boot(fields)
-                    return Fields(verb, fields)
-                if code != "checksum":
-                    raise self._error(verb, code, text)
-                garbled += 1
-            if silent == most_silent:
-                raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
-            raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
+            self._repeated += silent + garbled > 0
+            sent = False
+            reply = self._reply(number)
+            if reply is None:
+                silent += 1
+                continue
+            fields, code, text = reply
+            if code == "":
+                self._see(fields)
+                return Fields(verb, fields)
+            if code != "checksum":
+                raise self._error(verb, code, text)
+            garbled += 1
+        if silent == most_silent:
+            raise self._lose(f"the Pico at {self.port} does not answer ({verb}): check its USB cable")
+        raise BenchError(f"lines to or from the Pico at {self.port} are garbled ({verb}): check its USB cable")
 
     def _send(self, line: bytes) -> None:
         import serial
@@ -225,7 +259,11 @@ class PicoLink:
             return EmergencyStopError("the emergency stop at the Pico is pressed or its wire is broken: release it")
         return _ERRORS.get(code, BenchError)(f"the Pico refuses {verb}: {text} ({protocol.CODES[code]})")
 
-    def _see_boot(self, fields: dict[str, str]) -> None:
+    def _see(self, fields: dict[str, str]) -> None:
+        if "latch" in fields:
+            self._latch = fields["latch"], time.monotonic()
+        if fields.get("last", "").isdigit():
+            self._last_shot = int(fields["last"])
         boot = fields.get("boot", "")
         if boot and self._boot and boot != self._boot:
             raise self._lose(
@@ -241,8 +279,10 @@ class PicoLink:
     # ---- life ---------------------------------------------------------------------------------------------------
 
     def check_latch(self) -> None:
-        """Raise UnsafeError where the Pico has made the board safe by itself."""
-        reason = self.ask("beat")["latch"]
+        """Raise UnsafeError where the Pico has made the board safe by itself, as far as a reply has just said."""
+        reason, said_s = self._latch
+        if self._lost is not None or time.monotonic() - said_s > FRESH_S:
+            reason = self.ask("beat")["latch"]
         if reason != "none":
             raise latched(reason)
 
@@ -259,7 +299,12 @@ class PicoLink:
         self._thread.start()
 
     def _beat(self) -> None:
-        while not self._closing.wait(self._beat_s):
+        wait_s = self._beat_s
+        while not self._closing.wait(wait_s):
+            wait_s = self._asked_s + self._beat_s - time.monotonic()
+            if wait_s > 0:  # whatever was asked was a beat
+                continue
+            wait_s = self._beat_s
             try:
                 self.ask("beat")
             except (BenchError, LimitError):

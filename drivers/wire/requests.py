@@ -68,24 +68,45 @@ def connection_of(link: str, events: list[Event]) -> _Connection:
     """The exchanges of a link."""
     found, pending, offset = _Connection(link), b"", 0
     last: _Exchange | None = None
+    asked: list[_Exchange] = []  # one after the other, before anything came
+    came = b""
     for event in events:
         if event.way == "end":
             found.ends = True
             found.ends_in_beat = last is not None and last.is_beat
         elif event.way == "from" and last is not None:
-            last.reply += event.data
+            came = _answer(asked, came + event.data)
         elif event.way == "to":
-            pending += event.data
+            if came and last is not None:
+                last.reply += came
+            asked = [exchange for exchange in asked if not exchange.reply] or asked[-1:]
+            pending, came = pending + event.data, b""
             while b"\n" in pending:
                 line, _, pending = pending.partition(b"\n")
                 if line and (last is None or line != last.line or last.reply):  # else the same, asked once more
                     last = _Exchange(line, offset, event)
+                    asked.append(last)
                     if last.is_beat:
                         found.beats.append((len(found.requests), last))
                     else:
                         found.requests.append(last)
                 offset += len(line) + 1
+    if came and last is not None:
+        last.reply += came
     return found
+
+
+def _answer(asked: list[_Exchange], came: bytes) -> bytes:
+    """Give each line that came to the request that it answers, by its number; one that names none to the first that
+    has no reply. Returns what is no whole line yet.
+    """
+    while b"\n" in came:
+        line, _, came = came.partition(b"\n")
+        number = number_of(line)
+        named = [exchange for exchange in asked if number is not None and number_of(exchange.line) == number]
+        waiting = [exchange for exchange in asked if not exchange.reply]
+        (named or waiting or asked)[0 if named or waiting else -1].reply += line + b"\n"
+    return came
 
 
 def number_of(line: bytes) -> int | None:

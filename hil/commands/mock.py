@@ -41,8 +41,8 @@ from drivers.mock.loopback import check_free
 from drivers.mock.pico import FAULTS as PICO_FAULTS
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
-from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
+from drivers.mock.pico.soldered import Pins
 from drivers.mock.pigpiod import FAULTS as PIGPIOD_FAULTS
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.pigpiod.samples import SAMPLE_US, SAMPLES_US

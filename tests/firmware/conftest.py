@@ -9,8 +9,9 @@ import pytest
 
 from drivers.device import load_device
 from drivers.mock.board import Board
-from drivers.mock.pico.chip import Chip, Pins
+from drivers.mock.pico.chip import Chip
 from drivers.mock.pico.server import WIRING
+from drivers.mock.pico.soldered import Pins
 from drivers.settings import BoardSettings
 from firmware import protocol
 from tests.firmware import pico_modules
@@ -33,6 +34,7 @@ class Inside:
         monkeypatch.setattr(sys.implementation, "_machine", machine, raising=False)
         monkeypatch.setattr(time, "ticks_ms", lambda: self.ns // 1_000_000, raising=False)
         monkeypatch.setattr(time, "ticks_diff", lambda a, b: a - b, raising=False)
+        monkeypatch.setattr(time, "ticks_add", lambda a, b: a + b, raising=False)
         monkeypatch.setattr(time, "sleep_ms", self.pass_ms, raising=False)
         self.modules: Any = pico_modules.load()
         self.modules.link.chip.ask = self._ask

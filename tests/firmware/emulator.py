@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,20 @@ from pioemu import State, emulate
 
 def run_sequencer(program: Any, words: Sequence[int], selects: int, *, most: int = 400_000) -> list[tuple[int, int]]:
     """Level changes of a shot: (cycle, levels), until the machine rests again with no word left."""
-    rest = program.wrap_target
-    start = State(transmit_fifo=deque(words), pin_directions=(1 << 3 + selects) - 1)
     changes: list[tuple[int, int]] = []
     last = 0
-    steps = emulate(
+    for cycle, (before, after) in enumerate(_sequencer(program, words, selects)):
+        assert cycle < most, "the sequencer does not come to rest"
+        if after.pin_values != last:
+            changes.append((before.clock, after.pin_values))
+            last = after.pin_values
+    return changes
+
+
+def _sequencer(program: Any, words: Sequence[int], selects: int) -> Iterator[tuple[Any, Any]]:
+    rest = program.wrap_target
+    start = State(transmit_fifo=deque(words), pin_directions=(1 << 3 + selects) - 1)
+    steps: Iterator[tuple[Any, Any]] = emulate(
         list(program.words),
         stop_when=lambda _, state: not state.transmit_fifo and state.program_counter == rest,
         initial_state=start,
@@ -28,12 +37,15 @@ def run_sequencer(program: Any, words: Sequence[int], selects: int, *, most: int
         wrap_target=program.wrap_target,
         wrap_top=program.wrap,
     )
-    for cycle, (before, after) in enumerate(steps):
-        assert cycle < most, "the sequencer does not come to rest"
-        if after.pin_values != last:
-            changes.append((before.clock, after.pin_values))
-            last = after.pin_values
-    return changes
+    return steps
+
+
+def taken_at(program: Any, words: Sequence[int], selects: int) -> list[int]:
+    """The cycle in which each word is pulled."""
+    pulled: list[int] = []
+    for before, after in _sequencer(program, words, selects):
+        pulled += [before.clock] * (len(before.transmit_fifo) - len(after.transmit_fifo))
+    return pulled
 
 
 def run_listener(program: Any, pins: Callable[[int], int], cycles: int, *words: int) -> tuple[list[int], Any]:

@@ -1,7 +1,8 @@
-"""What acts whatever the firmware's loop does: the interrupts of e-stop, VBUS and the next shot, and the timer."""
+"""What acts whatever the firmware's loop does: interrupts of e-stop and VBUS, the timer, DMA with the next shot."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from drivers.pico.packing import unpack_counts
@@ -106,28 +107,45 @@ def test_settings_leave_no_interrupt_behind(inside: Inside) -> None:
 # ---- the next shot ------------------------------------------------------------------------------------------------
 
 
-def at_end(inside: Inside) -> None:
-    """Time goes to where the shot that plays has just ended, no line of the loop having run."""
-    inside.ns = inside.chip._played_until_ns + 20_000
+def after(inside: Inside, ended: int) -> int:
+    """Time goes on to when a shot has just ended, no line of the loop having run."""
+    inside.ns = ended + 20_000
     inside.chip.look()
+    return ended
 
 
-def test_a_queued_shot_is_started_by_the_interrupt_and_no_width_is_sent_twice(inside: Inside) -> None:
+def counted(inside: Inside, shot: int) -> list[int]:
+    reply = inside.ask(f"counts {shot} 0")
+    assert (reply["before"], reply["guard"], reply["after"]) == ("0", "0", "0")
+    counts: list[int] = unpack_counts(reply["data"]).tolist()
+    return counts
+
+
+def test_a_queued_shot_follows_by_itself_after_a_settling_time_and_no_width_is_sent_twice(inside: Inside) -> None:
     inside.ready()
-    first, second = begin(inside, (20, 50), (5, 30))
-    ended = inside.chip._played_until_ns
-    at_end(inside)
-    assert inside.chip._played_until_ns > inside.ns  # it plays, no line of the loop having run
+    feed = inside.chip.machines.feed
+    first = begin(inside, (20, 50))[0]
+    ended = feed.end_ns
+    second = begin(inside, (5, 30))[0]
+    assert inside.board.busy_until_ns() > ended  # it is on its way
+    after(inside, ended)
     inside.pass_ms(1)
     assert inside.ask("beat")["playing"] == str(second)
     inside.pass_ms(10)
     t, levels = inside.board.lines(0, inside.ns)
-    after = t[(t >= ended) & (levels != 0)]
-    assert after[0] - ended < 1_000_000  # ns
-    for shot, counts in ((first, [20] * 50), (second, [5] * 30)):
-        reply = inside.ask(f"counts {shot} 0")
-        assert unpack_counts(reply["data"]).tolist() == counts
-        assert (reply["before"], reply["guard"], reply["after"]) == ("0", "0", "0")
+    assert t[(t >= ended) & (levels != 0)][0] == ended + 200 * 40
+    assert counted(inside, first) == [20] * 50
+    assert counted(inside, second) == [5] * 30
+
+
+def test_how_long_the_first_took_is_told(inside: Inside) -> None:
+    """By the interrupt, however late the loop is."""
+    inside.ready()
+    first, _ = begin(inside, (20, 50), (200, 30))
+    after(inside, inside.chip._ends[0])
+    inside.ns += 9_000_000
+    inside.pass_ms(1)
+    assert int(inside.ask(f"counts {first} 0")["elapsed_ms"]) in (11, 12)
 
 
 def test_a_shot_with_other_pulses_waits_for_the_loop(inside: Inside) -> None:
@@ -138,30 +156,93 @@ def test_a_shot_with_other_pulses_waits_for_the_loop(inside: Inside) -> None:
     second = inside.load([(5, 30)])
     for shot in (first, second):
         inside.ask(f"play {shot}")
-    at_end(inside)
-    assert inside.chip._played_until_ns < inside.ns
+    after(inside, inside.chip._ends[0])
+    assert inside.board.busy_until_ns() < inside.ns
     inside.pass_ms(12)
     assert inside.ask("beat")["done"] == str(second)
     assert inside.ask(f"counts {second} 0")["slots"] == "30"
 
 
-def test_missing_counts_start_nothing_and_are_told(inside: Inside) -> None:
-    """An edge of sync is lost while an axon pulse is looked at: the shot has too few counts, and the next waits."""
+def test_a_shot_that_is_asked_for_too_late_to_be_chained_waits_for_the_loop(inside: Inside) -> None:
+    """Less than eight slots are left: another bytecode or two, and DMA would be told when it is too late."""
     inside.ready()
-    first, _ = begin(inside, (20, 50), (5, 30))
-    machine = inside.chip._machines[4]
-    counted = inside.chip._counted
+    first, second = inside.load([(20, 50)]), inside.load([(5, 30)])
+    inside.ask(f"play {first}")
+    ended = inside.chip.machines.feed.end_ns
+    inside.ns = ended - 7 * 220_000
+    inside.ask(f"play {second}")
+    assert inside.board.busy_until_ns() == ended
+    inside.pass_ms(20)
+    assert counted(inside, first) == [20] * 50
+    assert counted(inside, second) == [5] * 30
 
-    def losing(_: object) -> list[int]:
-        words = counted(machine)
-        return words[:-2] if len(words) > 10 else words
 
-    inside.chip._counted = losing  # type: ignore[method-assign, assignment]
-    at_end(inside)
-    assert inside.chip._played_until_ns < inside.ns  # nothing follows
-    inside.pass_ms(1)
-    with pytest.raises(ProtocolError, match="edges of sync: 2 missing"):
+def test_where_dma_does_not_go_on_the_loop_does(inside: Inside) -> None:
+    inside.ready()
+    inside.board.play_at = lambda *_: False  # type: ignore[method-assign]
+    first, second = begin(inside, (20, 50), (5, 30))
+    after(inside, inside.chip._ends[0])
+    assert inside.board.levels() == 0
+    inside.pass_ms(20)
+    assert counted(inside, first) == [20] * 50
+    assert counted(inside, second) == [5] * 30
+
+
+@pytest.mark.parametrize("at_slot", [3, 48])
+@pytest.mark.parametrize("what", ["lost", "made up"])
+def test_edges_that_are_lost_or_made_up_are_told_before_the_last_count(
+    inside: Inside, at_slot: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at a time: with an odd number too few or too many, the counter would wait for the other level."""
+    inside.ready()
+    first, second = begin(inside, (20, 50), (5, 300))
+    heard = inside.chip.machines._heard
+    slot_ns = 13_000 + 20 * 10_000 + 8_000
+    at = inside.chip._ends[0] - (50 - at_slot) * slot_ns
+
+    def hearing(it: object) -> tuple[object, ...]:
+        t, high, rise, fall = heard(it)  # type: ignore[arg-type]
+        if what == "lost":
+            stays = (t < at) | (t > at + slot_ns // 2)
+            return t[stays], high[stays], rise, fall
+        if not len(t) or not t[0] < at + 100_000 < t[-1]:
+            return t, high, rise, fall
+        here = int(np.searchsorted(t, at + 100_000))
+        return (
+            np.insert(t, here, [at + 100_000, at + 101_000]),
+            np.insert(high, here, [not high[here - 1], high[here - 1]]),
+            rise,
+            fall,
+        )
+
+    monkeypatch.setattr(inside.chip.machines, "_heard", hearing)
+    inside.pass_ms(13)
+    with pytest.raises(ProtocolError, match=f"edges of sync: 2 {'missing' if what == 'lost' else 'too many'}"):
         inside.ask(f"counts {first} 0")
+    assert inside.board.levels() == 0  # nothing plays on
+    assert inside.ask("beat")["playing"] == "0"
+    with pytest.raises(ProtocolError, match="edges of sync"):
+        inside.ask(f"counts {second} 0")
+
+
+def test_counts_can_be_asked_for_while_the_shot_plays_but_for_the_last(inside: Inside) -> None:
+    inside.ready()
+    wanted = [1 + 7 * i % 38 for i in range(60)]
+    shot = inside.load([(n, 1) for n in wanted])
+    inside.ask(f"play {shot}")
+    got: list[int] = []
+    pieces = 0
+    while len(got) < 60:
+        inside.pass_ms(1.7)
+        reply = inside.ask(f"counts {shot} {len(got)}")
+        assert reply["latch"] == "none"
+        if reply["slots"] != "0":
+            pieces += 1
+            got += unpack_counts(reply["data"], int(reply["slots"])).tolist()
+        ended = inside.ask("beat")["done"] == str(shot)
+        assert (len(got) == 60) <= ended
+    assert got == wanted
+    assert pieces > 4
 
 
 def test_an_interrupt_while_counts_are_fetched_displaces_none(inside: Inside) -> None:
@@ -178,13 +259,14 @@ def test_an_interrupt_while_counts_are_fetched_displaces_none(inside: Inside) ->
         answer = ask(op, *args, **options)
         if op == "dma" and answer["fifo"] and left:
             left.pop()
-            inside.ns = inside.chip._played_until_ns + 20_000
+            inside.ns = inside.chip.machines.feed.end_ns + 20_000
             chip.handlers[("dma", counts.channel)]()
         return answer
 
     chip.ask = interrupted
-    assert counts.count == 0
+    assert counts.count > 0  # as it was when it was asked
     chip.ask = ask
+    assert counts.count == 0
     inside.pass_ms(1)
     assert not left
     assert unpack_counts(inside.ask(f"counts {shot} 0")["data"]).tolist() == wanted
@@ -193,17 +275,17 @@ def test_an_interrupt_while_counts_are_fetched_displaces_none(inside: Inside) ->
 def test_three_shots_in_a_row(inside: Inside) -> None:
     inside.ready()
     first, second = begin(inside, (20, 50), (5, 30))
-    at_end(inside)
+    after(inside, inside.chip._ends[0])
     inside.pass_ms(1)
-    assert inside.ask(f"counts {first} 0")["slots"] == "50"
+    assert counted(inside, first) == [20] * 50
     third = inside.load([(9, 20)])
     inside.ask(f"play {third}")
-    at_end(inside)
+    after(inside, inside.chip._ends[0])
     inside.pass_ms(1)
     assert inside.ask("beat")["playing"] == str(third)
     inside.pass_ms(12)
-    for shot, slots in ((second, 30), (third, 20)):
-        assert inside.ask(f"counts {shot} 0")["slots"] == str(slots)
+    assert counted(inside, second) == [5] * 30
+    assert counted(inside, third) == [9] * 20
 
 
 def test_nothing_follows_a_shot_that_was_stopped(inside: Inside) -> None:

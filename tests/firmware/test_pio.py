@@ -24,7 +24,7 @@ from drivers.settings import BoardSettings
 from drivers.signals import SlotTiming, probe_frame
 from drivers.timing import slot_ticks
 from tests.firmware import pico_modules
-from tests.firmware.emulator import run_listener, run_sequencer
+from tests.firmware.emulator import run_listener, run_sequencer, taken_at
 
 M = pico_modules.load()
 TICK_S = 1 / M.sequencer.TICK_HZ
@@ -48,7 +48,7 @@ def make_words(counts: list[int], codes: list[int], timing: Any) -> list[int]:
             period - timing.width - 3 if count else 0,
             settle - (5 if count else 6),
         ]
-    return [*words, timing.break_ - 2, timing.lead - timing.break_ - 6, 0]
+    return [*words, timing.break_ - 2, timing.lead - timing.break_ - 6, timing.settle - 5]
 
 
 def timing_of(slot: SlotTiming) -> Any:
@@ -236,6 +236,45 @@ def test_no_word_is_wider_than_its_field() -> None:
 def test_what_cannot_be_played_is_named(field: str, value: int) -> None:
     fault = M.sequencer.Timing(False, **{**SHORTEST, field: value}).faults()
     assert fault.startswith("lead" if value == 40_000 else field.rstrip("_"))
+
+
+@pytest.mark.parametrize("settle", [6, 200])
+def test_a_shot_whose_words_follow_begins_a_settling_time_after_the_closing_pulse(settle: int) -> None:
+    timing = M.sequencer.Timing(False, **{**SHORTEST, "settle": settle})
+    first, second = ([3, 1], [1, 2]), ([2, 0, 1], [4, 8, 1])
+    words, more = make_words(*first, timing), make_words(*second, timing)[1:]
+    changes = from_first(run_sequencer(SEQUENCER, words + more, 4))
+    one, two = (play_words(np.array(w, dtype=np.uint32)) for w in (words, [words[0], *more]))
+    assert one.free - one.end == settle
+    t, levels = np.concatenate([one.t, one.free + two.t]), np.concatenate([one.levels, two.levels])
+    assert changes == list(zip(t.tolist(), levels.tolist(), strict=True))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    counts=st.lists(st.integers(0, 4), min_size=1, max_size=5),
+    extra=st.fixed_dictionaries({name: st.integers(0, 40) for name in SHORTEST}),
+)
+def test_words_are_taken_when_the_model_says_and_tell_the_edges_of_sync(
+    counts: list[int], extra: dict[str, int]
+) -> None:
+    """By which the firmware compares what was counted of a shot with how far it is."""
+    ticks = {name: SHORTEST[name] + extra[name] for name in SHORTEST}
+    ticks["period"] += ticks["width"]
+    timing = M.sequencer.Timing(False, **ticks)
+    words = make_words(counts, [1] * len(counts), timing)
+    shot = play_words(np.array(words, dtype=np.uint32))
+    changes = run_sequencer(SEQUENCER, words, 4)
+    began = changes[0][0]
+    assert [at - began for at in taken_at(SEQUENCER, words, 4)] == shot.taken.tolist()
+    sync = np.array([levels & SYNC != 0 for _, levels in changes])
+    edges = np.array([t for t, _ in changes])[np.flatnonzero(np.diff(sync, prepend=False))] - began
+    after = np.append(shot.taken[2:], shot.free - 2) - 1
+    for taken, (at, until) in enumerate(zip(shot.taken[1:], after, strict=True), start=1):
+        told = M.sequencer.edges(taken, len(counts))
+        assert told == np.searchsorted(edges, min(at + 2, until), side="right")
+        assert told == np.searchsorted(edges, until, side="right")
+    assert M.sequencer.edges(0, len(counts)) == 0
 
 
 def test_the_model_refuses_words_on_which_the_sequencer_would_stall() -> None:

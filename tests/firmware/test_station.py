@@ -193,14 +193,14 @@ def test_nobody_looks_between_the_start_of_a_shot_and_its_lines(inside: Inside) 
             looks[0].join(0.2)
         return now
 
-    play = inside.chip._play
+    start = inside.chip.dma.op_dma_start
 
-    def playing(channel: object) -> None:
+    def starting(channel: int) -> None:
         board.clock = late
-        play(channel)  # type: ignore[arg-type]
+        start(channel)
         board.clock = clock
 
-    inside.chip._play = playing  # type: ignore[method-assign]
+    inside.chip.dma.op_dma_start = starting  # type: ignore[method-assign]
     inside.ask(f"play {shot}")
     looks[0].join()
     inside.pass_ms(5)
@@ -447,7 +447,6 @@ def test_safe_latches_and_the_first_reason_stays(playing: Inside) -> None:
 
 
 def test_a_stalled_sequencer_makes_the_board_safe(playing: Inside) -> None:
-    playing.chip._played_until_ns += 10**12
     for bank in playing.station.player.banks.banks:
         bank.ticks = 25_000 * 8
     playing.pass_ms(600)

@@ -11,7 +11,7 @@ from drivers.mock.board import Board
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import WIRING as PICO_WIRING
 from drivers.mock.pico import PicoServer
-from drivers.mock.pico.chip import Pins
+from drivers.mock.pico.soldered import Pins
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.roughness import roughness
 from drivers.pi import PiBench

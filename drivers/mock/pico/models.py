@@ -22,17 +22,19 @@ PROGRAMS = {  # SHA-256 of the assembled words, 16 hex digits
     "stamps": "493c3dd89ab42d84",
 }
 STAMP_CYCLES = 3
-FIFO_WORDS = 8
 
 
 @dataclass(frozen=True)
 class Played:
-    """A shot as played: level changes (n,) in ticks from its first, and when DMA and sequencer are done."""
+    """A shot as played, in ticks from its first level change: level changes (n,), when each of its words (words,) is
+    taken, the closing edge of sync, and when another shot may begin.
+    """
 
     t: Times
     levels: Levels
-    fed: int
+    taken: Times
     end: int
+    free: int
 
 
 def play_words(words: Words) -> Played:
@@ -72,7 +74,11 @@ def play_words(words: Words) -> Played:
     t = np.concatenate([c[0] for c in columns]).astype(np.int64)
     levels = np.concatenate([c[1] for c in columns]).astype(np.uint32)
     order = np.argsort(t, kind="stable")
-    return Played(t[order], levels[order], int(start[-1]) if len(slots) else 0, closed)
+    reset_falls = start + break_ + guard + reset
+    body_taken = (start - 2, start + break_ + 1, reset_falls, start + lead - 2, ends - settle + empty)
+    closing_taken = (close - 2, close + int(closing[0] & 0xFFFF) + 3, closed)
+    taken = np.concatenate([[-4], np.stack(body_taken, axis=1).ravel(), closing_taken]).astype(np.int64)
+    return Played(t[order], levels[order], taken, closed, closed + int(closing[2]) + 5)
 
 
 def count_words(

@@ -30,7 +30,8 @@ from typing import IO, Literal
 
 from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
-from drivers.mock.pico.chip import FORCED, TIMED_OUT, Chip, Pins
+from drivers.mock.pico.chip import FORCED, TIMED_OUT, Chip
+from drivers.mock.pico.soldered import Pins
 from drivers.mock.roughness import Pauses
 from drivers.settings import Wiring
 from firmware.protocol import FILES, FIRMWARE
@@ -46,6 +47,7 @@ INTERRUPT = b"\x03"  # on a Pico's USB this byte is Ctrl-C for a program that ha
 RAW, FRIENDLY = b"\x01", b"\x02"  # what puts the REPL into these modes
 USB_FIFO = 256  # bytes that wait for a host that does not read
 LOOK_S = 0.0005
+AHEAD_S = 0.002
 IDLE_S = 0.1  # until it is seen that all is over where nothing plays
 WATCH_S = 0.02
 
@@ -250,10 +252,11 @@ class PicoServer:
                 self._wire.flush()
 
     def _look(self) -> None:
-        """Let the chip interrupt when what plays has ended."""
-        while not self._closing.wait(LOOK_S):
+        """Let the chip interrupt when what plays has ended, and the board work out what plays before it is asked."""
+        while not self._closing.wait(AHEAD_S):
             if self.chip.plays.wait(IDLE_S):
                 self.chip.look()
+                self.chip.board.foresee()
 
     def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(ConnectionError), connection, connection.makefile("rwb") as stream:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from drivers.device import load_device
 from drivers.mock.board import Board
-from drivers.mock.pico.chip import Channel, Chip, Pins
+from drivers.mock.pico.chip import Chip
+from drivers.mock.pico.dma import Channel
+from drivers.mock.pico.soldered import Pins
 from drivers.settings import BoardSettings, Wiring
 
 
@@ -18,10 +20,11 @@ def test_a_transfer_that_an_interrupt_took_off_interrupts_nobody() -> None:
 
     def interrupted(_what: str, number: int) -> None:
         heard.append(number)
-        chip._op_dma_abort(2)
+        chip.dma.op_dma_abort(2)
 
     chip.interrupt = interrupted
-    chip._channels.update({1: Channel(0, 0, on=True, told=False), 2: Channel(1, 0, on=True, told=False)})
-    chip._played_until_ns, clock[0] = 1_000, 2_000
+    chip.dma.channels.update({1: Channel(0, 0, on=True, told=False), 2: Channel(1, 0, on=True, told=False)})
+    chip._ends.append(1_000)
+    clock[0] = 2_000
     chip.look()
     assert heard == [1]

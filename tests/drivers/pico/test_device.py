@@ -38,8 +38,8 @@ from drivers.errors import (
 from drivers.mock.bench import MockBench
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
+from drivers.mock.pico.soldered import Pins
 from drivers.pico.device import Pico
 from drivers.pico.link import PicoLink, find_port
 from drivers.pico.packing import unpack_counts
@@ -220,6 +220,43 @@ def test_a_shot_started_while_one_plays_follows_it(server: PicoServer, pico: Pic
         pico.wait()
         assert pico.read().spikes.tolist() == shot.pulses.tolist()
     assert server.chip.board.levels() == 0
+
+
+def test_a_shot_gets_its_slots_where_somebody_else_has_begun_one(pico: Pico) -> None:
+    """Load and slots are sent at once, by the number that the shot is expected to get."""
+    assert play(pico, frame([1, 2])).spikes.tolist() == [1, 2]
+    pico.link.ask("load", 0, 3, 3, 9, 0)  # as another program on the port might
+    assert play(pico, frame([4, 0, 5])).spikes.tolist() == [4, 0, 5]
+
+
+def test_firmware_that_tells_no_counts_before_the_end_is_asked_for_none(
+    pico: Pico, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = pico.link.ask
+
+    def noted(verb: str, *args: object) -> Any:
+        asked.append(verb)
+        return ask(verb, *args)
+
+    monkeypatch.setitem(pico._id, "firmware", "1.5.0")
+    monkeypatch.setattr(pico.link, "ask", noted)
+    pico.load(frame(LONG))
+    pico.start()
+    pico.wait()
+    assert "counts" not in asked
+    assert pico.read().spikes.tolist() == LONG.tolist()
+
+
+def test_counts_that_are_told_early_count_for_nothing_if_the_last_does_not_come(pico: Pico) -> None:
+    pico.load(frame(LONG))
+    pico.start()
+    shot = pico._unread[0]
+    while not shot.counting.got:
+        shot.counting.fetch()
+    pico.link.ask("abort")
+    with pytest.raises(BenchError, match="stopped before its end"):
+        pico.wait()
 
 
 def test_spikes_can_be_stamped(pico: Pico) -> None:
@@ -634,7 +671,8 @@ def test_what_a_dead_host_left_playing_is_taken_over(server: PicoServer) -> None
 
 
 def test_silence_in_a_session_is_an_unsafe_error(server: PicoServer) -> None:
-    pico = begin_long(server, frame(LONG, dendrite_clock_hz=40e3), heartbeat_timeout_s=1.0)  # 1.5 s
+    few = frame(np.full(390, 155), dendrite_clock_hz=40e3)  # 1.5 s, in which no counts are worth asking for
+    pico = begin_long(server, few, heartbeat_timeout_s=1.0)
     pico.link._closing.set()  # no heartbeat any more
     with pytest.raises(UnsafeError, match="heard nothing from this computer"):
         pico.wait()

@@ -14,8 +14,8 @@ import serial
 from drivers.device import load_device
 from drivers.mock.board import Board
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.mock.pico.chip import Pins
 from drivers.mock.pico.server import micropython
+from drivers.mock.pico.soldered import Pins
 from drivers.pico.link import PicoLink
 from drivers.settings import BoardSettings
 from firmware import protocol

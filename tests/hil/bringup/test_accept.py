@@ -13,7 +13,7 @@ from drivers.benchfile import load_bench
 from drivers.device import load_device
 from drivers.errors import HilError
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.mock.pico.chip import Pins
+from drivers.mock.pico.soldered import Pins
 from drivers.pico.paces import unlike
 from drivers.pico.proof import Found
 from drivers.settings import PicoSettings
@@ -92,7 +92,7 @@ def test_a_stop_needs_a_hand(tmp_path: Path) -> None:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """How soon a shot ends is this machine's on the twin."""
-    monkeypatch.setattr("drivers.pico.device.LATE_S", 30.0)
+    monkeypatch.setattr("drivers.pico.underway.LATE_S", 30.0)
     monkeypatch.setattr("drivers.pico.proof.ANSWERS_S", 60.0)
     monkeypatch.setattr("drivers.pico.proof.RESET_S", 3.0)  # the twin's watchdog waits two, and it begins at once
 

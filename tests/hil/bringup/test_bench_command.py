@@ -17,7 +17,7 @@ from drivers.mock.board import Board
 from drivers.mock.dac import MockI2cBus, MockMcp4728
 from drivers.mock.ds4024.server import ScopeServer
 from drivers.mock.pico import WIRING, PicoServer
-from drivers.mock.pico.chip import Pins
+from drivers.mock.pico.soldered import Pins
 from drivers.mock.pigpiod.server import PigpiodServer
 from drivers.pico.device import Pico
 from drivers.settings import PigpioSettings

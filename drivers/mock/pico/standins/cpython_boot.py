@@ -10,6 +10,7 @@ from link import chip
 
 time.ticks_ms = lambda: time.monotonic_ns() // 1_000_000  # type: ignore[attr-defined]
 time.ticks_diff = lambda a, b: a - b  # type: ignore[attr-defined]
+time.ticks_add = lambda a, b: a + b  # type: ignore[attr-defined]
 time.sleep_ms = lambda ms: time.sleep(ms / 1000)  # type: ignore[attr-defined]
 gc.threshold = lambda _: None  # type: ignore[attr-defined]
 chip.connect()

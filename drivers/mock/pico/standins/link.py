@@ -26,6 +26,7 @@ class Link:
         self.timers = []
         self.interrupts = []  # told and not handled yet
         self.busy = False  # in a handler
+        self.masked = False  # interrupts are off
 
     def ask(self, op: str, fifo: "memoryview | None" = None, **values: object):
         """The chip's answer; raises OSError or ValueError where the chip's modules would, RuntimeError where the twin
@@ -56,7 +57,7 @@ class Link:
 
     def handle(self) -> None:
         """Call the handlers of what has interrupted; one does not interrupt another."""
-        while self.interrupts and not self.busy:
+        while self.interrupts and not (self.busy or self.masked):
             what, number = self.interrupts.pop(0)
             handler = self.handlers.get((what, number))
             if handler is not None:

@@ -30,6 +30,23 @@ def reset() -> None:
     time.sleep(10)  # the end comes from outside
 
 
+def disable_irq() -> bool:
+    """Nothing interrupts until `enable_irq`; what is asked meanwhile is microseconds on a Pico, and one moment here."""
+    before = chip.masked
+    chip.masked = True
+    if not before:
+        chip.ask("mask", on=True)
+    return before
+
+
+def enable_irq(state: bool) -> None:
+    """As it was before."""
+    if chip.masked and not state:
+        chip.ask("mask", on=False)
+    chip.masked = state
+    chip.handle()
+
+
 class Pin:
     """A GPIO number or "LED"."""
 

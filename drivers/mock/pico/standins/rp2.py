@@ -100,14 +100,15 @@ class DMA:
         self.channel = DMA.free
         DMA.free += 1
         self.into = None
+        self._control = None
 
     CHANNELS = 12
 
-    def pack_ctrl(self, *, size, treq_sel, inc_read=True, inc_write=True, irq_quiet=True):
+    def pack_ctrl(self, *, size, treq_sel, inc_read=True, inc_write=True, irq_quiet=True, chain_to=None):
         """The control word; here, what it says."""
         if size != 2 or inc_read == inc_write:
             raise ValueError("the twin's DMA moves words between memory and one FIFO")
-        return treq_sel, irq_quiet
+        return treq_sel, irq_quiet, self.channel if chain_to is None else chain_to
 
     def irq(self, *, handler, hard: bool) -> None:
         """Have the end of a transfer that is not quiet call the handler."""
@@ -122,7 +123,10 @@ class DMA:
 
     def config(self, *, read, write, count, ctrl, trigger) -> None:
         """Set up, and start if wanted."""
-        request, quiet = ctrl
+        request, quiet, chain_to = ctrl
+        if chain_to != self.channel:
+            raise ValueError("the twin chains a channel that is busy")
+        self._control = ctrl
         if isinstance(write, StateMachine):
             if len(read) != count:
                 raise ValueError("count is not the length of the buffer")
@@ -149,6 +153,23 @@ class DMA:
         return self._state()["busy"]
 
     @property
+    def read(self) -> int:
+        """Where it reads next, in bytes from where it began."""
+        return chip.ask("dma_read", channel=self.channel)
+
+    @property
+    def ctrl(self):
+        """The control word; set, it holds for a transfer that is under way, too."""
+        return self._control
+
+    @ctrl.setter
+    def ctrl(self, control) -> None:
+        if control[:2] != self._control[:2]:
+            raise ValueError("of a control word the twin changes CHAIN_TO only")
+        self._control = control
+        chip.ask("dma_chain", channel=self.channel, to=control[2])
+
+    @property
     def count(self) -> int:
         """Transfers still to come."""
         return self._state()["left"]
@@ -159,6 +180,7 @@ class DMA:
             # Whoever interrupts before this returns fetches words that come after these: each piece says where it goes.
             state = chip.ask("dma", channel=self.channel)
             new = array("I", state["fifo"])
-            if not len(new):
+            if len(new):
+                into[state["at"] : state["at"] + len(new)] = new
+            if not state["more"]:
                 return state
-            into[state["at"] : state["at"] + len(new)] = new
