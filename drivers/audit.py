@@ -179,7 +179,8 @@ class AuditedReader:
     def take(self) -> Callable[[], Capture]:
         """Read what has to be read before the next shot, and return what gives the capture once the rest has come.
 
-        An auditor that need not see the next shot hands over meanwhile.
+        An auditor that need not see the next shot hands over meanwhile, if it keeps its record until then: another one
+        would go on listening.
         """
         if self._alone is not None:
             if self._counts_too is not None:
@@ -192,6 +193,9 @@ class AuditedReader:
             return lambda: self._compared(counted(), seen(), audits=audits)
         if not audits:
             return counted
+        if not isinstance(self._auditor, Auditing):
+            heard = self._auditor.read()
+            return lambda: self._compared(counted(), heard)
         handing = self._handing = self._aside.submit(self._auditor.read)
         return lambda: self._compared(counted(), handing.result())
 

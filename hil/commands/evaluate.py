@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drivers.errors import HilError, InputError
+from drivers.signals import Retaken
 from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, add_wire_argument, settle
-from hil.commands.run import retaken_of, show_plan
+from hil.commands.run import show_plan
 from hil.commands.working import Shown, add_workers_arguments, check_shared, check_workers, crew_of
-from hil.run.accuracy import Level
+from hil.run.accuracy import Level, Tally
 from hil.run.digits import DigitResult, heading
 from hil.run.session import RUNS, begin, go_on, results_of
 from hil.store.notes import Noted
@@ -30,6 +31,7 @@ from hil.terminal.interrupt import StopRequest
 from hil.terminal.live import Live
 from hil.terminal.visible import visible
 from hil.terminal.where import tell_where
+from hil.workers.crew import Watch
 from hil.workers.portions import parts_of, recognise_part
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from hil.run.config import RunConfig
 
 MOST_SEEDS = 100
-Results = dict[int, list[DigitResult]]  # by seed
+Tallies = dict[int, dict[int, Tally]]  # by seed, then noise: of a hundred thousand digits nobody needs each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         recorded = _recorded(args, config, weights)
         if recorded is None:
             return INTERRUPTED
-        results, notes = {config.seed: recorded[0]}, recorded[1]
+        results, notes = {config.seed: _by_noise(recorded[0])}, recorded[1]
     else:
         results = _evaluated(args, config)
     levels = _level_by_level(config, results)
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**what, **known, "notes": [asdict(noted) for noted in notes]}))
     else:
         print(_table(config, levels, software, wall_s))
-        if (retaken := retaken_of([one for some in results.values() for one in some])).shots:
+        if (retaken := sum((one.retaken for some in results.values() for one in some.values()), Retaken())).shots:
             print(in_all(retaken))
         for noted in notes:
             print(f"  {visible(str(noted))}")
@@ -112,32 +114,44 @@ def _check_seeds(seeds: int, *, recording: bool) -> None:
         raise InputError(f"--seeds {seeds}: a run file holds one seed; record each with --seed N --out FILE")
 
 
-def _evaluated(args: argparse.Namespace, config: RunConfig) -> Results:
-    """By seed; not all of them when somebody asked to stop."""
+def _evaluated(args: argparse.Namespace, config: RunConfig) -> Tallies:
+    """By seed and noise; not all of them when somebody asked to stop. A seed's results are held at a time."""
     with ExitStack() as stack:
         _, config = open_watched(config, stack, args.calibration, quiet=args.json)
+    a_seed = len(config.images) * len(config.noise)
     seeds = range(config.seed, config.seed + args.seeds)
-    pieces = [part for seed in seeds for part in parts_of(config.model_copy(update={"seed": seed}))]
+    pieces = {seed: parts_of(config.model_copy(update={"seed": seed})) for seed in seeds}
     what = f"evaluating {config.physical}" if config.parts else "evaluating in software"
-    with Shown(quiet=args.json) as shown, crew_of(args.workers, args.cluster, len(pieces)) as crew:
-        watch = shown.watch(what, len(config.images) * len(config.noise) * args.seeds)
-        found = crew.work_off(recognise_part, pieces, watch)
-    results: Results = {seed: [] for seed in seeds}
-    for part, some in zip(pieces, found, strict=True):
-        results[part.config.seed] += some
-    return results
+    tallies: Tallies = {seed: {} for seed in seeds}
+    with (
+        Shown(quiet=args.json) as shown,
+        crew_of(args.workers, args.cluster, sum(map(len, pieces.values()))) as crew,
+    ):
+        watch = shown.watch(what, a_seed * args.seeds)
+        for number, seed in enumerate(seeds):
+            mine = Watch(lambda done, before=number * a_seed: watch.tell(before + done), watch.stopping)  # type: ignore[misc]
+            found = crew.work_off(recognise_part, pieces[seed], mine)
+            tallies[seed] = _by_noise([one for some in found for one in some])
+            if watch.stopping():
+                break
+    return tallies
 
 
-def _whole(config: RunConfig, results: Results, seeds: int) -> bool:
-    return sum(map(len, results.values())) == len(config.images) * len(config.noise) * seeds
+def _by_noise(results: Sequence[DigitResult]) -> dict[int, Tally]:
+    noises = dict.fromkeys(result.noise for result in results)
+    return {noise: Tally.of([one for one in results if one.noise == noise]) for noise in noises}
 
 
-def _level_by_level(config: RunConfig, results: Results) -> list[Level]:
+def _whole(config: RunConfig, results: Tallies, seeds: int) -> bool:
+    done = sum(tally.digits for some in results.values() for tally in some.values())
+    return done == len(config.images) * len(config.noise) * seeds
+
+
+def _level_by_level(config: RunConfig, results: Tallies) -> list[Level]:
     """Of the levels that anything is known of."""
     levels = []
     for noise in config.noise:
-        by_seed = {seed: [one for one in some if one.noise == noise] for seed, some in results.items()}
-        known = {seed: some for seed, some in by_seed.items() if some}
+        known = {seed: some[noise] for seed, some in results.items() if noise in some}
         if known:
             levels.append(Level.of(noise, known))
     return levels

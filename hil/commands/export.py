@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from drivers.errors import InputError
-from hil.commands.plan import size
 from hil.commands.runpath import run_path
 from hil.run.config import parse_digits
 from hil.store.frozen import kind_of
 from hil.store.runfile import RunFile
+from hil.terminal.amounts import size
 from hil.terminal.visible import visible
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from drivers.errors import InputError
 from hil.commands.options import as_options, share
 from hil.network.mnist import HELD_OUT, load_training
 from hil.run.optimise import Trial, front, optimise
+from hil.terminal.lines import Lines
 
 if TYPE_CHECKING:
     from hil.network.weights import Weights
@@ -59,14 +60,24 @@ def run_optimise(args: argparse.Namespace, config: RunConfig, weights: Weights) 
         raise InputError(f"--trials-on {args.trials_on}: allowed {FEWEST}…{HELD_OUT}; half say when helpings may end")
     console = Console(stderr=True)
     images, labels = load_training(args.training, lambda text: console.print(text, highlight=False, soft_wrap=True))
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("trying ways of playing", total=None)
+    lines = None if console.is_terminal else Lines()
+    with Progress(console=console, transient=True, disable=lines is not None) as bar:
+        what = "trying ways of playing"
+        task = bar.add_task(what, total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if lines is not None:
+                lines.tell(done, total)
+
+        if lines is not None:
+            lines.begin(what, 0)
         trials, best = optimise(
             config,
             weights,
             (images[-args.trials_on :], labels[-args.trials_on :]),
             args.optimise,
-            lambda done, total: bar.update(task, completed=done, total=total),
+            show,
         )
     if args.figure is not None:
         draw_trials(args.figure, trials, best, args.optimise)

@@ -24,6 +24,7 @@ from hil.run.digits import heading
 from hil.run.plan import NEURONS, Plan, check_plan, make_plan, to_json, traced
 from hil.run.session import RUNS, device_history, free_bytes
 from hil.run.shares import lines
+from hil.terminal.amounts import size, span
 from hil.terminal.visible import visible
 
 if TYPE_CHECKING:
@@ -146,19 +147,3 @@ def draw(file: Path, plan: Plan, config: RunConfig) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(figure, file)
-
-
-def span(seconds: float) -> str:
-    """Seconds as a person says them."""
-    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:,.1f} {unit}"
-    return f"{seconds:,.3f} s" if seconds < 10 else f"{seconds:,.1f} s"
-
-
-def size(count: float) -> str:
-    """Bytes as a person says them."""
-    for unit, much in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= much:
-            return f"{count / much:,.1f} {unit}"
-    return f"{count:,.0f} B"

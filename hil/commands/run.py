@@ -20,7 +20,6 @@ import numpy as np
 
 from drivers.errors import HilError
 from drivers.parts.pace import bench_pace
-from drivers.signals import Retaken
 from hil.commands.measuring import open_watched
 from hil.commands.options import (
     add_common_arguments,
@@ -30,6 +29,7 @@ from hil.commands.options import (
     percent,
     settle,
 )
+from hil.run.accuracy import Tally
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
@@ -194,18 +194,8 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
     simulated = config.bench.kind == "mock"
     share = "simulated" if simulated else f"utilisation {bench_s / wall_s:.0%}"
     lines = [f"{score}; {visible(heading(config))}", f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, {share}"]
-    if (retaken := retaken_of(results)).shots:
+    if (retaken := Tally.of(results).retaken).shots:
         lines.append(in_all(retaken))
     if saturated:
         lines.append(f"{saturated:,} slots were saturated at full scale")
     return "\n".join(lines)
-
-
-def retaken_of(results: list[DigitResult]) -> Retaken:
-    """What all digits together had played again, the shots of stopped sessions included."""
-    return Retaken(
-        sum(r.retaken_shots for r in results),
-        sum(r.retaken_slots for r in results),
-        sum(r.retaken_pulses for r in results),
-        0,
-    )

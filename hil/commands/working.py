@@ -13,6 +13,7 @@ from rich.progress import Progress
 from drivers.errors import InputError
 from drivers.opening import drifts
 from hil.terminal.interrupt import StopRequest, held_back, ignore_all
+from hil.terminal.lines import Lines
 from hil.workers.crew import Crew, Here, Processes, Watch
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ def crew_of(workers: int | None, cluster: str | None, pieces: int) -> Crew:
 
 
 class Shown:
-    """What a person sees on a terminal, and the first Ctrl-C, which asks to stop."""
+    """What a person sees, on a terminal as a bar and elsewhere as a line now and then, and the first Ctrl-C, which asks
+    to stop.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         console = Console(stderr=True)
         self._stack = ExitStack()
         self._progress = Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
+        self._lines = None if quiet or console.is_terminal else Lines()
         self.stopping = StopRequest()
 
     def watch(self, text: str, total: int) -> Watch:
@@ -77,6 +81,9 @@ class Shown:
         for before in self._progress.task_ids:
             self._progress.remove_task(before)
         task = self._progress.add_task(text, total=None)  # until the first result is there, workers are being started
+        if self._lines is not None:
+            self._lines.begin(text, total)
+            return Watch(self._lines.tell, self.stopping)
         return Watch(lambda done: self._progress.update(task, completed=done, total=total), self.stopping)
 
     def __enter__(self) -> Shown:

@@ -8,11 +8,33 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from calibration.estimate import wilson_interval
+from drivers.signals import Retaken
 
 if TYPE_CHECKING:
     from hil.run.digits import DigitResult
 
 _COSTS = ("pulses", "spikes", "bench_s", "saturated")  # of a digit
+
+
+@dataclass(frozen=True)
+class Tally:
+    """So many digits, how many of them right, what all of them cost, and what of that was played again."""
+
+    digits: int
+    correct: int
+    pulses: int
+    spikes: int
+    bench_s: float
+    saturated: int
+    retaken: Retaken
+
+    @classmethod
+    def of(cls, results: Sequence[DigitResult]) -> Tally:
+        """Of these."""
+        again = [sum(getattr(one, f"retaken_{what}") for one in results) for what in ("shots", "slots", "pulses")]
+        costs = {name: sum(getattr(one, name) for one in results) for name in _COSTS}
+        right = sum(one.correct for one in results)
+        return cls(digits=len(results), correct=right, retaken=Retaken(*again), **costs)
 
 
 @dataclass(frozen=True)
@@ -33,15 +55,16 @@ class Level:
     saturated_per_digit: float
 
     @classmethod
-    def of(cls, noise: int, by_seed: Mapping[int, Sequence[DigitResult]]) -> Level:
-        """From the results (at least one) at this share of zeroed pixels, by seed."""
-        every = [result for results in by_seed.values() for result in results]
+    def of(cls, noise: int, by_seed: Mapping[int, Tally]) -> Level:
+        """From what the digits (at least one) at this share of zeroed pixels came to, by seed."""
+        every = by_seed.values()
+        digits = sum(tally.digits for tally in every)
         return cls(
             noise,
             tuple(by_seed),
-            tuple(map(len, by_seed.values())),
-            tuple(sum(result.correct for result in results) for results in by_seed.values()),
-            *(sum(getattr(result, name) for result in every) / len(every) for name in _COSTS),
+            tuple(tally.digits for tally in every),
+            tuple(tally.correct for tally in every),
+            *(sum(getattr(tally, name) for tally in every) / digits for name in _COSTS),
         )
 
     @property

@@ -93,8 +93,15 @@ def test_one_spike_at_the_edge_of_a_slot_is_noted() -> None:
     assert "1 slots, the first 0: the Pico counted 2, the oscilloscope 3" in reader.read().notes[-1]
 
 
+class Looking(Counting):
+    """An auditor that tells how long shots should be for it."""
+
+    audits = False
+    audited_s = 0.13
+
+
 def test_the_next_shot_may_begin_while_the_auditor_hands_over_but_not_one_that_it_sees() -> None:
-    counter, auditor = Counting([2] * 200), Counting([2] * 200)
+    counter, auditor = Counting([2] * 200), Looking([2] * 200)
     handed, read = threading.Event(), auditor.read
 
     def slowly() -> Capture:
@@ -116,11 +123,23 @@ def test_the_next_shot_may_begin_while_the_auditor_hands_over_but_not_one_that_i
     reader.close()
 
 
-class Looking(Counting):
-    """An auditor that tells how long shots should be for it."""
+def test_an_auditor_that_would_go_on_listening_is_read_before_the_next_shot_begins() -> None:
+    """A Pico that pigpio plays for counts edges of sync until it is asked, and so would count the next shot's."""
+    counter, auditor = Counting([2] * 200), Counting([2] * 200)
+    reads: list[int] = []
+    read = auditor.read
 
-    audits = False
-    audited_s = 0.13
+    def noted() -> Capture:
+        reads.append(1)
+        return read()
+
+    auditor.read = noted  # type: ignore[method-assign]
+    reader = AuditedReader(counter, auditor, 2)
+    reader.arm(FRAME)
+    finish = reader.take()
+    assert reads == [1]
+    assert finish().spikes.tolist() == [2] * 200
+    reader.close()
 
 
 @pytest.mark.parametrize(("every", "short"), [(3, [True, False, False, True]), (1, [False] * 4)])
