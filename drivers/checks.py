@@ -72,7 +72,7 @@ def loopback(bench: Bench, file: BenchFile) -> Iterator[Check]:
         quiet = _play(bench, file, file.limits.vth_max_v, addresses)
         yield from _levels(quiet)
         yield _none_fire(quiet, file)
-        loud = _play(bench, file, file.limits.vth_min_v, addresses)
+        loud = _play(bench, file, file.limits.vth_min_v, addresses, loud=True)
         yield _all_fire(loud, file)
         yield from _marred(loud)
         yield _every_address(_play(bench, file, file.vth_v, addresses), file, addresses)
@@ -108,8 +108,12 @@ def proofs(bench: Bench) -> Iterator[Check]:
         yield from bench.prove()
 
 
-def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Capture:
-    """All shots of it as one, with the traces of the first: where slots are long, there are several."""
+def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int, *, loud: bool = False) -> Capture:
+    """All shots of it as one, with the traces of the first: where slots are long, there are several.
+
+    Where it is to be `loud`, a slot need only have spikes: far above a low V_th the comparator fires again before some
+    readers have seen the axon at rest, who do not call that a count.
+    """
     bench.set_threshold(vth_v)
     frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
     notes: tuple[str, ...] = ()
@@ -120,7 +124,7 @@ def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int) -> Captur
         spikes, slot_s, ok = (
             np.concatenate(of) for of in zip(*((c.spikes, c.slot_s, c.ok) for c in captures), strict=True)
         )
-        bad, notes = int((~ok).sum()), _notes(captures)
+        bad, notes = int((~ok & ~(loud & (spikes > 0))).sum()), _notes(captures)
         if not bad:
             bench_s = sum(capture.bench_s for capture in captures)
             whole = replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
@@ -141,7 +145,7 @@ def fires(bench: Bench, file: BenchFile) -> bool:
     """Whether every slot fires at the lowest V_th and none at the highest. Raises BenchError."""
     addresses = max(1, file.board.addresses)
     quiet = _play(bench, file, file.limits.vth_max_v, addresses)
-    loud = _play(bench, file, file.limits.vth_min_v, addresses)
+    loud = _play(bench, file, file.limits.vth_min_v, addresses, loud=True)
     bench.make_safe()
     return bool((quiet.spikes == 0).all() and (loud.spikes[loud.frame.played] > 0).all())
 

@@ -37,8 +37,9 @@ def test_a_sound_board_passes_with_an_auditor(source: str) -> None:
     assert "scope few samples" in {check.name for check in found}
 
 
-def test_an_ordinary_board_passes_with_an_oscilloscope() -> None:
+@pytest.mark.parametrize("reader", ["scope", "gpio"])
+def test_an_ordinary_board_passes(reader: str) -> None:
     """Its comparator is quick where V_th is low and the neuron far above: it fires again at once."""
-    with twin("pigpio", "scope", "nominal", rough=1.0) as (file, _board):
+    with twin("pigpio", reader, "nominal", rough=1.0) as (file, _board):
         found = [check for check in checks(file, "nominal", loopback=True) if check.name != "calibration"]
     assert [check for check in found if not check.ok] == []
