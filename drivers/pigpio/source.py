@@ -75,7 +75,7 @@ class PigpioPulses:
     def load(self, frame: Frame) -> None:
         """Compile the shot that is to be played next; raises LimitError if no waves can play it."""
         self._loaded = plan_waves(frame, self._wiring, self._board)
-        if self._stream is not None and self._stream.playing:
+        if self._stream is not None:
             self._stream.offer(self._loaded)
 
     def start(self) -> None:
@@ -87,8 +87,7 @@ class PigpioPulses:
         if self._stream is not None and self._stream.playing:
             raise BenchError("a shot is playing: wait before start")
         waves, self._loaded = self._loaded, None
-        made = self._stream.made_of(waves) if self._stream is not None else []
-        self._stream = WaveStream(self._link, self._clock, waves, made)
+        self._stream = WaveStream(self._link, self._clock, waves, after=self._stream)
         try:
             self._stream.begin()
         except BaseException:
@@ -153,6 +152,8 @@ class PigpioPulses:
         stream = self._stream
         if stream is not None:
             stream.stop()
+            if not stream.playing:
+                stream.join()  # what it makes of the next shot plays nothing, and is the same however late we stop
         self._link.call("wave_tx_stop")
         self._link.call("clear_bank_1", self._mask)
         if stream is not None:
