@@ -37,6 +37,7 @@ MANY_EVENTS = 2_000_000  # level changes that are kept at most
 MANY_THRESHOLDS = 10_000
 TIDY_EVENTS = 1 << 14
 PARKED_V = 5.0
+FORESEEN_S = 0.05  # what is waited for at most, what is being worked out
 FAULTS = frozenset(
     {"stuck_axon_high", "stuck_axon_low", "sync_missing", "sync_axon_swapped", "inverted_comparator", "wrong_address"}
 )
@@ -71,6 +72,7 @@ class Board:
         self.seed = seed
         self._faults = frozenset(faults)
         self._lock = threading.RLock()
+        self._foreseeing = threading.Lock()  # while something is worked out without the other
         now = self.clock()
         self._lines = Timeline(now, 0, np.uint32)  # every level change, past and queued
         self._vth: deque[tuple[int, float]] = deque([(now, PARKED_V)], maxlen=MANY_THRESHOLDS)
@@ -226,10 +228,11 @@ class Board:
             work_out, revision = self._neuron.unforeseen(self.clock()), self.revision
         if work_out is None:
             return
-        found = work_out()
-        with self._lock:
-            if self.revision == revision:
-                self._neuron.foreseen(found)
+        with self._foreseeing:
+            found = work_out()
+            with self._lock:
+                if self.revision == revision:
+                    self._neuron.foreseen(found)
 
     def levels(self, at_ns: int | None = None) -> int:
         """The level word at a time (default now)."""
@@ -253,6 +256,8 @@ class Board:
 
     def past(self, t0_ns: int, t1_ns: int) -> Past:
         """All that happens in [t0, t1), for an instrument to keep; raises TwinError where it has been forgotten."""
+        if self._neuron.settled_ns < min(t1_ns, self.clock()) and self._foreseeing.acquire(timeout=FORESEEN_S):
+            self._foreseeing.release()  # nobody has to work out once more what is being worked out
         with self._lock:
             self._recall(t0_ns)
             self._close_until(min(t1_ns, self.clock()))

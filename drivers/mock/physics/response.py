@@ -81,6 +81,11 @@ class Response:
         """Where the segment in hand, or what is left of it, began."""
         return self._open_ns
 
+    @property
+    def settled_ns(self) -> int:
+        """Up to which reset all is worked out; where the segment in hand began if nothing is."""
+        return self._settled()
+
     # ---- what changes it ----------------------------------------------------------------------------------------
 
     def plan_keys(self, after_ns: int, until_ns: int, keys: U64) -> None:
@@ -126,8 +131,7 @@ class Response:
 
     def unforeseen(self, now_ns: int) -> Callable[[], Ahead] | None:
         """What works out, without anybody's lock, what is queued and comes soon; None where nothing is to be done."""
-        bounds = self._queued(now_ns)
-        if self._settled() > now_ns + SOON_NS or not len(bounds):
+        if self._settled() > now_ns + SOON_NS or not len(bounds := self._queued(now_ns)):
             return None
         asked, stop_ns = self._asked(bounds[:-1], int(bounds[-1])), int(bounds[-1])
         return lambda: Ahead(*asked(), stop_ns)
