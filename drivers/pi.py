@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RECENT_S = 0.010  # what a part has said so shortly before need not be asked again
-RAMP = (320, 512)  # slots of the first shots of a gapless source: each is sent while the last one plays
+RAMP = (320, 512, 640)  # slots of the first shots of a gapless source: each is sent while the last one plays
 
 
 class PiBench:

@@ -118,7 +118,7 @@ class Banks:
         piece was simply not the next one.
         """
         bank = self.find(shot)
-        if bank.state in (LOADING, READY) and piece + 1 == bank.piece:  # sent again because our reply was lost
+        if piece < bank.piece:  # sent again because our reply was lost
             return bank
         if bank.state != LOADING or piece != bank.piece:
             raise ProtocolError("state", "shot %d is %s at piece %d" % (shot, bank.state, bank.piece))

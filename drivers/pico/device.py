@@ -58,7 +58,7 @@ class Pico:
         self._plays = file.pulse_source == "pico"
         self._counts = "pico" in file.readers
         self._timing: SlotTiming | None = None
-        self._loaded: Shot | None = None
+        self._loaded: Frame | None = None
         self._unread: deque[Shot] = deque()
         self._prepared = self._closed = False
         self._clock_hz: int | None = None
@@ -179,7 +179,9 @@ class Pico:
     # ---- pulse source -------------------------------------------------------------------------------------------
 
     def load(self, frame: Frame) -> None:
-        """Send the shot that is to be played next; raises LimitError where it cannot be played."""
+        """Send the shot that is to be played next, whatever the Pico says of it, which `start` waits for; raises
+        LimitError where it cannot be played.
+        """
         played = int(frame.played.sum())
         if played == 0:
             raise LimitError("a shot without played slots: there is nothing to load")
@@ -187,7 +189,7 @@ class Pico:
         if played > most:
             raise LimitError(f"{played} played slots in a shot: the Pico holds {most}")
         self._set_timing(frame)
-        self._loaded = self._upload(frame, played, stamps=False)
+        self._upload(frame, played, stamps=False)
 
     def _set_timing(self, frame: Frame) -> None:
         check_timing(frame, self.tick_s, self._limits)
@@ -202,22 +204,27 @@ class Pico:
         self.link.ask("timing", timing.mode, ticks.break_, ticks.guard, ticks.reset, ticks.width, ticks.settle, period)
         self._timing = timing
 
-    def _upload(self, frame: Frame, played: int, *, stamps: bool) -> Shot:
+    def _upload(self, frame: Frame, played: int, *, stamps: bool) -> None:
         args = (frame.first_slot, len(frame), played, frame.total_pulses, int(stamps))
-        number, reply = self.link.send_shot(args, pack_pieces(frame.pulses))
-        return self._shot(frame, number, reply.number("ticks"))
+        self.link.post_shot(args, pack_pieces(frame.pulses))
+        self._loaded = frame
 
     def _shot(self, frame: Frame, number: int, ticks: int = 0) -> Shot:
         return Shot.of(self.link, frame, number, ticks, self.tick_s)
 
     def start(self) -> None:
-        """Start the loaded shot, or have it follow the one that plays."""
-        if self._loaded is None:
-            raise BenchError("no shot is loaded: load before start")
-        shot, self._loaded = self._loaded, None
-        self._underway.start(shot)
+        """Start the loaded shot, or have it follow the one that plays; raises LimitError where it cannot be played."""
+        shot = self._start()
         if self._counts:
             self._unread.append(shot)
+
+    def _start(self) -> Shot:
+        frame, self._loaded = self._loaded, None
+        if frame is None:
+            raise BenchError("no shot is loaded: load before start")
+        shot = self._shot(frame, *self.link.play_shot())
+        self._underway.add(shot)
+        return shot
 
     def wait(self) -> None:
         """Return when the oldest started shot has ended; raises ConnectionLostError, UnsafeError, BenchError."""
@@ -295,14 +302,9 @@ class Pico:
         minimum width does not apply to stamps. Raises CaptureError, LimitError.
         """
         self._set_timing(frame)
-        self._loaded = self._upload(frame, int(frame.played.sum()), stamps=True)
-        counts, self._counts = self._counts, False
-        try:
-            shot = self._loaded
-            self.start()
-            self.wait()
-        finally:
-            self._counts = counts
+        self._upload(frame, int(frame.played.sum()), stamps=True)
+        shot = self._start()
+        self._underway.wait(counts=False)
         slots, spikes = self._stamped(shot, "sync"), self._stamped(shot, "axon")
         at = np.searchsorted(slots, spikes, side="right") - 1
         if (at < 0).any() or (at >= len(slots) - 1).any():

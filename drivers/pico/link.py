@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from drivers.errors import (
@@ -106,6 +107,20 @@ def latched(reason: str) -> UnsafeError:
     return UnsafeError(f"the Pico has made the board safe and is latched: {reason}; {then}")
 
 
+@dataclass
+class _Posted:
+    """A shot that is being sent: the number it is expected to get, its lines with their numbers, and what came of it:
+    number and ticks, or why not.
+    """
+
+    expected: int
+    begin: tuple[int, bytes]
+    lines: list[tuple[int, bytes]]
+    pieces: Sequence[bytes]
+    repeated: int  # requests until then
+    came: tuple[int, int] | Exception | None = None
+
+
 class PicoLink:
     """One Pico. Every method raises ConnectionLostError once the board is lost or has rebooted.
 
@@ -124,6 +139,7 @@ class PicoLink:
         self._boot = ""
         self._asked_s = time.monotonic()  # last
         self._repeated = 0  # requests
+        self._posted: _Posted | None = None
         self._last_shot = 0  # the number of the last that the Pico has begun, as far as it has said
         self._latch: tuple[str, float] = ("", -1.0)  # what a reply said of it last, and when
         self._lost: ConnectionLostError | None = None
@@ -149,25 +165,66 @@ class PicoLink:
         """The fields of the reply; raises what the Pico's error means."""
         return self._ask(verb, [str(a) for a in args])
 
-    def send_shot(self, args: tuple[object, ...], pieces: Sequence[bytes]) -> tuple[int, Fields]:
-        """Begin a shot and send its packed runs, each piece at most protocol.CHUNK bytes: all at once, by the number
-        that the shot is expected to get, so that no reply has to be waited for. Returns its number and the last reply.
+    def post_shot(self, args: tuple[object, ...], pieces: Sequence[bytes]) -> None:
+        """Have a shot begun and its packed runs sent, each piece at most protocol.CHUNK bytes: all at once, by the
+        number that it is expected to get, so that no reply has to be waited for. `play_shot` says what came of it.
         """
         with self._lock:
+            self.settle_shot()
+            self._posted = None
+            if self._lost is not None:
+                raise self._lost
             expected = self._last_shot % protocol.MAX_NUMBER + 1
-            repeated = self._repeated
             begin = self._line_of("load", lambda _: [str(a) for a in args])
             lines = [self._data_line(expected, piece, runs) for piece, runs in enumerate(pieces)]
-            if self._lost is None:
-                self._send(b"".join(line for _, line in (begin, *lines)))
-            reply = self._settle("load", *begin, sent=True)
-            self._last_shot = reply.number("shot")
-            for piece, runs in enumerate(pieces):
-                if self._last_shot == expected:  # what was answered before something was repeated has been skipped
-                    reply = self._settle("data", *lines[piece], sent=repeated == self._repeated)
-                else:
-                    reply = self._settle("data", *self._data_line(self._last_shot, piece, runs))
-            return self._last_shot, reply
+            self._send(b"".join(line for _, line in (begin, *lines)))
+            self._posted = _Posted(expected, begin, lines, pieces, self._repeated)
+
+    def play_shot(self) -> tuple[int, int]:
+        """Play what was posted, or have it follow what plays; returns its number and how many ticks it takes.
+
+        Raises what the Pico's refusals mean, of the shot as well.
+        """
+        with self._lock:
+            posted = self._posted
+            if posted is None:
+                raise BenchError("no shot was sent: load before start")
+            ahead = None
+            if posted.came is None and self._lost is None:
+                ahead = self._line_of("play", lambda _: [str(posted.expected)])
+                self._send(ahead[1])
+            self.settle_shot()
+            self._posted = None
+            if isinstance(posted.came, Exception):
+                raise posted.came
+            assert posted.came is not None  # noqa: S101 (it has been settled)
+            number, ticks = posted.came
+            if ahead is None or number != posted.expected:
+                self.ask("play", number)
+            else:
+                self._settle("play", *ahead, sent=posted.repeated == self._repeated)
+            return number, ticks
+
+    def settle_shot(self) -> None:
+        """Wait for what the Pico says of the shot that was posted, if one is: whatever is asked then comes after it."""
+        posted = self._posted
+        if posted is not None and posted.came is None:
+            posted.came = BenchError("a shot was sent and not answered")
+            try:
+                posted.came = self._came_of(posted)
+            except (BenchError, LimitError) as error:
+                posted.came = error
+
+    def _came_of(self, posted: _Posted) -> tuple[int, int]:
+        reply = self._settle("load", *posted.begin, sent=True)
+        number = self._last_shot = reply.number("shot")
+        for piece, runs in enumerate(posted.pieces):
+            if number == posted.expected:  # what was answered before something was repeated has been skipped
+                sent = posted.repeated == self._repeated
+                reply = self._settle("data", *posted.lines[piece], sent=sent)
+            else:  # somebody else has begun one
+                reply = self._settle("data", *self._data_line(number, piece, runs))
+        return number, reply.number("ticks")
 
     def _data_line(self, shot: int, piece: int, runs: bytes) -> tuple[int, bytes]:
         return self._line_of("data", lambda number: protocol.data_args(number, shot, piece, runs))
@@ -179,6 +236,7 @@ class PicoLink:
 
     def _ask(self, verb: str, args: list[str], most_silent: int = SILENT) -> Fields:
         with self._lock:
+            self.settle_shot()
             return self._settle(verb, *self._line_of(verb, lambda _: args), most_silent=most_silent)
 
     def _settle(self, verb: str, number: int, line: bytes, *, sent: bool = False, most_silent: int = SILENT) -> Fields:
@@ -279,7 +337,12 @@ class PicoLink:
     # ---- life ---------------------------------------------------------------------------------------------------
 
     def check_latch(self) -> None:
-        """Raise UnsafeError where the Pico has made the board safe by itself, as far as a reply has just said."""
+        """Raise UnsafeError where the Pico has made the board safe by itself, as far as a reply has just said.
+
+        Of a shot that is being sent the replies will say it.
+        """
+        if self._posted is not None and self._posted.came is None and self._lost is None:
+            return
         reason, said_s = self._latch
         if self._lost is not None or time.monotonic() - said_s > FRESH_S:
             reason = self.ask("beat")["latch"]

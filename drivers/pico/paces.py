@@ -53,7 +53,7 @@ def request_times_s(pico: Pico, timing: SlotTiming) -> dict[str, float]:
         frame = probe_frame("accept", timing, unlike(slots, 32))
         found = []
         for _ in range(TIMES):
-            found.append(_once_s(lambda frame=frame: pico.load(frame)))  # type: ignore[misc]
+            found.append(_once_s(lambda frame=frame: _loaded(pico, frame)))  # type: ignore[misc]
             pico.stop()
         times[f"load {slots} slots"] = statistics.median(found)
     return times
@@ -87,6 +87,11 @@ def _begin(pico: Pico, account: Account, shot: Frame) -> None:
     pico.arm(shot)
     account.started()
     pico.start()
+
+
+def _loaded(pico: Pico, shot: Frame) -> None:
+    pico.load(shot)
+    pico.link.settle_shot()
 
 
 def _median_s(work: Callable[[], object]) -> float:

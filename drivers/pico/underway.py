@@ -60,9 +60,8 @@ class Underway:
         self._shots: deque[tuple[Shot, float]] = deque()  # and when the Pico said that it had been told
         self._ended_s = 0.0  # the last that was waited for
 
-    def start(self, shot: Shot) -> None:
-        """Start it, or have it follow the one that plays; raises what the Pico's refusal means."""
-        self._link.ask("play", shot.number)
+    def add(self, shot: Shot) -> None:
+        """The Pico has just said that it plays this one, or that it follows."""
         self._shots.append((shot, time.monotonic()))
 
     def forget(self) -> None:
