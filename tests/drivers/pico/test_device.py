@@ -222,6 +222,58 @@ def test_a_shot_started_while_one_plays_follows_it(server: PicoServer, pico: Pic
     assert server.chip.board.levels() == 0
 
 
+class Spoiling:
+    """A serial port that garbles one line once: the first request with a verb, or the reply to it."""
+
+    def __init__(self, plain: Any, verb: bytes, *, reply: bool) -> None:
+        self._plain, self._verb, self._reply = plain, verb, reply
+        self._number = b""
+        self._came = b""
+        self.spoilt = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._plain, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "timeout":
+            self._plain.timeout = value
+        else:
+            object.__setattr__(self, name, value)
+
+    def write(self, data: bytes) -> None:
+        lines = data.splitlines(keepends=True)
+        for i, line in enumerate(lines):
+            number, _, rest = line.partition(b" ")
+            if rest.startswith(self._verb) and not self._number:
+                self._number = number
+                if not self._reply:
+                    lines[i], self.spoilt = line[:-2] + b"?\n", True
+        self._plain.write(b"".join(lines))
+
+    def read(self, size: int) -> bytes:
+        """Whole lines only."""
+        self._came += self._plain.read(size)
+        whole, end, self._came = self._came.rpartition(b"\n")
+        if self._reply and not self.spoilt and self._number and b"OK " + self._number + b" " in whole:
+            whole, self.spoilt = whole.replace(b"OK " + self._number + b" ", b"OK " + self._number + b"  "), True
+        return whole + end
+
+
+@pytest.mark.parametrize("reply", [False, True], ids=["the request", "its reply"])
+@pytest.mark.parametrize("verb", ["load", "data 1 0", "data 1 1", "play"])
+def test_a_line_that_is_garbled_among_those_sent_at_once_plays_nothing_twice(
+    server: PicoServer, pico: Pico, verb: str, reply: bool
+) -> None:
+    resets = server.chip.board.resets_total
+    port = Spoiling(pico.link._serial, verb.encode(), reply=reply)
+    pico.link._serial = port
+    shot = frame([1 + k % 3 for k in range(900)])  # more than a line takes
+    assert play(pico, shot).spikes.tolist() == shot.pulses.tolist()
+    assert port.spoilt
+    assert server.chip.board.resets_total - resets <= 900 + 1
+    assert play(pico, frame([4, 2])).spikes.tolist() == [4, 2]
+
+
 def test_a_shot_gets_its_slots_where_somebody_else_has_begun_one(pico: Pico) -> None:
     """Load and slots are sent at once, by the number that the shot is expected to get."""
     assert play(pico, frame([1, 2])).spikes.tolist() == [1, 2]
