@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from drivers.benchfile import BenchFile
     from drivers.signals import Frame
 
-START_S = 0.006  # between shots, the next one being there
-FIRST_S = 0.045  # to send a shot over USB while nothing plays
+START_S = 0.006  # between shots that somebody else counts, the next one being there; its own follow by DMA
+FIRST_S = 0.03  # to send a shot over USB while nothing plays
 LAST_S = 0.105  # to fetch what the last shot came to
+TOLD_S = 0.012  # the same, all but the last slots having been told while it played
 REQUEST_S = 0.0065  # PROTOCOL.md: a request on the chip
 COUNTS_A_REPLY, STAMPS_A_REPLY = 400, 300
 SLOT_S = 20e-6  # of a count and a stamp by USB
@@ -55,7 +56,7 @@ def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
 
     def cost(shot: Frame) -> Mapping[str, float]:
         slots = int(shot.played.sum())
-        found = {"starting": START_S} if plays else {}
+        found = {"starting": START_S} if plays and not counts else {}
         if asked:
             requests = 1 + math.ceil(slots / COUNTS_A_REPLY) + math.ceil(slots / STAMPS_A_REPLY)
             reading_s = requests * REQUEST_S + slots * SLOT_S
@@ -67,7 +68,7 @@ def _pace(file: BenchFile, _settings: PicoSettings) -> Pace:
     helps = (
         {"reading": f"{by_gpio}; or play with the Pico too", "arming": by_gpio, "starting": by_gpio} if asked else {}
     )
-    once = ({"starting": FIRST_S} if plays else {}) | ({"reading": LAST_S} if counts else {})
+    once = ({"starting": FIRST_S} if plays else {}) | ({"reading": LAST_S if asked else TOLD_S} if counts else {})
     return Pace(Pico.most_slots, cost=cost, once=once, helps=helps)
 
 
