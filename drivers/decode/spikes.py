@@ -17,9 +17,10 @@ from drivers.decode.axon import LONG, Heard, hear
 from drivers.decode.displaced import Lines, displaced, of_network, steps
 from drivers.decode.faint import FAINT
 from drivers.decode.judge import Shape, judge
-from drivers.decode.lines import Line, low_swing, read_line
+from drivers.decode.lines import Line, read_line
 from drivers.decode.measured import Reading
-from drivers.decode.schmitt import Pulses, code_of
+from drivers.decode.refusals import check_axon, check_silent, flat, unlike
+from drivers.decode.schmitt import Pulses
 from drivers.decode.slots import Alignment, align_held
 from drivers.decode.tail import due_s, is_tail, whole_sync
 from drivers.errors import CaptureError
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
 
 GLITCHES, TORN = "axon pulses shorter than", "axon pulses were torn"  # of a note
 _LEADS = (0.9, 1.3)  # of the planned lead: the usual width of a sync pulse
-_OUTSIDE = 32  # samples at either end of a trace that lie outside the shot
 _LEAD_TOLERANCE = 0.1  # of the sync pulse's width; its ends bound the guard, not the slot
-_WIDTHS = (0.5, 2.5)  # of the board's width: what typical axon pulses may measure, with slow edges
-_FLAT = 0.5  # of the swing: typical pulses whose mean is lower are narrower than the board makes them
-_GLITCHES = 3  # more than the pulses, and the line is not what it should be
 _DOUBTFUL_LEAST = 3  # slots: fewer say little of the others, however short the shot
 _ECHO_PERIODS = 0.6  # of the shortest dendrite period: a spike may lag behind its pulse by the rest
 _QUICKEST = 0.23  # of a comparator's delay at 5 mV: what it takes with a large signal, 0.3 of 1.3 µs (TI LM339)
@@ -69,11 +66,11 @@ def decode(
         sync = sync_by_tail(shot, sync_trace, settings, board, tick_s)
     else:
         sync = _sync(read_line(sync_trace, lines["sync"]), axon_seen, axon_trace, lines, lead_s, len(played))
-    _check_axon(axon_seen, lines["axon"])
+    check_axon(axon_seen, lines["axon"])
     slots, measured = _slots(shot, sync, settings, tick_s, sync_trace)
     shape, network = shape_of(shot, settings, board, tick_s), of_network(shot)
     heard = hear(axon_seen, lines["axon"], shape, sync, keep=network)
-    _check_silent(axon_seen, lines["axon"], heard.pulses)
+    check_silent(axon_seen, lines["axon"], heard.pulses)
     counts = heard.counts
     known = slots.interval >= 0
     spikes = np.zeros(len(shot), dtype=np.int32)
@@ -90,7 +87,7 @@ def decode(
         there, moved = displaced(shot, both, slots, spikes, here, tick_s)
         astray = int((there & ~here).sum())
         here |= there
-    reason = _unlike(axon_seen, heard, shape) or moved or _too_doubtful(here, settings)
+    reason = unlike(axon_seen, heard, shape) or moved or _too_doubtful(here, settings)
     ok[played] = slots.ok & ~here & (not reason)
     unclaimed = int(counts.sum() - spikes.sum())
     return Capture(
@@ -156,17 +153,6 @@ def shape_of(shot: Frame, settings: SpikeSettings, board: BoardSettings, tick_s:
     )
 
 
-def levels_v(trace: Trace) -> tuple[float, float]:
-    """The lowest and highest voltage of a trace, V."""
-    low, high = sorted(code_volts(trace, float(code)) for code in (trace.codes.min(), trace.codes.max()))
-    return low, high
-
-
-def code_volts(trace: Trace, code: float) -> float:
-    """The voltage that a code stands for."""
-    return (code - trace.y_origin - trace.y_reference) * trace.y_increment_v
-
-
 def _trace(traces: Sequence[Trace], name: str) -> Trace:
     for trace in traces:
         if trace.name == name:
@@ -210,80 +196,13 @@ def _sync(
             f"sync shows {len(seen.pulses)} pulses of {np.median(seen.pulses.width_s):.3g} s, expected {slots + 1} of "
             f"{lead_s:.3g} s: check which line is on the sync channel"
         )
-    raise CaptureError(_flat(seen.trace, line))
+    raise CaptureError(flat(seen.trace, line))
 
 
 def _as_sync(pulses: Pulses, lead_s: float, slots: int) -> bool:
     """Whether there are as many and as wide pulses as sync has."""
     wide = pulses.at_least(lead_s / 2)
     return len(wide) == slots + 1 and abs(float(np.median(wide.width_s)) / lead_s - 1) < _LIKE_SYNC
-
-
-def _check_axon(seen: Reading, line: Line) -> None:
-    when = _rests_beyond(seen, line)
-    if when:
-        rest = "low" if line.inverted else "high"
-        raise CaptureError(
-            f"the axon is {rest} {when}: it is stuck, or the comparator's polarity is not "
-            f"spikes.inverted = {str(line.inverted).lower()}"
-        )
-
-
-def _check_silent(seen: Reading, line: Line, pulses: int) -> None:
-    if not pulses:
-        low = low_swing(seen, line)  # a ×10 probe read as ×1 shows a tenth
-        if low is not None and len(low.pulses) and _pulse_like(low, line.width_s):
-            raise CaptureError(_flat(seen.trace, line))
-
-
-def _rests_beyond(seen: Reading, line: Line) -> str:
-    """When the line is on the wrong side of its threshold: both before and after the shot, or most of the time."""
-    threshold = code_of(seen.trace, seen.samples, line.threshold_v)
-    outside = min(len(seen.samples) // 2, max(_OUTSIDE, len(seen.samples) // 100))
-    before = np.median(seen.samples.part(0, outside))
-    after = np.median(seen.samples.part(len(seen.samples) - outside, len(seen.samples)))
-    # A neuron that fires by itself as often as the one-shot lets it is high there too, and most of the time.
-    if min(before, after) > threshold and not (len(seen.pulses) and _pulse_like(seen, line.width_s)):
-        return "before and after the shot"
-    return "most of the time" if seen.levels.middle > threshold else ""
-
-
-def _pulse_like(seen: Reading, width_s: float) -> bool:
-    """Whether most of what is seen is as wide as pulses are: noise and crosstalk are not."""
-    least, most = _WIDTHS
-    return bool(least * width_s <= np.median(seen.pulses.width_s) <= most * width_s)
-
-
-def _flat(trace: Trace, line: Line) -> str:
-    low, high = levels_v(trace)
-    return (
-        f"{trace.name} stays within {low:.3g}…{high:.3g} V and never passes {line.threshold_v:g} ± "
-        f"{line.hysteresis_v / 2:g} V: check the probe, its switch against scope.probe, and the {trace.name} line"
-    )
-
-
-def _unlike(seen: Reading, heard: Heard, shape: Shape) -> str:
-    """Why none of the axon's pulses can be believed; empty if they can."""
-    narrow = heard.glitches > heard.counted + _GLITCHES
-    if narrow or (heard.counted and seen.height < _FLAT * seen.swing):
-        return (
-            f"axon pulses are {_typical(seen.pulses):.2g} s wide, narrower than board.axon_width_s = "
-            f"{shape.width_s:g}: check the axon line and the one-shot"
-        )
-    width_s = _typical(heard.usual.pulses)
-    least, most = _WIDTHS
-    if (
-        len(heard.usual.pulses)
-        and not least * shape.width_s - seen.trace.x_increment_s <= width_s <= most * shape.width_s
-    ):
-        return (
-            f"axon pulses are {width_s:.2g} s wide, not board.axon_width_s = {shape.width_s:g}: correct the one of both"
-        )
-    return ""
-
-
-def _typical(pulses: Pulses) -> float:
-    return float(np.median(pulses.width_s)) if len(pulses) else 0.0
 
 
 def _too_doubtful(here: BoolArray, settings: SpikeSettings) -> str:

@@ -16,8 +16,9 @@ from drivers.decode.faint import FAINT, faint_pulses
 from drivers.decode.judge import Judged, Shape, judge
 from drivers.decode.lines import Line, read_line
 from drivers.decode.measured import Reading
+from drivers.decode.refusals import code_volts
 from drivers.decode.schmitt import Pulses, find_pulses
-from drivers.decode.spikes import check_time_base, code_volts, doubted, expected_lines
+from drivers.decode.spikes import check_time_base, doubted, expected_lines
 from drivers.errors import CaptureError, InputError
 from drivers.signals import BoolArray, FloatArray, IntArray, SlotTiming, Trace
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drivers.opening import make_bench
 from hil.network.weights import load_weights
-from hil.run.replay import TraceReader
+from hil.run.rereading import TraceReader
 from hil.run.session import again, go_on
 from hil.store import frozen
 

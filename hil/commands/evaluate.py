@@ -21,7 +21,7 @@ from hil.commands.measuring import open_watched
 from hil.commands.options import add_common_arguments, add_data_argument, add_wire_argument, settle
 from hil.commands.run import show_plan
 from hil.commands.working import Shown, add_workers_arguments, check_shared, check_workers, crew_of
-from hil.run.accuracy import Level, Tally
+from hil.run.accuracy import Level, Score
 from hil.run.digits import DigitResult, heading
 from hil.run.session import RUNS, begin, go_on, results_of
 from hil.store.notes import Noted
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from hil.run.config import RunConfig
 
 MOST_SEEDS = 100
-Tallies = dict[int, dict[int, Tally]]  # by seed, then noise: of a hundred thousand digits nobody needs each
+Scores = dict[int, dict[int, Score]]  # by seed, then noise: of a hundred thousand digits nobody needs each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,7 +114,7 @@ def _check_seeds(seeds: int, *, recording: bool) -> None:
         raise InputError(f"--seeds {seeds}: a run file holds one seed; record each with --seed N --out FILE")
 
 
-def _evaluated(args: argparse.Namespace, config: RunConfig) -> Tallies:
+def _evaluated(args: argparse.Namespace, config: RunConfig) -> Scores:
     """By seed and noise; not all of them when somebody asked to stop. A seed's results are held at a time."""
     with ExitStack() as stack:
         _, config = open_watched(config, stack, args.calibration, quiet=args.json)
@@ -122,7 +122,7 @@ def _evaluated(args: argparse.Namespace, config: RunConfig) -> Tallies:
     seeds = range(config.seed, config.seed + args.seeds)
     pieces = {seed: parts_of(config.model_copy(update={"seed": seed})) for seed in seeds}
     what = f"evaluating {config.physical}" if config.parts else "evaluating in software"
-    tallies: Tallies = {seed: {} for seed in seeds}
+    scores: Scores = {seed: {} for seed in seeds}
     with (
         Shown(quiet=args.json) as shown,
         crew_of(args.workers, args.cluster, sum(map(len, pieces.values()))) as crew,
@@ -131,23 +131,23 @@ def _evaluated(args: argparse.Namespace, config: RunConfig) -> Tallies:
         for number, seed in enumerate(seeds):
             mine = Watch(lambda done, before=number * a_seed: watch.tell(before + done), watch.stopping)  # type: ignore[misc]
             found = crew.work_off(recognise_part, pieces[seed], mine)
-            tallies[seed] = _by_noise([one for some in found for one in some])
+            scores[seed] = _by_noise([one for some in found for one in some])
             if watch.stopping():
                 break
-    return tallies
+    return scores
 
 
-def _by_noise(results: Sequence[DigitResult]) -> dict[int, Tally]:
+def _by_noise(results: Sequence[DigitResult]) -> dict[int, Score]:
     noises = dict.fromkeys(result.noise for result in results)
-    return {noise: Tally.of([one for one in results if one.noise == noise]) for noise in noises}
+    return {noise: Score.of([one for one in results if one.noise == noise]) for noise in noises}
 
 
-def _whole(config: RunConfig, results: Tallies, seeds: int) -> bool:
-    done = sum(tally.digits for some in results.values() for tally in some.values())
+def _whole(config: RunConfig, results: Scores, seeds: int) -> bool:
+    done = sum(score.digits for some in results.values() for score in some.values())
     return done == len(config.images) * len(config.noise) * seeds
 
 
-def _level_by_level(config: RunConfig, results: Tallies) -> list[Level]:
+def _level_by_level(config: RunConfig, results: Scores) -> list[Level]:
     """Of the levels that anything is known of."""
     levels = []
     for noise in config.noise:

@@ -86,10 +86,10 @@ def _write(run: RunFile, args: argparse.Namespace, out: Path, digits: range | No
     """Write the format that was asked for; returns the files."""
     imported = kind_of(run) == "import"
     if args.to in ("hdf5", "csv"):
-        from hil.report import export
+        from hil.report import export, tables
 
         if args.to == "csv":
-            return (export.to_csv_recordings if imported else export.to_csv)(run, out, progress=progress)
+            return (tables.to_csv_recordings if imported else tables.to_csv)(run, out, progress=progress)
         if imported:
             export.to_hdf5_traces(run, out, progress=progress)
         else:

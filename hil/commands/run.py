@@ -29,7 +29,7 @@ from hil.commands.options import (
     percent,
     settle,
 )
-from hil.run.accuracy import Tally
+from hil.run.accuracy import Score
 from hil.run.digits import DigitResult, heading
 from hil.run.gauges import spent_s
 from hil.run.session import RUNS, begin, device_history, free_bytes, go_on, results_of
@@ -194,7 +194,7 @@ def closing(config: RunConfig, results: list[DigitResult], wall_s: float, bench_
     simulated = config.bench.kind == "mock"
     share = "simulated" if simulated else f"utilisation {bench_s / wall_s:.0%}"
     lines = [f"{score}; {visible(heading(config))}", f"{wall_s:.2f} s here; {bench_s:.2f} s of bench time, {share}"]
-    if (retaken := Tally.of(results).retaken).shots:
+    if (retaken := Score.of(results).retaken).shots:
         lines.append(in_all(retaken))
     if saturated:
         lines.append(f"{saturated:,} slots were saturated at full scale")

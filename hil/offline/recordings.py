@@ -18,7 +18,7 @@ from drivers.errors import CaptureError, HilError, InputError
 from drivers.tracefile.reading import read_recordings
 from hil.offline.decoding import Decoded, decode_recording
 from hil.offline.planfile import Plan, read_plan
-from hil.run.replay import spike_settings
+from hil.run.rereading import spike_settings
 from hil.store import frozen
 from hil.store.notes import Noted, by_kind
 from hil.store.runfile import RunFile

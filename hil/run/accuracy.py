@@ -17,7 +17,7 @@ _COSTS = ("pulses", "spikes", "bench_s", "saturated")  # of a digit
 
 
 @dataclass(frozen=True)
-class Tally:
+class Score:
     """So many digits, how many of them right, what all of them cost, and what of that was played again."""
 
     digits: int
@@ -29,7 +29,7 @@ class Tally:
     retaken: Retaken
 
     @classmethod
-    def of(cls, results: Sequence[DigitResult]) -> Tally:
+    def of(cls, results: Sequence[DigitResult]) -> Score:
         """Of these."""
         again = [sum(getattr(one, f"retaken_{what}") for one in results) for what in ("shots", "slots", "pulses")]
         costs = {name: sum(getattr(one, name) for one in results) for name in _COSTS}
@@ -55,16 +55,16 @@ class Level:
     saturated_per_digit: float
 
     @classmethod
-    def of(cls, noise: int, by_seed: Mapping[int, Tally]) -> Level:
+    def of(cls, noise: int, by_seed: Mapping[int, Score]) -> Level:
         """From what the digits (at least one) at this share of zeroed pixels came to, by seed."""
         every = by_seed.values()
-        digits = sum(tally.digits for tally in every)
+        digits = sum(score.digits for score in every)
         return cls(
             noise,
             tuple(by_seed),
-            tuple(tally.digits for tally in every),
-            tuple(tally.correct for tally in every),
-            *(sum(getattr(tally, name) for tally in every) / digits for name in _COSTS),
+            tuple(score.digits for score in every),
+            tuple(score.correct for score in every),
+            *(sum(getattr(score, name) for score in every) / digits for name in _COSTS),
         )
 
     @property

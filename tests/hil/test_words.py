@@ -19,7 +19,7 @@ from drivers.errors import ConnectionLostError, InputError, RunFileError
 from drivers.panel import GpioPanel
 from drivers.settings import PanelSettings
 from hil.cli import main
-from hil.commands.mock import bench_file
+from hil.commands.served import bench_file
 from hil.store.locking import explained
 from hil.store.runfile import RunFile
 

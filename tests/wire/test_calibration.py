@@ -22,7 +22,7 @@ from drivers.mock.pico import PicoServer
 from drivers.mock.pigpiod import PigpiodServer
 from drivers.wear.passport import load_passport
 from hil.cli import main
-from hil.commands.mock import bench_file
+from hil.commands.served import bench_file
 from tests.wire.twin import PIGPIO_WIRING, twin_bench
 
 pytestmark = pytest.mark.wire

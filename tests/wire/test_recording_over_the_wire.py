@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drivers.signals import SlotTiming, probe_frame
-from hil.run.replay import TraceReader
+from hil.run.rereading import TraceReader
 from hil.store.recording import RecordingBench
 from hil.store.runfile import RunFile
 from tests.wire.conftest import Rig

@@ -10,17 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.decode.judge import Shape
+from drivers.decode.refusals import _pulse_like, _rests_beyond, unlike
 from drivers.decode.schmitt import Pulses, upright
-from drivers.decode.spikes import (
-    _pulse_like,
-    _rests_beyond,
-    _unlike,
-    counted_pulses,
-    decode,
-    doubted,
-    expected_lines,
-    shape_of,
-)
+from drivers.decode.spikes import counted_pulses, decode, doubted, expected_lines, shape_of
 from drivers.errors import CaptureError
 from drivers.settings import BoardSettings, SpikeSettings
 from drivers.signals import Capture, SlotTiming, Trace
@@ -319,6 +311,6 @@ def test_pulses_that_are_half_as_high_as_the_swing_are_not_flat(height: float, t
         height=height, swing=1.0, pulses=Pulses(np.zeros(1), np.ones(1), starts_high=False, ends_high=False)
     )
     heard = SimpleNamespace(glitches=0, counted=1, usual=SimpleNamespace(pulses=none), reasons={}, doubts=())
-    said = _unlike(cast("Reading", seen), cast("Heard", heard), Shape(1.0, 1.0, 1.0, 0.1))
+    said = unlike(cast("Reading", seen), cast("Heard", heard), Shape(1.0, 1.0, 1.0, 0.1))
     assert told in said
     assert bool(said) == bool(told)

@@ -27,7 +27,8 @@ from drivers.mock.clock import TwinClock
 from drivers.mock.pico.server import micropython
 from drivers.witness import Witness
 from hil.cli import main
-from hil.commands.mock import _start, add_arguments, calibrate, calibration_path
+from hil.commands.mock import _start, add_arguments
+from hil.commands.served import calibrate, calibration_path
 
 INTERPRETER = micropython() or sys.executable
 PARTS = ("board", "pigpiod", "scope", "pico")

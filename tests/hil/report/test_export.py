@@ -168,7 +168,7 @@ def test_an_export_that_is_stopped_leaves_nothing(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt  # as SIGTERM does, in the middle of the layer
 
-    monkeypatch.setattr("hil.report.export._fill" if to == "hdf5" else "hil.report.export.measured_shots", stop)
+    monkeypatch.setattr("hil.report.export._fill" if to == "hdf5" else "hil.report.tables.measured_shots", stop)
     assert main(["export", str(recorded), "--to", to, "--out", "r"]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert not list(Path().iterdir())
