@@ -30,7 +30,6 @@ READ_S = 0.003  # the last reports of a shot, and counting them
 PATIENCE_S = 2.0  # after a shot for its last reports, which are due a few ms after it
 QUIET_S = 0.2  # after the last report, where some are known to be lost, or the shot is seen to have ended
 LOST_MOST = 3  # shots in a row of which nothing can be told before it is an error
-LATE = "reports of pigpiod come late, or are lost: see what else keeps this machine busy"
 _US = 1e6
 
 
@@ -200,7 +199,7 @@ def _check(opening: Opening, _settings: GpioSettings) -> Iterator[Check]:
 
 def _pace(_file: BenchFile, _settings: GpioSettings) -> Pace:
     """Reports come while a shot plays; the last of them some milliseconds after it."""
-    return Pace(cost=lambda _shot: {"reading": READ_S}, helps={"reading": LATE})
+    return Pace(cost=lambda _shot: {"reading": READ_S})
 
 
 PART = PartKind(_open, _check, GpioSettings, "gpio", pace=_pace)
