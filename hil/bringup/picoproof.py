@@ -32,7 +32,7 @@ SILENT_HOST, DEAD_IN_PAYLOAD = "Pico whose host is silent", "Pico whose host die
 PARKS = ("silence", "watchdog")  # what a Pico says that has made the board safe by itself
 SHOTS, SLOTS, MOST_PULSES = 3, 400, 38  # in a row, long enough to load the next beside them
 LONG = [1] * 900  # in slots of a millisecond
-LONGEST_GAP_S = 2e-3  # of the Pico's own time, which has steps of 1 ms; 0.07 ms in an emulated one
+LONGEST_GAP_S = 2e-3  # of the Pico's own time, which has steps of 1 ms; 0.008 ms in an emulated one
 LEAST_SHARE = 0.97
 MOST_PULSES_SPENT = SHOTS * sum(unlike(SLOTS, MOST_PULSES)) + sum(LONG)
 

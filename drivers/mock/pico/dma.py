@@ -15,7 +15,7 @@ from drivers.mock.pico.feed import Fed
 from drivers.mock.pico.machines import Machines
 from drivers.mock.pico.models import play_words
 
-PIECE = 8192  # bytes of a FIFO's words that are fetched at a time: those of a whole shot
+PIECE = 2048  # bytes of a FIFO's words that are fetched at a time: memory is short there
 LATENCY_NS = 2_000
 
 
