@@ -46,7 +46,11 @@ class FewSamples:
         axon = next((trace for trace in capture.traces if trace.name == "axon"), None)
         noise = 0.0 if axon is None else rest_noise(axon, threshold_v)
         if noise > NOISE_MOST:
-            return self._give_up(_nothing_told(capture), f"the axon's noise is {noise:.0%} of its pulses")
+            why = (
+                f"the axon's noise is {noise:.0%} of its pulses, and they bear {NOISE_MOST:.0%}: check the ground clip "
+                "of its probe and the probe's switch"
+            )
+            return self._give_up(_nothing_told(capture), why)
         self._unreadable = 0 if capture.ok.any() else self._unreadable + 1
         if self._unreadable < UNREADABLE_MOST:
             return capture

@@ -97,7 +97,10 @@ class ScopeLink:
             if type(error) is not Exception:
                 raise
             # pyvisa-py raises a bare Exception where an instrument refuses a link.
-            raise ConnectionLostError(f"the oscilloscope at {self.resource} refuses: {error}") from error
+            raise ConnectionLostError(
+                f"the oscilloscope at {self.resource} refuses: {error}; check that it is on and on the network, and "
+                "that no other program talks to it"
+            ) from error
 
     def close(self) -> None:
         """Close the session; idempotent, and never fails because the other side has gone."""

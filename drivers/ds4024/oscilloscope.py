@@ -60,7 +60,7 @@ def _pace(file: BenchFile, settings: ScopeSettings) -> Pace:
         longest_s=strategy.longest_s(file.slot),
         cost=cost,
         once={"arming": FIRST_S},
-        helps=strategy.helps(),
+        helps=strategy.helps(pigpio=file.pulse_source == "pigpio"),
         bytes=captured,
     )
 

@@ -125,9 +125,11 @@ class Strategy:
             return plan.points * plan.channels
         return plan.points + (plan.shot_s + plan.margin_s - tail_s) * plan.rate_hz
 
-    def helps(self) -> dict[str, str]:
-        """What would make reading shorter, by the names of its parts."""
-        count = 'count with the Pi (axon_reader = ["gpio", "scope"], audit_every = 20) or a Pico'
+    def helps(self, *, pigpio: bool) -> dict[str, str]:
+        """What would make reading shorter, by the names of its parts; `pigpio` makes the pulses, and could count."""
+        count = 'count with a Pico (axon_reader = ["pico", "scope"], audit_every = 20)'
+        if pigpio:
+            count = 'count with the Pi (axon_reader = ["gpio", "scope"], audit_every = 20) or a Pico'
         faster = count
         if not self.known.sparse:
             faster = f"hil doctor --loopback, which proves on the instrument what makes reading it shorter; or {count}"

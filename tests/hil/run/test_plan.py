@@ -191,6 +191,14 @@ source = "pico"
 """
 
 
+PICO_WIRING = """[wiring]
+dendrite = 2
+reset = 3
+sync = 4
+select = [5, 6, 7, 8]
+"""
+
+
 def wired(capsys: pytest.CaptureFixture[str], reader: str) -> dict[str, Any]:
     Path("bench.toml").write_text(WIRED.format(reader=reader))
     return call(capsys, "plan", "--bench", "bench.toml", "--digits", "0:2", "--total")
@@ -235,6 +243,14 @@ def test_a_plan_says_what_would_help_most(
     assert main(["plan", "--bench", "bench.toml", "--digits", "0:1", *fewer]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "what would help most" in line]
     assert told in re.sub(r"\d+%", "%", line)
+
+
+def test_where_a_pico_makes_the_pulses_nobody_is_told_to_count_with_the_pi(capsys: pytest.CaptureFixture[str]) -> None:
+    made_by_pico = WIRED.format(reader='"scope"').replace('pulse_source = "pigpio"', 'pulse_source = "pico"')
+    Path("bench.toml").write_text(re.sub(r"\[wiring\]\n(.+\n){4}", PICO_WIRING, made_by_pico))
+    assert main(["plan", "--bench", "bench.toml", "--digits", "0:1"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "what would help most" in line]
+    assert line.endswith('count with a Pico (axon_reader = ["pico", "scope"], audit_every = 20)')
 
 
 def test_a_simulated_bench_is_planned_without_utilisation(capsys: pytest.CaptureFixture[str]) -> None:
