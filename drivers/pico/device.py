@@ -10,10 +10,12 @@ import numpy as np
 
 from drivers.errors import BenchError, CaptureError, ConnectionLostError, InputError, LimitError
 from drivers.pico.counting import stamps
-from drivers.pico.link import NOT_OURS_TO_CLEAR, PicoLink, find_port, latched
+from drivers.pico.finding import find_port
+from drivers.pico.link import PicoLink
 from drivers.pico.packing import pack_pieces
+from drivers.pico.replies import NOT_OURS_TO_CLEAR, latched
 from drivers.pico.setup import check_timing, settings_of
-from drivers.pico.startup import start_checks
+from drivers.pico.startup import axon_hint, start_checks
 from drivers.pico.underway import Shot, Underway
 from drivers.signals import Capture, FloatArray, IntArray, probe_frame
 from drivers.timing import length_ticks, seconds, slot_ticks
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 SYNC_ALONE = (1, 5, 0)  # firmware that need not stamp the spikes that it counts
 COUNTS_EARLY = (1, 6, 0)  # firmware that tells counts while their shot plays
-_LOOKS = 8  # at a level, before it is believed to be at rest
 VBUS_PIN = 24  # of a Pico and a Pico 2; the wireless ones have their radio there
 _LIMITS = (
     *("tick_hz", "banks", "bank_slots", "break_ticks", "guard_ticks", "reset_ticks"),
@@ -264,7 +265,7 @@ class Pico:
         try:
             counts = shot.counting.result()
         except CaptureError as error:
-            raise CaptureError(f"{error}; {self._axon_hint()}") from error
+            raise CaptureError(f"{error}; {axon_hint(self.link)}") from error
         frame, self.elapsed_s = shot.frame, shot.counting.elapsed_s
         spikes = np.zeros(len(frame), dtype=np.int32)
         spikes[frame.played] = counts
@@ -279,12 +280,6 @@ class Pico:
             ok = np.abs(slot_s - planned) <= settings.slot_tolerance * planned + settings.edge_slack_s
             bench_s = float(slot_s.sum())
         return Capture(frame, spikes, slot_s, ok, bench_s, shot.counting.stray)
-
-    def _axon_hint(self) -> str:
-        # A neuron that fires by itself all the time is high now and then only.
-        if all(self.link.ask("status")["axon"] == "1" for _ in range(_LOOKS)):
-            return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
-        return "check the sync and axon lines, then run hil doctor"
 
     def _measured(self, shot: Shot) -> FloatArray:
         """(slots,) lengths from the stamps of sync, 0 where not played."""

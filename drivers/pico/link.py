@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -12,18 +11,16 @@ from typing import Any
 
 from drivers.errors import (
     BenchError,
-    CaptureError,
     ConnectionLostError,
     EmergencyStopError,
     InputError,
     LimitError,
-    UnsafeError,
 )
+from drivers.pico.finding import refusal
+from drivers.pico.replies import ERRORS, Fields, latched
 from drivers.wire.taps import tapped_serial
 from firmware import protocol
 
-USB_VENDOR = 0x2E8A  # Raspberry Pi
-USB_PRODUCT = 0x0005  # MicroPython on an RP2040 or RP2350
 BEAT_S = 0.25
 FRESH_S = 0.02  # for so long what a reply says of the latch is believed
 SILENT, GARBLED = 2, 3  # how often a request is sent that is not answered, or not legibly
@@ -47,64 +44,6 @@ def _reply_s() -> float:
 
 
 REPLY_S = _reply_s()
-NOT_OURS_TO_CLEAR = ("estop", "stall", "internal")  # latches that a person has to look into first
-
-_ERRORS: dict[str, type[BenchError] | type[LimitError]] = {
-    "range": LimitError,
-    "capture": CaptureError,
-    "latched": UnsafeError,
-}
-
-
-def find_port() -> str:
-    """The serial port of the one Pico on USB; raises ConnectionLostError if there is none, InputError if several."""
-    from serial.tools import list_ports
-
-    found = [p for p in list_ports.comports() if (p.vid, p.pid) == (USB_VENDOR, USB_PRODUCT)]
-    if not found:
-        raise ConnectionLostError(
-            f"no Pico with MicroPython on USB ({USB_VENDOR:04X}:{USB_PRODUCT:04X}): plug it in, or name its port as "
-            "pico.port in the bench file"
-        )
-    if len(found) > 1:
-        listed = ", ".join(f"{p.device} (serial {p.serial_number})" for p in found)
-        raise InputError(f"several Picos on USB: {listed}; name one as pico.port in the bench file")
-    return str(found[0].device)
-
-
-class Fields(dict[str, str]):
-    """The fields of a reply; one that is missing or no number is a BenchError that names it."""
-
-    def __init__(self, verb: str, fields: dict[str, str]) -> None:
-        super().__init__(fields)
-        self._verb = verb
-
-    def __missing__(self, name: str) -> str:
-        raise BenchError(f"the Pico's reply to {self._verb} lacks {name}: its firmware is not ours, run `hil flash`")
-
-    def number(self, name: str) -> int:
-        """A field that is a whole number."""
-        try:
-            return int(self[name])
-        except ValueError as error:
-            raise BenchError(
-                f"the Pico's reply to {self._verb} has {name}={self[name]}, which is no whole number: run `hil flash`"
-            ) from error
-
-
-def latched(reason: str) -> UnsafeError:
-    """What a latch means, and what to do."""
-    if reason == "estop":
-        return EmergencyStopError(
-            "the emergency stop at the Pico was pressed: find out why, release it, then `hil bench clear`"
-        )
-    if reason == "silence":
-        return UnsafeError(
-            "the Pico parked V_th because it heard nothing from this computer (it was paused or too busy): what was "
-            "played since does not count; start again"
-        )
-    then = "find out why, then `hil bench clear`" if reason in NOT_OURS_TO_CLEAR else "start again"
-    return UnsafeError(f"the Pico has made the board safe and is latched: {reason}; {then}")
 
 
 @dataclass
@@ -148,7 +87,7 @@ class PicoLink:
         try:
             opened = serial.Serial(port, 115_200, timeout=0, write_timeout=self._reply_s, exclusive=True)
         except serial.SerialException as error:
-            raise ConnectionLostError(f"the Pico at {port} cannot be opened: {_refusal(error)}") from error
+            raise ConnectionLostError(f"the Pico at {port} cannot be opened: {refusal(error)}") from error
         self._serial: Any = tapped_serial(opened, "pico")
 
     @property
@@ -207,13 +146,14 @@ class PicoLink:
 
     def settle_shot(self) -> None:
         """Wait for what the Pico says of the shot that was posted, if one is: whatever is asked then comes after it."""
-        posted = self._posted
-        if posted is not None and posted.came is None:
-            posted.came = BenchError("a shot was sent and not answered")
-            try:
-                posted.came = self._came_of(posted)
-            except (BenchError, LimitError) as error:
-                posted.came = error
+        with self._lock:
+            posted = self._posted
+            if posted is not None and posted.came is None:
+                posted.came = BenchError("a shot was sent and not answered")
+                try:
+                    posted.came = self._came_of(posted)
+                except (BenchError, LimitError) as error:
+                    posted.came = error
 
     def _came_of(self, posted: _Posted) -> tuple[int, int]:
         reply = self._settle("load", *posted.begin, sent=True)
@@ -315,7 +255,7 @@ class PicoLink:
                 return latched(reason)
         if code == "latched" and "estop is low" in text:
             return EmergencyStopError("the emergency stop at the Pico is pressed or its wire is broken: release it")
-        return _ERRORS.get(code, BenchError)(f"the Pico refuses {verb}: {text} ({protocol.CODES[code]})")
+        return ERRORS.get(code, BenchError)(f"the Pico refuses {verb}: {text} ({protocol.CODES[code]})")
 
     def _see(self, fields: dict[str, str]) -> None:
         if "latch" in fields:
@@ -382,15 +322,3 @@ class PicoLink:
         with self._lock:  # a beat that is still awaited holds it, no longer than its tries last
             self._lost = self._lost or ConnectionLostError(f"the connection to the Pico at {self.port} is closed")
             self._serial.close()
-
-
-def _refusal(error: Exception) -> str:
-    """Why a port does not open, and what to do."""
-    number = getattr(error, "errno", None)
-    if number in (errno.EACCES, errno.EPERM):
-        return "this user may not; join the group with `sudo usermod -aG dialout $USER`, then log in again"
-    if number == errno.ENOENT:
-        return "it is not there; plug it in, or check pico.port"
-    if number in (errno.EBUSY, errno.EAGAIN) or "lock" in str(error):
-        return "another program uses it; stop that"
-    return f"{error}; is it plugged in, and used by no other program?"

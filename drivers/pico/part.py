@@ -12,7 +12,8 @@ from drivers.checks import Check
 from drivers.parts.kind import Opening, PartKind
 from drivers.parts.pace import Pace
 from drivers.pico.device import Pico
-from drivers.pico.link import NOT_OURS_TO_CLEAR, find_port, latched
+from drivers.pico.finding import find_port
+from drivers.pico.replies import NOT_OURS_TO_CLEAR, latched
 from drivers.settings import PicoSettings
 from drivers.timing import length_ticks
 

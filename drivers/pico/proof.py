@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from drivers.errors import BenchError, ConnectionLostError, InputError
 from drivers.pico.device import Pico
-from drivers.pico.link import PicoLink, find_port
+from drivers.pico.finding import find_port
+from drivers.pico.link import PicoLink
 from firmware import protocol
 
 if TYPE_CHECKING:

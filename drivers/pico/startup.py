@@ -1,4 +1,4 @@
-"""The start-up checks of a Pico: what it is, and what can be seen of its wiring without touching the neuron."""
+"""What can be seen of a Pico and its wiring without touching the neuron: at its start, and when counts are refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from drivers.pico.link import PicoLink
 
 PICO_2 = "; on a Pico 2, fit 8.2 kΩ or less from it to ground (RP2350 erratum E9)"
+LOOKS = 8  # at a level, before it is believed to be at rest
 
 
 def start_checks(link: PicoLink, identity: Mapping[str, str], file: BenchFile) -> list[Check]:
@@ -45,3 +46,11 @@ def start_checks(link: PicoLink, identity: Mapping[str, str], file: BenchFile) -
         pressed = f"pressed: {status['estop']}"
         found.append(Check("Pico e-stop", status["estop"] == "0", pressed, "release it" + on_a_pico_2))
     return found
+
+
+def axon_hint(link: PicoLink) -> str:
+    """What may be wrong where edges of sync were missing or too many."""
+    # A neuron that fires by itself all the time is high now and then only.
+    if all(link.ask("status")["axon"] == "1" for _ in range(LOOKS)):
+        return "the axon is high at rest: the comparator is inverted, or the line is stuck or not connected"
+    return "check the sync and axon lines, then run hil doctor"

@@ -11,7 +11,7 @@ import numpy as np
 
 from drivers.errors import BenchError, UnsafeError
 from drivers.pico.counting import LINE, Counting
-from drivers.pico.link import latched
+from drivers.pico.replies import latched
 from drivers.signals import FloatArray
 from drivers.timing import length_ticks, seconds
 

@@ -51,7 +51,7 @@ def surroundings(
 
 
 def _pico() -> tuple[str, Found]:
-    from drivers.pico.link import find_port
+    from drivers.pico.finding import find_port
 
     try:
         port = find_port()

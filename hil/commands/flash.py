@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.errors import BenchError, ConnectionLostError, InputError
+from drivers.pico.finding import find_port
 from drivers.pico.image import MANIFEST, NotCompiledError, compiled, outdated, sources
-from drivers.pico.link import PicoLink, find_port
+from drivers.pico.link import PicoLink
 from firmware import protocol
 from hil.terminal.install import install_extra
 from hil.terminal.visible import visible

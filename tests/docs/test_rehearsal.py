@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.pico.link import find_port
+from drivers.pico.finding import find_port
 from hil.bringup.picoproof import GAPS
 from hil.bringup.verdict import CLAIMS
 from hil.cli import main

@@ -29,7 +29,7 @@ from drivers.ds4024.link import as_number
 from drivers.ds4024.memory import parse_preamble
 from drivers.ds4024.settings import identify
 from drivers.errors import HilError
-from drivers.pico.link import Fields
+from drivers.pico.replies import Fields
 from drivers.pigpio.count import Hearing, count
 from drivers.pigpio.instep import REPLY_BYTES, InStep
 from drivers.pigpio.reports import REPORT, Reports

@@ -7,16 +7,12 @@ it asks of `machine` and `rp2` comes over a loopback socket to `Chip`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
-import pty
-import select
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -32,6 +28,7 @@ from drivers.errors import InputError, TwinError
 from drivers.mock.board import Board
 from drivers.mock.pico.chip import FORCED, TIMED_OUT, Chip
 from drivers.mock.pico.soldered import Pins
+from drivers.mock.pico.terminals import read, running_s, terminal, unread, write
 from drivers.mock.roughness import Pauses
 from drivers.settings import Wiring
 from firmware.protocol import FILES, FIRMWARE
@@ -105,7 +102,7 @@ class PicoServer:
     # ---- life ---------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> PicoServer:
-        self._master, self._slave = _terminal(interrupts=False)
+        self._master, self._slave = terminal(interrupts=False)
         self.port = os.ttyname(self._slave)
         self._link = socket.create_server(("127.0.0.1", 0))
         self._plugged.set()
@@ -177,9 +174,9 @@ class PicoServer:
             self.chip.power_on(POWER_ON)
             self._start(repl=self._raw or not asked)
             if asked:
-                _write(self._master, b"MPY: soft reboot\r\n")
+                write(self._master, b"MPY: soft reboot\r\n")
             if asked and self._raw:
-                _write(self._inner, RAW)
+                write(self._inner, RAW)
 
     def _start(self, *, repl: bool = False) -> None:
         environment = {
@@ -191,7 +188,7 @@ class PicoServer:
         }
         real = "micropython" in Path(self._interpreter).name
         boot = ["-i", str(STANDINS / "micropython_boot.py")] if real else [str(STANDINS / "cpython_boot.py")]
-        self._inner, slave = _terminal(interrupts=True)
+        self._inner, slave = terminal(interrupts=True)
         out = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)  # a file of its own: input blocks
         _thread(functools.partial(self._to_host, self._inner), "pico-to-host")
         self._process = subprocess.Popen(
@@ -277,7 +274,7 @@ class PicoServer:
 
     def _to_firmware(self) -> None:
         while self._plugged.is_set():
-            data = _read(self._master)
+            data = read(self._master)
             self._carry(data)
             if not data:
                 continue
@@ -293,7 +290,7 @@ class PicoServer:
         if INTERRUPT in data and not reads_repl and self.chip.interrupt_byte == INTERRUPT[0]:
             process.send_signal(signal.SIGINT)
             data = data.replace(INTERRUPT, b"")
-        _write(self._inner, data)
+        write(self._inner, data)
 
     def _await_start(self) -> None:
         """USB is there before anything can be interrupted by it."""
@@ -305,12 +302,12 @@ class PicoServer:
         """All that one process says; its terminal is closed when it has ended."""
         with contextlib.suppress(OSError):
             while self._plugged.is_set():
-                if _unread(self._slave) >= USB_FIFO:
+                if unread(self._slave) >= USB_FIFO:
                     time.sleep(LOOK_S)
                     continue
-                data = _read(inner, USB_FIFO)
+                data = read(inner, USB_FIFO)
                 self._carry(data)
-                _write(self._master, self._garble(data))
+                write(self._master, self._garble(data))
         with self._lock:
             if self._inner == inner:
                 self._inner = -1
@@ -324,7 +321,7 @@ class PicoServer:
     def _owes(self) -> bool:
         """Whether the firmware waits for an answer of the chip, which is ours to give."""
         with contextlib.suppress(OSError, ValueError):  # it has just been closed
-            return self._answering or (self._asking is not None and _unread(self._asking.fileno()) > 0)
+            return self._answering or (self._asking is not None and unread(self._asking.fileno()) > 0)
         return False
 
     def _watch(self) -> None:
@@ -351,54 +348,7 @@ class PicoServer:
                     self._soft_reset(asked=ended == 0)
 
 
-def running_s(process: subprocess.Popen[bytes] | None) -> float | None:
-    """For how long a process that is ready to run has had a processor, s; None where it sleeps or is stopped.
-
-    None too where the system does not tell. Linux: the state in /proc/PID/stat, the first field of /proc/PID/schedstat.
-    """
-    if process is None:
-        return None
-    try:
-        state = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-        ran_ns = int(Path(f"/proc/{process.pid}/schedstat").read_text(encoding="ascii").split()[0])
-    except (OSError, IndexError, ValueError):  # another system, or it has ended
-        return None
-    return ran_ns * 1e-9 if state == "R" else None
-
-
-def _terminal(*, interrupts: bool) -> tuple[int, int]:
-    """A pseudo-terminal that passes every byte; `interrupts` is what MicroPython takes away while it reads a REPL."""
-    master, slave = pty.openpty()
-    settings = termios.tcgetattr(slave)
-    settings[0] = settings[1] = 0
-    settings[2] = settings[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-    settings[3] = termios.ISIG | termios.NOFLSH if interrupts else 0
-    settings[6][termios.VMIN], settings[6][termios.VTIME] = 1, 0
-    for name in ("VINTR", "VQUIT", "VSUSP"):
-        settings[6][getattr(termios, name)] = b"\x00"
-    termios.tcsetattr(slave, termios.TCSANOW, settings)
-    return master, slave
-
-
 def _thread(work: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
     return thread
-
-
-def _read(terminal: int, most: int = 1024) -> bytes:
-    """What is there; raises OSError when whoever is behind the terminal has ended."""
-    return os.read(terminal, most) if select.select([terminal], [], [], 0.05)[0] else b""
-
-
-def _unread(terminal: int) -> int:
-    """Bytes that wait to be read from it."""
-    return int(struct.unpack("i", fcntl.ioctl(terminal, termios.FIONREAD, b"\0\0\0\0"))[0])
-
-
-def _write(terminal: int, data: bytes) -> None:
-    """Write all; what nobody takes within a second is lost, as on USB."""
-    until = time.monotonic() + 1.0
-    while data and time.monotonic() < until:
-        if select.select([], [terminal], [], 0.05)[1]:
-            data = data[os.write(terminal, data[:512]) :]

@@ -41,7 +41,8 @@ from drivers.mock.pico import WIRING, PicoServer
 from drivers.mock.pico.server import micropython
 from drivers.mock.pico.soldered import Pins
 from drivers.pico.device import Pico
-from drivers.pico.link import PicoLink, find_port
+from drivers.pico.finding import find_port
+from drivers.pico.link import PicoLink
 from drivers.pico.packing import unpack_counts
 from drivers.settings import BoardSettings, Limits, PicoSettings, Wiring
 from drivers.signals import Frame, SlotTiming, Stray, probe_frame

@@ -9,7 +9,7 @@ import pytest
 
 from drivers.errors import BenchError, CaptureError
 from drivers.pico.counting import LINE, Counting
-from drivers.pico.link import Fields
+from drivers.pico.replies import Fields
 from drivers.pico.underway import FEW, ONCE_S, TAIL_S, Shot
 from drivers.signals import SlotTiming, probe_frame
 from firmware import protocol
