@@ -58,7 +58,7 @@ class Underway:
     def __init__(self, link: PicoLink) -> None:
         self._link = link
         self._shots: deque[tuple[Shot, float]] = deque()  # and when the Pico said that it had been told
-        self._ended_s = 0.0  # the last that was waited for
+        self._ended_s = self._seen_s = 0.0  # the last that was waited for: as reckoned, and when it was seen
 
     def add(self, shot: Shot) -> None:
         """The Pico has just said that it plays this one, or that it follows."""
@@ -77,6 +77,7 @@ class Underway:
             raise BenchError("no shot was started: start before wait")
         shot, told_s = self._shots.popleft()
         ends_s = max(told_s, self._ended_s) + shot.length_s
+        due_s = max(told_s, self._seen_s) + shot.length_s  # at the latest: it began when the one before ended
         while (left_s := ends_s - ARRIVES_S - time.monotonic()) > 0 and not shot.counting.complete:
             if self._link.lost is not None:
                 raise self._link.lost
@@ -85,13 +86,14 @@ class Underway:
             else:
                 time.sleep(min(left_s, LOOK_S))
         while not (self._complete(shot) if counts else self._ended(shot)):
-            if time.monotonic() > ends_s + LATE_S:
+            if time.monotonic() > due_s + LATE_S:
                 raise BenchError(
                     f"shot {shot.number} did not end: the Pico's sequencer has stalled; unplug it and retry"
                 )
             if not counts:
                 time.sleep(POLL_S)
-        self._ended_s = min(ends_s, time.monotonic())
+        self._seen_s = time.monotonic()
+        self._ended_s = min(ends_s, self._seen_s)
 
     def _fetch(self, shot: Shot, ends_s: float) -> float:
         """A piece of its counts. Returns when it ends: how many slots are over says how far it is."""

@@ -10,7 +10,7 @@ import pytest
 from drivers.errors import BenchError, CaptureError
 from drivers.pico.counting import LINE, Counting
 from drivers.pico.replies import Fields
-from drivers.pico.underway import FEW, ONCE_S, TAIL_S, Shot
+from drivers.pico.underway import FEW, LATE_S, ONCE_S, TAIL_S, Shot, Underway
 from drivers.signals import SlotTiming, probe_frame
 from firmware import protocol
 
@@ -80,3 +80,27 @@ def test_more_counts_than_slots_are_refused_and_none_at_all_end_it() -> None:
     none = Counting(SimpleNamespace(ask=lambda *_: counts(0, 4, 0)), 1, 4)  # type: ignore[arg-type]
     with pytest.raises(BenchError, match="no counts of shot 1 from slot 0 on"):
         none.result()
+
+
+def test_shots_that_are_each_a_little_late_have_not_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated Pico on a busy machine: what one shot is late all that follow are, in the end by more than LATE_S."""
+    now_s, takes_s, shots = 0.0, 0.3, round(2 * LATE_S / 0.179)  # of which each should take 0.121 s
+
+    def sleep(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+
+    def beat(_verb: str) -> Fields:
+        sleep(0.01)
+        over = int(now_s / takes_s)
+        return Fields("beat", {"playing": str(over + 1), "done": str(over), "latch": "none"})
+
+    monkeypatch.setattr("drivers.pico.underway.time", SimpleNamespace(monotonic=lambda: now_s, sleep=sleep))
+    link = SimpleNamespace(ask=beat, lost=None)
+    underway = Underway(link)  # type: ignore[arg-type]
+    for number in range(1, shots + 1):
+        shot = shot_of(1000, link)
+        underway.add(Shot(shot.frame, number, shot.length_s, shot.over_s, shot.counting))
+    for number in range(1, shots + 1):
+        underway.wait(counts=False)
+        assert number * takes_s <= now_s < number * takes_s + 0.1
