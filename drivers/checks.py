@@ -111,8 +111,8 @@ def proofs(bench: Bench) -> Iterator[Check]:
 def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int, *, loud: bool = False) -> Capture:
     """All shots of it as one, with the traces of the first: where slots are long, there are several.
 
-    Where it is to be `loud`, a slot need only have spikes: far above a low V_th the comparator fires again before some
-    readers have seen the axon at rest, who do not call that a count.
+    Where it is to be `loud`, a slot need only have spikes: far above a low V_th the comparator fires again before a
+    reader without traces has seen the axon at rest, which does not call that a count.
     """
     bench.set_threshold(vth_v)
     frame = probe_frame(f"loopback {vth_v:g} V", file.slot, [PULSES] * (ROUNDS * addresses))
@@ -124,7 +124,8 @@ def _play(bench: Bench, file: BenchFile, vth_v: float, addresses: int, *, loud: 
         spikes, slot_s, ok = (
             np.concatenate(of) for of in zip(*((c.spikes, c.slot_s, c.ok) for c in captures), strict=True)
         )
-        bad, notes = int((~ok & ~(loud & (spikes > 0))).sum()), _notes(captures)
+        unseen = loud and not any(capture.traces for capture in captures)  # a trace shows what is wrong with pulses
+        bad, notes = int((~ok & ~(unseen & (spikes > 0))).sum()), _notes(captures)
         if not bad:
             bench_s = sum(capture.bench_s for capture in captures)
             whole = replace(captures[0], frame=frame, spikes=spikes, slot_s=slot_s, ok=ok, bench_s=bench_s)
