@@ -63,6 +63,10 @@ class Chip:
 
         `cause` is what machine.reset_cause() says, `reason` what is in the watchdog's REASON register.
         """
+        with self.lock:  # whoever looks sees all of it before or after
+            self._begin(cause, reason)
+
+    def _begin(self, cause: int, reason: int) -> None:
         self.board.halt()
         self._lines(sum(self._bit.values()), high=False)
         self._cause, self._reason = cause, reason
@@ -126,13 +130,13 @@ class Chip:
         counted a little later, when the axon is low again.
         """
         with self.lock:
-            now = self.board.clock()
-            if not self._ends:
+            now, ends = self.board.clock(), self._ends  # a reset begins new ones
+            if not ends:
                 self.plays.clear()
-            elif self._ends[0] < now:
+            elif ends[0] < now:
                 ended = [(n, it) for n, it in self.dma.channels.items() if not it.told and not self.dma.left(it)]
-                if ended or now > self._ends[0] + COUNTED_NS:
-                    self._ends.popleft()
+                if ends and (ended or now > ends[0] + COUNTED_NS):
+                    ends.popleft()
                 for number, channel in ended:
                     if self.dma.channels.get(number) is channel:  # whoever was interrupted may have taken it off
                         channel.told = True

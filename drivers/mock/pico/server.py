@@ -35,7 +35,7 @@ from firmware.protocol import FILES, FIRMWARE
 
 FAULTS = frozenset({"unplugged", "reboot", "garbled_line", "stale_firmware"})
 WIRING = Wiring(dendrite=2, reset=3, sync=4, select=(5, 6, 7, 8))
-STRIKES_S = 0.15  # after the first shot began, for the faults that come in a shot
+STRIKES_S = 0.005  # after the first shot began, for the faults that come in a shot
 USB_BYTES_PER_S = 100e3  # micropython/micropython#17398
 USB_LATENCY_S = 1e-3
 STANDINS = Path(__file__).parent / "standins"
